@@ -1,0 +1,59 @@
+# Each target is thin: the work is in scripts/, and every program there explains itself with --help.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SPEC_URL ?= https://developers.charthero.ai/openapi/v1/openapi.json
+
+.DEFAULT_GOAL := help
+.PHONY: help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp makes a second run free; it is older than pyproject.toml or the lock when they change.
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+.PHONY: lock
+lock: ## Resolve the development versions anew into requirements.lock
+	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
+.PHONY: demo test pull generate update check sandbox clean
+demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list encounters
+	@$(BIN)/python -m scripts.demo
+
+test: $(READY) ## Run every test
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+pull: $(READY) ## Fetch the published artifact into openapi/ (SPEC_URL=, an http(s) URL or a file)
+	@$(BIN)/python -m scripts.pull $(SPEC_URL)
+
+generate: $(READY) ## Write generated/ from the snapshot
+	@$(BIN)/python -m scripts.generate
+
+update: $(READY) ## Release day: pull, generate, check, test; all of it or nothing (SPEC_URL=)
+	@$(BIN)/python -m scripts.update $(SPEC_URL)
+
+# Offline: the snapshot against generated/, lint, types.
+check: $(READY) ## Compare the snapshot with generated/, lint, check types; offline
+	@$(BIN)/python -m scripts.generate --check
+	@$(BIN)/openapi-spec-validator openapi/openapi.json
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy charthero_ext scripts generated/charthero_client tests/typing
+	@$(BIN)/pyright
+
+sandbox: $(READY) ## Run a local ChartHero with synthetic data (PORT=, ENCOUNTERS=)
+	@$(BIN)/python -m charthero_ext.sandbox --port $(or $(PORT),8000) --encounters $(or $(ENCOUNTERS),1000)
+
+clean: ## Remove what make made, the environment included
+	@rm -rf $(VENV) dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,466 @@
+"""One call to the API: the key, the timeouts, the retries, and one clean exception when it fails.
+
+This is the only module that knows httpx. It hands the generated call functions an httpx client whose event hooks add
+the key (to the configured host alone) and raise on a status other than success, before the generated parser sees the
+body.
+
+What leaves this module as an exception was raised anew: without httpx's exceptions, whose requests carry the key,
+without the parser's, whose text is the body, and without their frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from inspect import isawaitable
+from typing import Any, TypeVar
+
+import httpx
+import stamina
+from attrs import define, field, frozen
+from charthero_client.client import Client
+from charthero_client.types import Response
+
+from charthero_ext._status import MAX_ERROR_BODY, status_error
+from charthero_ext.config import KeySource, Settings, Timeouts
+from charthero_ext.errors import (
+    AuthenticationError,
+    ChartHeroError,
+    ConfigurationError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServiceUnavailableError,
+    TransportError,
+    UnexpectedResponseError,
+)
+
+__all__ = ["AsyncTransport", "LastResponse", "Transport"]
+
+logger = logging.getLogger("charthero_ext")
+
+RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+WAIT_INITIAL, WAIT_MAX, WAIT_JITTER = 0.1, 5.0, 1.0
+
+#: What may be passed through to httpx. The rest would take the key, the statuses or the timeouts out of our hands.
+HTTPX_ARGUMENTS = frozenset({"cert", "http1", "http2", "limits", "mounts", "proxy", "transport", "trust_env", "verify"})
+
+_T = TypeVar("_T")
+
+
+@frozen
+class LastResponse:
+    """Status and headers of a response; the headers are in no repr, since they can hold a signed URL."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@define
+class _Attempt:
+    """One call in progress, found by the hooks through the context."""
+
+    operation: str
+    timeouts: Timeouts
+    deadline: float
+    number: int = 0
+    started: float = 0.0
+    key: str = field(default="", repr=False)
+    has_another_key: bool = False
+    may_pass: bool = False
+    status: int = 0
+    last: LastResponse | None = None
+
+    def may_take_another(self, key: str) -> bool:
+        """Tell whether to try once more with *key*: it is another, and none was tried before."""
+        if key == self.key or self.has_another_key:
+            return False
+        self.key, self.has_another_key = key, True
+        return True
+
+
+_current: ContextVar[_Attempt | None] = ContextVar("charthero_call", default=None)
+_last: ContextVar[tuple[int, LastResponse] | None] = ContextVar("charthero_last_response", default=None)
+_quiet: ContextVar[bool] = ContextVar("charthero_quiet", default=False)
+
+
+def _outside_our_calls(record: logging.LogRecord) -> bool:
+    return not _quiet.get()
+
+
+# httpx logs full URLs at INFO, httpcore headers at DEBUG. The filters are silent only within our own calls, so that
+# whatever else in the process uses httpx keeps its log.
+for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
+    logging.getLogger(_name).addFilter(_outside_our_calls)
+
+
+@define(repr=False, eq=False)
+class _Base:
+    """What both transports share: everything but the waiting."""
+
+    settings: Settings
+    _arguments: Mapping[str, Any]
+    _given: Any
+    _client: Client | None = None
+    _process: int = 0
+    _closed: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if unknown := self._arguments.keys() - HTTPX_ARGUMENTS:
+            raise ConfigurationError(
+                f"httpx_args may not have {', '.join(sorted(unknown))}; "
+                f"it may have {', '.join(sorted(HTTPX_ARGUMENTS))}"
+            )
+        if self._given is not None and self._arguments:
+            raise ConfigurationError("give either http_client or httpx_args; an httpx client brings its own settings")
+
+    @property
+    def last_response(self) -> LastResponse | None:
+        owned = _last.get()
+        return owned[1] if owned is not None and owned[0] == id(self) else None
+
+    def _new_client(self, on_request: Any, on_response: Any) -> Client:
+        """Return the generated client, through which every request passes our hooks."""
+        url = self.settings.base_url
+        self._process = os.getpid()
+        if self._given is not None:
+            if str(self._given.base_url).rstrip("/") not in ("", url):
+                raise ConfigurationError("the http_client has another base_url than the settings")
+            hooks = self._given.event_hooks
+            self._given.base_url = url
+            self._given.event_hooks = {
+                "request": [*hooks["request"], on_request],
+                "response": [on_response, *hooks["response"]],
+            }
+            return Client(base_url=url)
+        arguments = dict(self._arguments)
+        # For plain http, which only loopback may use, httpx need not spend 15 ms on loading certificates.
+        verify = arguments.pop("verify", True) if url.startswith("https") else False
+        hooks = {"request": [on_request], "response": [on_response]}
+        timeout = httpx.Timeout(self.settings.timeouts.read)
+        return Client(base_url=url, verify_ssl=verify, timeout=timeout, httpx_args={**arguments, "event_hooks": hooks})
+
+    def _media_arguments(self) -> dict[str, Any]:
+        arguments = {name: value for name, value in self._arguments.items() if name != "transport"}
+        timeouts = self.settings.timeouts
+        timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool)
+        return {**arguments, "timeout": timeout, "follow_redirects": False}
+
+    def _usable_client(self) -> Client | None:
+        """Return the client, or None where one has to be made: at first, and in a forked child."""
+        if self._closed:
+            raise ConfigurationError("this client was closed; make another")
+        if self._client is None or self._process == os.getpid():
+            return self._client
+        if self._given is not None:
+            raise ConfigurationError("the http_client was made before a fork; make a client in each process")
+        return None
+
+    def _begin(self, operation: str, timeout: float | Timeouts | None) -> _Attempt:
+        timeouts = self.settings.timeouts if timeout is None else Timeouts.of(timeout)
+        return _Attempt(operation, timeouts, time.monotonic() + self.settings.total_timeout)
+
+    def _retries(self, attempt: _Attempt) -> Any:
+        return stamina.retry_context(
+            on=lambda error: self._wait(error, attempt), attempts=self.settings.attempts, timeout=None
+        )
+
+    def _wait(self, error: Exception, attempt: _Attempt) -> bool | float:
+        """Return the seconds to wait before the next attempt, or False where there must be none."""
+        asked = None
+        if isinstance(error, (RateLimitedError, ServiceUnavailableError)):
+            if error.status_code not in RETRIED_STATUSES:
+                return False
+            asked = error.retry_after
+        elif not attempt.may_pass:
+            return False
+        backoff = min(WAIT_MAX, WAIT_INITIAL * 2 ** (attempt.number - 1)) + random.uniform(0, WAIT_JITTER)  # noqa: S311
+        wait = backoff if asked is None else asked
+        return wait if time.monotonic() + wait < attempt.deadline else False
+
+    def _before(self, attempt: _Attempt) -> None:
+        attempt.number += 1
+        attempt.started = time.perf_counter()
+        attempt.status, attempt.last, attempt.may_pass = 0, None, False
+
+    def _failure(self, attempt: _Attempt, error: Exception) -> ChartHeroError:
+        attempt.may_pass = isinstance(error, (httpx.TransportError, json.JSONDecodeError, UnicodeDecodeError))
+        return _translated(error, attempt.operation)
+
+    def _after(self, attempt: _Attempt, error: ChartHeroError | None) -> None:
+        if attempt.last is not None:
+            _last.set((id(self), attempt.last))
+        reason = "-" if error is None else getattr(error, "reason_code", None) or type(error).__name__
+        milliseconds = (time.perf_counter() - attempt.started) * 1000
+        status = attempt.status or "-"
+        logger.info("%s %s %s %.1f ms attempt %d", attempt.operation, status, reason, milliseconds, attempt.number)
+
+    def _on_request(self, request: httpx.Request) -> None:
+        attempt = self._attempt_for(request)
+        if attempt is not None:
+            request.headers["Authorization"] = f"Bearer {attempt.key}"
+            left = max(attempt.deadline - time.monotonic(), 0.001)
+            parts = ("connect", "read", "write", "pool")
+            request.extensions["timeout"] = {part: min(getattr(attempt.timeouts, part), left) for part in parts}
+
+    def _attempt_for(self, request: httpx.Request) -> _Attempt | None:
+        """Return the call a request belongs to, where it goes to the host the key was issued for."""
+        attempt = _current.get()
+        return attempt if _origin(request.url) == _origin(httpx.URL(self.settings.base_url)) else None
+
+    def _noted(self, response: httpx.Response) -> _Attempt | None:
+        """Note a response; return its call where it is no success and has to be raised."""
+        attempt = self._attempt_for(response.request)
+        if attempt is None:
+            return None
+        attempt.status = response.status_code
+        attempt.last = LastResponse(response.status_code, response.headers)
+        return None if response.is_success else attempt
+
+
+@define(repr=False, eq=False)
+class Transport(_Base):
+    """Makes calls, from any number of threads over one pool of connections."""
+
+    def call(
+        self,
+        operation: str,
+        function: Callable[..., Response[_T]],
+        *,
+        timeout: float | Timeouts | None = None,
+        **arguments: Any,
+    ) -> _T:
+        """Make one call through a generated function, with retries, and return the decoded body.
+
+        Raises:
+            ChartHeroError: The class that stands for what happened.
+        """
+        attempt = self._begin(operation, timeout)
+        for retry in self._retries(attempt):
+            with retry:
+                return self._once(attempt, function, arguments)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def close(self) -> None:
+        """Close the connections. A second close does nothing."""
+        if self._client is not None and not self._closed and self._given is None:
+            self._client.get_httpx_client().close()
+        self._closed = True
+
+    @contextmanager
+    def media(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """Stream a signed URL from the media host, which gets no key."""
+        with (
+            _quieted(self.settings),
+            httpx.Client(**self._media_arguments()) as client,
+            client.stream("GET", url, headers=headers) as response,
+        ):
+            yield response
+
+    def _once(self, attempt: _Attempt, function: Callable[..., Response[_T]], arguments: dict[str, Any]) -> _T:
+        attempt.key = self._key()
+        result = self._send(attempt, function, arguments)
+        if isinstance(result, AuthenticationError) and attempt.may_take_another(self._key()):
+            result = self._send(attempt, function, arguments)
+        if isinstance(result, ChartHeroError):
+            raise result
+        return result
+
+    def _send(
+        self, attempt: _Attempt, function: Callable[..., Response[_T]], arguments: dict[str, Any]
+    ) -> _T | ChartHeroError:
+        client = self._ready()
+        self._before(attempt)
+        result: _T | ChartHeroError
+        with _in_call(attempt, self.settings):
+            try:
+                result = _body(function(client=client, **arguments), attempt.operation)
+            except Exception as error:  # noqa: BLE001 - whatever happened must leave without its frames and its request
+                result = self._failure(attempt, error)
+        self._after(attempt, result if isinstance(result, ChartHeroError) else None)
+        return result
+
+    def _key(self) -> str:
+        # No key is ever a local variable of a frame that can raise: tracebacks are shown with locals.
+        return self.settings.key_source.checked(_read_key(self.settings.key_source))
+
+    def _ready(self) -> Client:
+        client = self._usable_client()
+        if client is None:
+            client = self._new_client(self._on_request, self._on_response)
+            if self._given is not None:
+                client.set_httpx_client(self._given)
+            client.get_httpx_client()
+            self._client = client
+        return client
+
+    def _on_response(self, response: httpx.Response) -> None:
+        attempt = self._noted(response)
+        if attempt is not None:
+            body = b""
+            for chunk in response.iter_bytes():
+                body += chunk
+                if len(body) > MAX_ERROR_BODY:
+                    break
+            raise status_error(response.status_code, response.headers, body, attempt.operation)
+
+
+@define(repr=False, eq=False)
+class AsyncTransport(_Base):
+    """Makes calls on one event loop over one pool of connections."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    async def call(
+        self,
+        operation: str,
+        function: Callable[..., Awaitable[Response[_T]]],
+        *,
+        timeout: float | Timeouts | None = None,
+        **arguments: Any,
+    ) -> _T:
+        """As :meth:`Transport.call`; cancelling the task ends the call, a wait between attempts too."""
+        attempt = self._begin(operation, timeout)
+        async for retry in self._retries(attempt):
+            with retry:
+                return await self._once(attempt, function, arguments)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def close(self) -> None:
+        """Close the connections. A second close does nothing."""
+        if self._client is not None and not self._closed and self._given is None:
+            await self._client.get_async_httpx_client().aclose()
+        self._closed = True
+
+    @asynccontextmanager
+    async def media(self, url: str, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
+        """Stream a signed URL from the media host, which gets no key."""
+        with _quieted(self.settings):
+            async with (
+                httpx.AsyncClient(**self._media_arguments()) as client,
+                client.stream("GET", url, headers=headers) as response,
+            ):
+                yield response
+
+    async def _once(
+        self, attempt: _Attempt, function: Callable[..., Awaitable[Response[_T]]], arguments: dict[str, Any]
+    ) -> _T:
+        attempt.key = await self._key()
+        result = await self._send(attempt, function, arguments)
+        if isinstance(result, AuthenticationError) and attempt.may_take_another(await self._key()):
+            result = await self._send(attempt, function, arguments)
+        if isinstance(result, ChartHeroError):
+            raise result
+        return result
+
+    async def _send(
+        self, attempt: _Attempt, function: Callable[..., Awaitable[Response[_T]]], arguments: dict[str, Any]
+    ) -> _T | ChartHeroError:
+        client = self._ready()
+        self._before(attempt)
+        result: _T | ChartHeroError
+        with _in_call(attempt, self.settings):
+            try:
+                result = _body(await function(client=client, **arguments), attempt.operation)
+            except Exception as error:  # noqa: BLE001 - whatever happened must leave without its frames and its request
+                result = self._failure(attempt, error)
+        self._after(attempt, result if isinstance(result, ChartHeroError) else None)
+        return result
+
+    async def _key(self) -> str:
+        source = self.settings.key_source
+        return source.checked(await _awaited_key(_read_key(source), source.origin))
+
+    def _ready(self) -> Client:
+        loop = asyncio.get_running_loop()
+        client = self._usable_client()
+        if client is None:
+            client = self._new_client(self._on_request_async, self._on_response)
+            if self._given is not None:
+                client.set_async_httpx_client(self._given)
+            client.get_async_httpx_client()
+            self._client, self._loop = client, loop
+        if self._loop is not loop:
+            raise ConfigurationError("this client was used on another event loop; make one client per loop")
+        return client
+
+    async def _on_request_async(self, request: httpx.Request) -> None:
+        self._on_request(request)
+
+    async def _on_response(self, response: httpx.Response) -> None:
+        attempt = self._noted(response)
+        if attempt is not None:
+            body = b""
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_ERROR_BODY:
+                    break
+            raise status_error(response.status_code, response.headers, body, attempt.operation)
+
+
+@contextmanager
+def _in_call(attempt: _Attempt, settings: Settings) -> Iterator[None]:
+    token = _current.set(attempt)
+    try:
+        with _quieted(settings):
+            yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def _quieted(settings: Settings) -> Iterator[None]:
+    token = _quiet.set(not settings.http_logging)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def _read_key(source: KeySource) -> object:
+    try:
+        return source.read()
+    except ChartHeroError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a secret manager's exception may hold the secret
+        failure = type(error).__name__
+    raise ConfigurationError(f"{source.origin} failed ({failure})")
+
+
+async def _awaited_key(key: object, origin: str) -> object:
+    try:
+        return await key if isawaitable(key) else key
+    except Exception as error:  # noqa: BLE001 - a secret manager's exception may hold the secret
+        failure = type(error).__name__
+    raise ConfigurationError(f"{origin} failed ({failure})")
+
+
+def _translated(error: Exception, operation: str) -> ChartHeroError:
+    """Return the exception of ours that stands for *error*, which is not chained to it."""
+    if isinstance(error, ChartHeroError):
+        # Raised by a hook: the frames and exceptions it came with hold the request.
+        error.__context__ = error.__cause__ = None
+        return error.with_traceback(None)
+    if isinstance(error, httpx.TimeoutException):
+        return RequestTimeoutError(f"{operation}: timed out ({type(error).__name__})")
+    if isinstance(error, (httpx.HTTPError, httpx.StreamError, OSError)):
+        return TransportError(f"{operation}: no complete response ({type(error).__name__})")
+    return UnexpectedResponseError(
+        f"{operation}: the answer is not what the contract describes ({type(error).__name__})"
+    )
+
+
+def _body(response: Response[_T], operation: str) -> _T:
+    if response.parsed is None:
+        raise UnexpectedResponseError(f"{operation}: success without the body the contract describes")
+    return response.parsed

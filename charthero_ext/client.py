@@ -1,0 +1,263 @@
+"""The clients people use: ``ChartHero`` and ``AsyncChartHero``, with the same names, the second awaited.
+
+Source in the contract: "Routes" and "List parameters".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import field, frozen
+from charthero_client.api.documents import get_audio, get_document, get_transcript
+from charthero_client.api.encounters import get_encounter, list_encounters
+
+from charthero_ext._arguments import Instant, SortOrder, ids, page_query
+from charthero_ext._transport import AsyncTransport, LastResponse, Transport
+from charthero_ext.config import ApiKey, Settings, Timeouts, given_key
+from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["AsyncChartHero", "ChartHero"]
+
+
+@frozen
+class Encounters:
+    """The encounters of the organizations the key may read."""
+
+    _transport: Transport = field(repr=False)
+
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        sort_order: SortOrder | None = None,
+        start_at: Instant | None = None,
+        end_at: Instant | None = None,
+        timeout: float | Timeouts | None = None,
+    ) -> EncounterPage:
+        """Return one page, by one request.
+
+        What is left out is decided by the server: 50 rows from offset 0, the newest first.
+
+        Args:
+            limit: Rows in the page, 1 to 100.
+            offset: Rows to skip, 0 to 10,000. Rows move while pages are read, so a loop over offsets loses some.
+            sort_order: The direction of ``created_at``.
+            start_at: Only encounters with ``created_at >= start_at``.
+            end_at: Only encounters with ``created_at < end_at``.
+            timeout: For this call; seconds.
+
+        Raises:
+            ValueError: An instant has no time zone or cannot be read.
+            ChartHeroError: The call failed.
+        """
+        query = page_query(limit=limit, offset=offset, sort_order=sort_order, start_at=start_at, end_at=end_at)
+        return self._transport.call("encounters.list", list_encounters.sync_detailed, timeout=timeout, **query)
+
+    def get(self, encounter_id: str, *, timeout: float | Timeouts | None = None) -> Encounter:
+        """Return one encounter.
+
+        Raises:
+            ValueError: The id is empty.
+            NotFoundError: It is gone, or not available through the public API.
+            ChartHeroError: The call failed otherwise.
+        """
+        return self._transport.call(
+            "encounters.get", get_encounter.sync_detailed, timeout=timeout, **ids(encounter_id=encounter_id)
+        )
+
+
+@frozen
+class Documents:
+    """The documents of an encounter, with the transcript and the recording that some have."""
+
+    _transport: Transport = field(repr=False)
+
+    def get(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> Document:
+        """Return one document; an ambient transcript comes as metadata only.
+
+        Raises:
+            ValueError: An id is empty.
+            NotFoundError: It is gone, or not available through the public API.
+            ChartHeroError: The call failed otherwise.
+        """
+        given = ids(encounter_id=encounter_id, document_id=document_id)
+        return self._transport.call("documents.get", get_document.sync_detailed, timeout=timeout, **given)
+
+    def transcript(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> Transcript:
+        """Return the transcript of a document; its turns are timed in seconds from the start of the audio.
+
+        Raises:
+            ValueError: An id is empty.
+            NotFoundError: There is none, or none yet.
+            ChartHeroError: The call failed otherwise.
+        """
+        given = ids(encounter_id=encounter_id, document_id=document_id)
+        return self._transport.call("documents.transcript", get_transcript.sync_detailed, timeout=timeout, **given)
+
+    def audio(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> AudioUrl:
+        """Return a short-lived signed URL of the recording.
+
+        The URL is a secret while it lives: do not store or log it, send it no API key, and do not use it after
+        ``expires_at``.
+
+        Raises:
+            ValueError: An id is empty.
+            NotFoundError: There is no recording.
+            ChartHeroError: The call failed otherwise.
+        """
+        given = ids(encounter_id=encounter_id, document_id=document_id)
+        return self._transport.call("documents.audio", get_audio.sync_detailed, timeout=timeout, **given)
+
+
+class ChartHero:
+    """A client for synchronous code. Threads may share it; processes may not share its connections.
+
+    Close it, or use it in a ``with`` statement.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: ApiKey | None = None,
+        base_url: str | None = None,
+        settings: Settings | None = None,
+        http_client: httpx.Client | None = None,
+        httpx_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take settings as given, or put them together from arguments, the environment and the profile.
+
+        Args:
+            api_key: The key, or a callable that returns it.
+            base_url: The host, with or without ``/external/v1``.
+            settings: In place of both, everything.
+            http_client: An httpx client of your own. It gets the key, for the configured host alone, while it makes
+                calls for this client; you close it.
+            httpx_args: Passed to the httpx client that is made: ``proxy``, ``verify``, ``cert``, ``limits``, ….
+
+        Raises:
+            ConfigurationError: Something is missing, unreadable or misspelt; the text says what to set.
+        """
+        key = given_key(api_key)
+        del api_key  # tracebacks are shown with locals
+        self.settings = settings or Settings.load(api_key=key, base_url=base_url)
+        self._transport = Transport(self.settings, httpx_args or {}, http_client)
+        self.encounters = Encounters(self._transport)
+        self.documents = Documents(self._transport)
+
+    @property
+    def last_response(self) -> LastResponse | None:
+        """Status and headers of the last response this thread or task got through this client."""
+        return self._transport.last_response
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"ChartHero(base_url={self.settings.base_url!r})"
+
+
+@frozen
+class AsyncEncounters:
+    """As :class:`Encounters`, awaited."""
+
+    _transport: AsyncTransport = field(repr=False)
+
+    async def list(
+        self,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        sort_order: SortOrder | None = None,
+        start_at: Instant | None = None,
+        end_at: Instant | None = None,
+        timeout: float | Timeouts | None = None,
+    ) -> EncounterPage:
+        """As :meth:`Encounters.list`."""
+        query = page_query(limit=limit, offset=offset, sort_order=sort_order, start_at=start_at, end_at=end_at)
+        return await self._transport.call("encounters.list", list_encounters.asyncio_detailed, timeout=timeout, **query)
+
+    async def get(self, encounter_id: str, *, timeout: float | Timeouts | None = None) -> Encounter:
+        """As :meth:`Encounters.get`."""
+        return await self._transport.call(
+            "encounters.get", get_encounter.asyncio_detailed, timeout=timeout, **ids(encounter_id=encounter_id)
+        )
+
+
+@frozen
+class AsyncDocuments:
+    """As :class:`Documents`, awaited."""
+
+    _transport: AsyncTransport = field(repr=False)
+
+    async def get(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> Document:
+        """As :meth:`Documents.get`."""
+        given = ids(encounter_id=encounter_id, document_id=document_id)
+        return await self._transport.call("documents.get", get_document.asyncio_detailed, timeout=timeout, **given)
+
+    async def transcript(
+        self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None
+    ) -> Transcript:
+        """As :meth:`Documents.transcript`."""
+        given = ids(encounter_id=encounter_id, document_id=document_id)
+        return await self._transport.call(
+            "documents.transcript", get_transcript.asyncio_detailed, timeout=timeout, **given
+        )
+
+    async def audio(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> AudioUrl:
+        """As :meth:`Documents.audio`."""
+        given = ids(encounter_id=encounter_id, document_id=document_id)
+        return await self._transport.call("documents.audio", get_audio.asyncio_detailed, timeout=timeout, **given)
+
+
+class AsyncChartHero:
+    """A client for asynchronous code: the names of :class:`ChartHero`, awaited. One event loop uses it.
+
+    Close it with ``await aclose()``, or use it in an ``async with`` statement.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: ApiKey | None = None,
+        base_url: str | None = None,
+        settings: Settings | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        httpx_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        """As :class:`ChartHero`; ``api_key`` may also be an asynchronous callable."""
+        key = given_key(api_key)
+        del api_key  # tracebacks are shown with locals
+        self.settings = settings or Settings.load(api_key=key, base_url=base_url)
+        self._transport = AsyncTransport(self.settings, httpx_args or {}, http_client)
+        self.encounters = AsyncEncounters(self._transport)
+        self.documents = AsyncDocuments(self._transport)
+
+    @property
+    def last_response(self) -> LastResponse | None:
+        """As :attr:`ChartHero.last_response`."""
+        return self._transport.last_response
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AsyncChartHero(base_url={self.settings.base_url!r})"

@@ -1,0 +1,140 @@
+"""Every exception this package raises.
+
+None of them carries a response body, an API key, a signed URL or patient data: not in its text, its
+arguments, its attributes or a chained exception. All of them can be pickled and copied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ApiStatusError",
+    "AuthenticationError",
+    "ChartHeroError",
+    "ConfigurationError",
+    "InvalidRequestError",
+    "NotFoundError",
+    "PaginationError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "RequestTimeoutError",
+    "ServiceUnavailableError",
+    "TransportError",
+    "UnexpectedResponseError",
+    "WebhookVerificationError",
+]
+
+
+class ChartHeroError(Exception):
+    """The base of every exception of this package."""
+
+
+class ConfigurationError(ChartHeroError):
+    """The settings cannot be used. The text names the source that was read and what to set."""
+
+
+class TransportError(ChartHeroError):
+    """No complete response arrived: no connection, a broken one, or a body that stopped half-way."""
+
+
+class RequestTimeoutError(TransportError):
+    """The connection, a read, a write, or the wait for a free connection took longer than allowed."""
+
+
+class UnexpectedResponseError(ChartHeroError):
+    """The server answered with success, but with something other than what the contract describes.
+
+    Raised for HTML, truncated JSON, JSON of another shape, and redirects.
+    """
+
+
+class PaginationError(ChartHeroError):
+    """A walk over encounters cannot keep its promise of *every encounter exactly once*."""
+
+
+class WebhookVerificationError(ChartHeroError):
+    """A webhook delivery was refused. ``reason`` is stable and safe to log."""
+
+    reason: str = "unverified"
+
+
+def _restore(cls: type[ApiStatusError], attributes: dict[str, Any]) -> ApiStatusError:
+    return cls(**attributes)
+
+
+class ApiStatusError(ChartHeroError):
+    """The API answered with a status other than success.
+
+    Attributes:
+        status_code: The HTTP status, whether or not it is a registered one.
+        reason_code: The stable code to branch on, or None where the body held none (a gateway's HTML, say).
+        field: The request parameter at fault, or None.
+        message: The server's sentence for people; it may change at any time.
+        operation: Which call failed, such as ``encounters.list``.
+        retry_after: Seconds the server asked to wait, or None where it did not say.
+        required_scopes: The scopes a key needs for this operation.
+
+    Source in the contract: "Order of checks, and errors".
+    """
+
+    def __init__(
+        self,
+        *,
+        status_code: int,
+        operation: str,
+        reason_code: str | None = None,
+        field: str | None = None,
+        message: str | None = None,
+        retry_after: float | None = None,
+        required_scopes: frozenset[str] = frozenset(),
+    ) -> None:
+        self.status_code = status_code
+        self.operation = operation
+        self.reason_code = reason_code
+        self.field = field
+        self.message = message
+        self.retry_after = retry_after
+        self.required_scopes = required_scopes
+        super().__init__(self._describe())
+
+    def _describe(self) -> str:
+        text = f"{self.operation}: HTTP {self.status_code}"
+        if self.reason_code:
+            text += f" {self.reason_code}"
+        if self.field:
+            text += f" (parameter {self.field})"
+        return text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), dict(self.__dict__))
+
+
+class InvalidRequestError(ApiStatusError):
+    """HTTP 400 or 422: the request has to be changed; sending it again cannot help."""
+
+
+class AuthenticationError(ApiStatusError):
+    """HTTP 401: the key was not accepted; do not retry with the same key."""
+
+
+class PermissionDeniedError(ApiStatusError):
+    """HTTP 403: a scope is missing, or the route is not enabled for the partner organization."""
+
+    def _describe(self) -> str:
+        text = super()._describe()
+        if self.required_scopes:
+            text += f"; the operation needs the scopes {', '.join(sorted(self.required_scopes))}"
+        return text + "; the route must also be enabled for your organization and environment"
+
+
+class NotFoundError(ApiStatusError):
+    """HTTP 404: gone, or not available through the public API."""
+
+
+class RateLimitedError(ApiStatusError):
+    """HTTP 429: too many requests; ``retry_after`` says how long to wait where the server said so."""
+
+
+class ServiceUnavailableError(ApiStatusError):
+    """HTTP 5xx: the service or a gateway in front of it failed; retried before it is raised."""

@@ -1,0 +1,63 @@
+"""The contract this package was generated from. Facts only, no behaviour."""
+
+from typing import Final
+
+#: SHA-256 of the artifact, which is beside this file as openapi.json, byte for byte.
+ARTIFACT_SHA256: Final = "fa54e2c20a90ca286efd65048295c7e31f579639953df3b6b1b2374ff85f0abc"
+
+#: The method and path of every promised operation.
+ROUTES: Final[dict[str, tuple[str, str]]] = {
+    "encounters.list": ("GET", "/external/v1/encounters"),
+    "encounters.get": ("GET", "/external/v1/encounters/{encounter_id}"),
+    "documents.get": ("GET", "/external/v1/encounters/{encounter_id}/documents/{document_id}"),
+    "documents.transcript": ("GET", "/external/v1/encounters/{encounter_id}/documents/{document_id}/transcript"),
+    "documents.audio": ("GET", "/external/v1/encounters/{encounter_id}/documents/{document_id}/audio"),
+}
+
+#: The scopes a key needs for every promised operation.
+SCOPES: Final[dict[str, frozenset[str]]] = {
+    "encounters.list": frozenset(["documents:read", "encounters:read", "patients:read"]),
+    "encounters.get": frozenset(["documents:read", "encounters:read", "patients:read"]),
+    "documents.get": frozenset(["documents:read", "encounters:read"]),
+    "documents.transcript": frozenset(["documents:read", "encounters:read"]),
+    "documents.audio": frozenset(["documents:read", "encounters:read", "recordings:read"]),
+}
+
+#: The fields of every promised model that may be shown in a repr, a log or a recording.
+SHOWABLE: Final[dict[str, frozenset[str]]] = {
+    "EncounterPage": frozenset(["items", "limit", "offset", "total"]),
+    "Encounter": frozenset(
+        [
+            "created_at",
+            "documents",
+            "encounter_id",
+            "encounter_type",
+            "organization_id",
+            "patient",
+            "status",
+            "updated_at",
+        ]
+    ),
+    "Patient": frozenset(["patient_id"]),
+    "DocumentSummary": frozenset(["document_id", "schema_type", "status", "workflow_variant"]),
+    "Document": frozenset(
+        [
+            "content",
+            "created_at",
+            "document_id",
+            "encounter_id",
+            "schema_type",
+            "status",
+            "updated_at",
+            "workflow_variant",
+        ]
+    ),
+    "DocumentContent": frozenset(["format"]),
+    "Transcript": frozenset(["document_id", "encounter_id", "transcript"]),
+    "TranscriptContent": frozenset(["provider", "turns"]),
+    "TranscriptTurn": frozenset(["speaker"]),
+    "AudioUrl": frozenset(["expires_at"]),
+    "ApiError": frozenset(["error", "reason_code"]),
+    "TranscriptReadyEvent": frozenset(["api_version", "id", "occurred_at", "organization_id", "resources", "type"]),
+    "EventResources": frozenset(["document_id", "encounter_id"]),
+}

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import Model, shown
+
+
+@_attrs_define
+class ApiError(Model):
+    """The body of every error. Branch on `reason_code`; `message` may change.
+
+    Attributes:
+        error (str): Class of the error.
+        reason_code (str): Stable reason. Open: further values may appear.
+        message (str): A sentence for people.
+        field (None | str): The request parameter at fault, or null.
+    """
+
+    error: str = _attrs_field(repr=shown)
+    reason_code: str = _attrs_field(repr=shown)
+    message: str = _attrs_field(repr=False)
+    field: None | str = _attrs_field(repr=False)

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import datetime
+from typing import ClassVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import Model, shown
+
+
+@_attrs_define
+class AudioUrl(Model):
+    """A short-lived signed URL of the recording, on another host. The URL is a secret while it lives.
+
+    Attributes:
+        audio_url (str): The signed URL; fetched without the API key.
+        expires_at (datetime.datetime): When the URL stops working.
+    """
+
+    audio_url: str = _attrs_field(repr=False)
+    expires_at: datetime.datetime = _attrs_field(repr=shown)
+
+    _essential: ClassVar[tuple[str, ...]] = (
+        "audio_url",
+        "expires_at",
+    )

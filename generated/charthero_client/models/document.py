@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Model, Unset, shown
+
+if TYPE_CHECKING:
+    from ..models.document_content import DocumentContent
+
+
+@_attrs_define
+class Document(Model):
+    """A document. One whose `schema_type` is `ambient_transcript` comes as metadata only, without `content`.
+
+    Attributes:
+        document_id (str): Opaque identifier of the document.
+        encounter_id (str): Opaque identifier of the encounter.
+        schema_type (str): Kind of document. Open: further values may appear.
+        title (None | str): Title of the document.
+        status (None | str): State of the document. Open: further values may appear.
+        workflow_variant (None | str): Variant of the workflow that made the document. Open: further values may
+            appear.
+        created_at (datetime.datetime): When the document was created.
+        updated_at (datetime.datetime): When the document was last changed.
+        content (DocumentContent | Unset): The clinical text of a document.
+    """
+
+    document_id: str = _attrs_field(repr=shown)
+    encounter_id: str = _attrs_field(repr=shown)
+    schema_type: str = _attrs_field(repr=shown)
+    title: None | str = _attrs_field(repr=False)
+    status: None | str = _attrs_field(repr=shown)
+    workflow_variant: None | str = _attrs_field(repr=shown)
+    created_at: datetime.datetime = _attrs_field(repr=shown)
+    updated_at: datetime.datetime = _attrs_field(repr=shown)
+    content: DocumentContent | Unset = _attrs_field(default=UNSET, repr=shown)
+
+    _essential: ClassVar[tuple[str, ...]] = ("document_id",)

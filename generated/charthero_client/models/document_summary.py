@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Model, Unset, shown
+
+
+@_attrs_define
+class DocumentSummary(Model):
+    """A document as listed inside its encounter.
+
+    Attributes:
+        document_id (str): Opaque identifier of the document.
+        schema_type (str): Kind of document. Open: further values may appear.
+        status (None | str): State of the document. Open: further values may appear.
+        title (None | str): Title of the document.
+        workflow_variant (None | str): Variant of the workflow that made the document. Open: further values may
+            appear.
+        audio_duration_seconds (float | None | Unset): Length of the recording in seconds; on transcripts.
+    """
+
+    document_id: str = _attrs_field(repr=shown)
+    schema_type: str = _attrs_field(repr=shown)
+    status: None | str = _attrs_field(repr=shown)
+    title: None | str = _attrs_field(repr=False)
+    workflow_variant: None | str = _attrs_field(repr=shown)
+    audio_duration_seconds: float | None | Unset = _attrs_field(default=UNSET, repr=False)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import Model, shown
+
+if TYPE_CHECKING:
+    from ..models.encounter import Encounter
+
+
+@_attrs_define
+class EncounterPage(Model):
+    """One page of encounters.
+
+    Attributes:
+        items (list[Encounter]): The encounters of this page.
+        limit (int): The page size that was applied.
+        offset (int): The offset that was applied.
+        total (int): How many encounters match the request.
+    """
+
+    items: list[Encounter] = _attrs_field(repr=shown)
+    limit: int = _attrs_field(repr=shown)
+    offset: int = _attrs_field(repr=shown)
+    total: int = _attrs_field(repr=shown)
+
+    _essential: ClassVar[tuple[str, ...]] = ("items",)

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import Model, shown
+
+
+@_attrs_define
+class EventResources(Model):
+    """What the event points at.
+
+    Attributes:
+        encounter_id (str): Opaque identifier of the encounter.
+        document_id (str): Opaque identifier of the document.
+    """
+
+    encounter_id: str = _attrs_field(repr=shown)
+    document_id: str = _attrs_field(repr=shown)

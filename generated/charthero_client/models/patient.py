@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Model, Unset, shown
+
+
+@_attrs_define
+class Patient(Model):
+    """The patient of an encounter.
+
+    Attributes:
+        patient_id (str): Opaque identifier of the patient.
+        first_name (None | str | Unset): Given name.
+        last_name (None | str | Unset): Family name.
+        date_of_birth (None | str | Unset): Calendar date of birth.
+    """
+
+    patient_id: str = _attrs_field(repr=shown)
+    first_name: None | str | Unset = _attrs_field(default=UNSET, repr=False)
+    last_name: None | str | Unset = _attrs_field(default=UNSET, repr=False)
+    date_of_birth: None | str | Unset = _attrs_field(default=UNSET, repr=False)

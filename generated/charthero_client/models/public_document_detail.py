@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import Model
+
+if TYPE_CHECKING:
+    from ..models.document import Document
+
+
+@_attrs_define
+class PublicDocumentDetail(Model):
+    """Envelope of one document.
+
+    Attributes:
+        document (Document): A document. One whose `schema_type` is `ambient_transcript` comes as metadata only,
+            without `content`.
+    """
+
+    document: Document = _attrs_field(repr=False)

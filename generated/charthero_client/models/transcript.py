@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import Model, shown
+
+if TYPE_CHECKING:
+    from ..models.transcript_content import TranscriptContent
+
+
+@_attrs_define
+class Transcript(Model):
+    """The transcript of a document.
+
+    Attributes:
+        encounter_id (str): Opaque identifier of the encounter.
+        document_id (str): Opaque identifier of the document.
+        transcript (TranscriptContent): The transcript itself.
+    """
+
+    encounter_id: str = _attrs_field(repr=shown)
+    document_id: str = _attrs_field(repr=shown)
+    transcript: TranscriptContent = _attrs_field(repr=shown)
+
+    _essential: ClassVar[tuple[str, ...]] = ("transcript",)

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import Model, shown
+
+
+@_attrs_define
+class TranscriptTurn(Model):
+    """One utterance.
+
+    Attributes:
+        speaker (str): Who speaks. Open: further values may appear.
+        start (float): Seconds from the start of the audio.
+        end (float): Seconds from the start of the audio.
+        text (str): What was said.
+    """
+
+    speaker: str = _attrs_field(repr=shown)
+    start: float = _attrs_field(repr=False)
+    end: float = _attrs_field(repr=False)
+    text: str = _attrs_field(repr=False)

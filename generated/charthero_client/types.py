@@ -1,0 +1,414 @@
+"""What every model shares: open decoding that loses nothing, and a count of what was not expected."""
+
+import datetime
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import cache
+from http import HTTPStatus
+from threading import Lock
+from types import NoneType, UnionType
+from typing import (
+    IO,
+    Any,
+    BinaryIO,
+    ClassVar,
+    Generic,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+from uuid import UUID
+
+from attrs import define, field, fields
+
+
+class Unset:
+    """The type of `UNSET`, which stands for a property that was not sent; there is only one such object."""
+
+    _only: "ClassVar[Unset | None]" = None
+
+    def __new__(cls) -> "Unset":
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __reduce__(self) -> tuple[type["Unset"], tuple[()]]:
+        return Unset, ()
+
+
+UNSET: Unset = Unset()
+
+# The types that `httpx.Client(files=)` can accept, copied from that library.
+FileContent = IO[bytes] | bytes | str
+FileTypes = (
+    # (filename, file (or bytes), content_type)
+    tuple[str | None, FileContent, str | None]
+    # (filename, file (or bytes), content_type, headers)
+    | tuple[str | None, FileContent, str | None, Mapping[str, str]]
+)
+RequestFiles = list[tuple[str, FileTypes]]
+
+
+@define
+class File:
+    """Contains information for file uploads"""
+
+    payload: BinaryIO
+    file_name: str | None = None
+    mime_type: str | None = None
+
+    def to_tuple(self) -> FileTypes:
+        """Return a tuple representation that httpx will accept for multipart/form-data"""
+        return self.file_name, self.payload, self.mime_type
+
+
+T = TypeVar("T")
+
+
+@define(repr=False)
+class Response(Generic[T]):
+    """A response from an endpoint; its body is in no repr"""
+
+    status_code: HTTPStatus
+    content: bytes
+    headers: MutableMapping[str, str]
+    parsed: T | None
+
+    def __repr__(self) -> str:
+        return f"<Response [{self.status_code.value}]>"
+
+
+class Surprises:
+    """Counts, by path and kind, what live data held that the artifact does not describe. Never a value."""
+
+    # A hostile or broken server must not fill the memory with names it made up.
+    LIMIT: ClassVar[int] = 1000
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def add(self, path: str, kind: str) -> None:
+        """Count one surprise of a kind at a path of the artifact, such as `Encounter.status`."""
+        key = f"{path}: {kind}"
+        with self._lock:
+            if key not in self._counts and len(self._counts) >= self.LIMIT:
+                key = f"*: {kind}"
+            self._counts[key] += 1
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts so far, as a copy."""
+        with self._lock:
+            return dict(self._counts)
+
+    def clear(self) -> None:
+        """Start counting anew."""
+        with self._lock:
+            self._counts.clear()
+
+
+SURPRISES = Surprises()
+
+
+def shown(value: object) -> str:
+    """Render a value that may appear in a repr. Whatever is not plainly an id, instant, count or code is not shown."""
+    if isinstance(value, (bool, int, NoneType, Unset, datetime.datetime, Model)):
+        return repr(value)
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.:+-]{1,80}", value):
+        return repr(value)
+    if isinstance(value, list):
+        return f"[{len(value)}]"
+    return "..."
+
+
+def encode(value: Any) -> Any:
+    """Return *value* as JSON has it; an instant in UTC ends in `Z`."""
+    if isinstance(value, Model):
+        return value.to_dict()
+    if isinstance(value, datetime.datetime):
+        text = value.isoformat()
+        return text[:-6] + "Z" if text.endswith("+00:00") else text
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, list):
+        return [encode(item) for item in value]
+    return value
+
+
+def _nothing_as_none(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    return value or None
+
+
+@define(repr=False)
+class Model:
+    """The base of every model.
+
+    Decoding never raises on a value it did not expect: the value is kept as it came, and counted in `SURPRISES`.
+    `to_dict` gives back what was received, key by key and value by value, for every field that was not changed since.
+    """
+
+    _additional: dict[str, Any] | None = field(init=False, default=None, repr=False, eq=_nothing_as_none)
+    # What was received where it cannot be told from the decoded value, such as how an instant was written.
+    _received: dict[str, tuple[Any, Any]] | None = field(init=False, default=None, repr=False, eq=False)
+
+    # Set by each model: fields without which a body is not this model; the values of its closed enumerations; the names
+    # sent where an attribute has another.
+    _essential: ClassVar[tuple[str, ...]] = ()
+    _known_values: ClassVar[Mapping[str, frozenset[str]]] = {}
+    _names: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def additional_properties(self) -> dict[str, Any]:
+        """What was received under names the artifact does not have."""
+        if self._additional is None:
+            self._additional = {}
+        return self._additional
+
+    @property
+    def additional_keys(self) -> list[str]:
+        """The names in `additional_properties`."""
+        return list(self._additional or ())
+
+    @classmethod
+    def from_body(cls, content: bytes) -> Self:
+        """Decode the body of a response, bare or as the one object in an envelope that has the essential fields.
+
+        Raises:
+            ValueError: The body is not JSON, or not this model at all.
+        """
+        body = json.loads(content)
+        if isinstance(body, dict) and not cls._is_body(body):
+            inner = [name for name, value in body.items() if isinstance(value, dict) and cls._is_body(value)]
+            if len(inner) == 1:
+                for name in body.keys() - inner:
+                    SURPRISES.add(_path(cls, name), "unknown field of the envelope")
+                body = body[inner[0]]
+        if not isinstance(body, dict) or not cls._is_body(body):
+            raise ValueError(f"the body is not {cls.__name__}")
+        return cls.from_dict(body)
+
+    @classmethod
+    def _is_body(cls, body: dict[str, Any]) -> bool:
+        return all(
+            isinstance(body.get(plan.name), plan.json_types) for plan in _plans(cls) if plan.name in cls._essential
+        )
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        """Decode one JSON object."""
+        rest = dict(src_dict)
+        values: dict[str, Any] = {}
+        received: dict[str, tuple[Any, Any]] = {}
+        for plan in _plans(cls):
+            value = rest.pop(plan.name, UNSET)
+            if value is UNSET:
+                if not plan.optional:
+                    SURPRISES.add(plan.path, "missing")
+                values[plan.attribute] = UNSET
+                continue
+            values[plan.attribute] = decoded = plan.decode(value)
+            if plan.is_spelled_freely and encode(decoded) != value:
+                received[plan.attribute] = (decoded, value)
+        model = cls(**values)
+        if rest:
+            for name in rest:
+                SURPRISES.add(_path(cls, name), "unknown field")
+            model._additional = rest
+        if received:
+            model._received = received
+        return model
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object this was decoded from, with the changes made since."""
+        result = dict(self._additional or ())
+        received = self._received or {}
+        for plan in _plans(type(self)):
+            value = getattr(self, plan.attribute)
+            if value is not UNSET:
+                decoded, sent = received.get(plan.attribute, (UNSET, None))
+                result[plan.name] = sent if decoded is value else encode(value)
+        return result
+
+
+_Decode = Callable[[Any], Any]
+
+
+class _Unexpected(Exception):
+    """A value does not fit its description; the text is the kind of surprise, never the value."""
+
+
+@define
+class _Plan:
+    """How one field is decoded."""
+
+    attribute: str
+    name: str
+    path: str
+    optional: bool
+    json_types: tuple[type, ...]
+    is_spelled_freely: bool
+    known: frozenset[str] | None
+    convert: _Decode
+
+    def decode(self, value: Any) -> Any:
+        """Return *value* decoded, or as it is where it does not fit."""
+        if self.known is not None and isinstance(value, str) and value not in self.known:
+            SURPRISES.add(self.path, "unknown value")
+        try:
+            return self.convert(value)
+        except _Unexpected as surprise:
+            SURPRISES.add(self.path, str(surprise))
+            return value
+
+
+def _plans_of(model: type[Model]) -> tuple[_Plan, ...]:
+    from . import models  # the models import this module
+
+    hints = get_type_hints(model, localns=vars(models))
+    plans = []
+    for attribute in fields(model):
+        if attribute.init:
+            hint = hints[attribute.name]
+            name = model._names.get(attribute.name, attribute.name)
+            plans.append(
+                _Plan(
+                    attribute=attribute.name,
+                    name=name,
+                    path=_path(model, name),
+                    optional=Unset in _alternatives(hint),
+                    json_types=tuple({_json_type(part) for part in _alternatives(hint)} - {NoneType, Unset}),
+                    is_spelled_freely=bool(_leaves(hint) & {datetime.datetime, datetime.date, UUID}),
+                    known=model._known_values.get(name),
+                    convert=_converter(hint, _path(model, name)),
+                )
+            )
+    return tuple(plans)
+
+
+_plans: Callable[[Any], tuple[_Plan, ...]] = cache(_plans_of)
+
+
+def _path(model: type[Model], name: str) -> str:
+    # A name can be data (a map keyed by patients), so only what looks like a name is repeated.
+    return f"{model.__name__}.{name}" if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name) else f"{model.__name__}.*"
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _leaves(hint: Any) -> set[Any]:
+    arguments = get_args(hint)
+    return {leaf for argument in arguments for leaf in _leaves(argument)} if arguments else {hint}
+
+
+def _json_type(hint: Any) -> type:
+    if hint is Any:
+        return object
+    if get_origin(hint) is list:
+        return list
+    if isinstance(hint, type) and issubclass(hint, Model):
+        return dict
+    return str if hint in (datetime.datetime, datetime.date, UUID) else cast(type, hint)
+
+
+def _converter(hint: Any, path: str) -> _Decode:
+    """Return what turns JSON into a value of *hint*, or raises `_Unexpected`."""
+    parts = [part for part in _alternatives(hint) if part is not Unset]
+    if len(parts) > 1:
+        return _first_fitting([_converter(part, path) for part in parts])
+    (hint,) = parts
+    if hint is Any:
+        return lambda value: value
+    if get_origin(hint) is list:
+        return _each(_converter(get_args(hint)[0], path), path)
+    if hint is datetime.datetime:
+        return lambda value: _instant(_of_type(value, str), path)
+    if hint in (datetime.date, UUID):
+        parse = datetime.date.fromisoformat if hint is datetime.date else UUID
+        return lambda value: _parsed(parse, _of_type(value, str))
+    if issubclass(hint, Model):
+        return lambda value: hint.from_dict(_of_type(value, dict))
+    return lambda value: _of_type(value, (int, float) if hint is float else hint)
+
+
+def _first_fitting(converters: list[_Decode]) -> _Decode:
+    def convert(value: Any) -> Any:
+        for converter in converters:
+            try:
+                return converter(value)
+            except _Unexpected:
+                continue
+        raise _Unexpected("null" if value is None else "other type")
+
+    return convert
+
+
+def _each(converter: _Decode, path: str) -> _Decode:
+    def convert(value: Any) -> Any:
+        items = []
+        for item in _of_type(value, list):
+            try:
+                items.append(converter(item))
+            except _Unexpected as surprise:
+                SURPRISES.add(f"{path}[]", str(surprise))
+                items.append(item)
+        return items
+
+    return convert
+
+
+def _of_type(value: Any, accepted: Any) -> Any:
+    if isinstance(value, accepted) and (accepted is bool or not isinstance(value, bool)):
+        return value
+    raise _Unexpected("null" if value is None else "other type")
+
+
+def _parsed(parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        raise _Unexpected("unreadable") from None
+
+
+def _instant(text: str, path: str) -> datetime.datetime:
+    try:
+        instant = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        # RFC 3339 also allows a lowercase t and z, and the 60th second that Python's clock does not have.
+        plain = re.sub(r"(?<=:\d\d:)60", "59", text.upper())
+        instant = cast(datetime.datetime, _parsed(datetime.datetime.fromisoformat, plain))
+        SURPRISES.add(path, "unusual time")
+    if instant.tzinfo is None:
+        SURPRISES.add(path, "no time zone")
+    return instant
+
+
+__all__ = [
+    "SURPRISES",
+    "UNSET",
+    "File",
+    "FileTypes",
+    "Model",
+    "RequestFiles",
+    "Response",
+    "Surprises",
+    "Unset",
+    "encode",
+    "shown",
+]

@@ -1,0 +1,1 @@
+"""One small program for each make target that needs more than a line."""

@@ -1,0 +1,125 @@
+"""Fetch the published artifact into openapi/, if it is one this project can use.
+
+Nothing is written until the bytes have passed every check, the canonicalizer included; then they are written as they
+came. No credentials are sent: the artifact needs none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import stamina
+
+from scripts.artifact import SNAPSHOT, SOURCE, ArtifactError, parse, sha256, write_atomically
+from scripts.canonicalize import canonicalize, load_surface
+
+__all__ = ["PUBLISHED", "fetch", "main", "pull"]
+
+PUBLISHED = "https://developers.charthero.ai/openapi/v1/openapi.json"
+MAX_BYTES = 20_000_000
+MAX_SECONDS = 60.0
+
+
+def fetch(source: str) -> bytes:
+    """Return the bytes at *source*, an http(s) URL or a file's path.
+
+    Raises:
+        ArtifactError: It cannot be reached, answers with another status than 200, is too large, or takes too long.
+    """
+    if urlsplit(source).scheme not in ("http", "https"):
+        try:
+            content = Path(source).read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{source}: {error.strerror}") from None
+        if len(content) > MAX_BYTES:
+            raise ArtifactError(f"{source}: larger than {MAX_BYTES:,} bytes")
+        return content
+    try:
+        for attempt in stamina.retry_context(on=_may_pass, attempts=3, timeout=MAX_SECONDS):
+            with attempt:
+                return _download(source)
+    except httpx.HTTPStatusError as error:
+        raise ArtifactError(f"{source}: HTTP {error.response.status_code}") from None
+    except httpx.HTTPError as error:
+        raise ArtifactError(f"{source}: cannot be reached ({type(error).__name__})") from None
+    except (httpx.InvalidURL, UnicodeError):
+        raise ArtifactError(f"{source}: not a URL") from None
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def pull(source: str, *, snapshot: Path = SNAPSHOT, record: Path = SOURCE) -> bool:
+    """Replace the snapshot by the artifact at *source*, and tell whether it differs from the one before.
+
+    Raises:
+        ArtifactError: It cannot be had or used; the snapshot is untouched.
+    """
+    content = fetch(source)
+    canonicalize(parse(content), load_surface())
+    digest = sha256(content)
+    known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    if known.get("sha256") == digest and known.get("provenance") == "pulled" and snapshot.read_bytes() == content:
+        return False
+    facts = {
+        "url": source if urlsplit(source).scheme in ("http", "https") else Path(source).name,
+        "sha256": digest,
+        "fetched_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "provenance": "pulled",
+    }
+    # The snapshot last: a process killed in between leaves a record whose sha256 does not fit, which `make check` sees.
+    write_atomically(record, (json.dumps(facts, indent=2) + "\n").encode())
+    write_atomically(snapshot, content)
+    return True
+
+
+def _download(url: str) -> bytes:
+    # trust_env stays on for proxies, so netrc has to be shut out by hand: the artifact needs no credentials.
+    with (
+        httpx.Client(timeout=httpx.Timeout(20.0), follow_redirects=True, auth=_no_credentials) as client,
+        client.stream("GET", url, headers={"Accept": "application/json"}) as response,
+    ):
+        response.raise_for_status()
+        chunks, size, started = [], 0, time.monotonic()
+        for chunk in response.iter_bytes():
+            size += len(chunk)
+            chunks.append(chunk)
+            if size > MAX_BYTES:
+                raise ArtifactError(f"{url}: larger than {MAX_BYTES:,} bytes")
+            if time.monotonic() - started > MAX_SECONDS:
+                raise ArtifactError(f"{url}: took longer than {MAX_SECONDS:.0f} seconds")
+        return b"".join(chunks)
+
+
+def _no_credentials(request: httpx.Request) -> httpx.Request:
+    request.headers.pop("Authorization", None)
+    return request
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code == 429 or error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Pull the artifact."""
+    parser = argparse.ArgumentParser(description="Fetch the published artifact into openapi/, if it can be used.")
+    parser.add_argument("source", nargs="?", default=PUBLISHED, help="http(s) URL or file path (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        changed = pull(options.source)
+    except ArtifactError as error:
+        print(f"pull: {error}; the snapshot is as it was", file=sys.stderr)
+        return 1
+    print("pull: a new snapshot" if changed else "pull: the snapshot is the published artifact already")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
