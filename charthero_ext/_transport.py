@@ -16,20 +16,22 @@ import logging
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import isawaitable
-from typing import Any, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import stamina
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 from charthero_client.client import Client
 from charthero_client.types import Response
 
+from charthero_ext._audio import AudioFile, MediaError
 from charthero_ext._status import MAX_ERROR_BODY, status_error
-from charthero_ext.config import KeySource, Settings, Timeouts
+from charthero_ext.config import KeySource, Settings, Timeouts, is_loopback
 from charthero_ext.errors import (
     AuthenticationError,
     ChartHeroError,
@@ -40,6 +42,9 @@ from charthero_ext.errors import (
     TransportError,
     UnexpectedResponseError,
 )
+
+if TYPE_CHECKING:
+    from charthero_ext.models import AudioUrl
 
 __all__ = ["AsyncTransport", "LastResponse", "Transport"]
 
@@ -52,6 +57,7 @@ WAIT_INITIAL, WAIT_MAX, WAIT_JITTER = 0.1, 5.0, 1.0
 HTTPX_ARGUMENTS = frozenset({"cert", "http1", "http2", "limits", "mounts", "proxy", "transport", "trust_env", "verify"})
 
 _T = TypeVar("_T")
+_E = TypeVar("_E", bound=Exception)
 
 
 @frozen
@@ -146,10 +152,18 @@ class _Base:
         timeout = httpx.Timeout(self.settings.timeouts.read)
         return Client(base_url=url, verify_ssl=verify, timeout=timeout, httpx_args={**arguments, "event_hooks": hooks})
 
-    def _media_arguments(self) -> dict[str, Any]:
+    def media_retries(self) -> Any:
+        """Return the attempts to have a recording, each with a fresh URL."""
+        return stamina.retry_context(
+            on=MediaError, attempts=self.settings.attempts, timeout=self.settings.total_timeout
+        )
+
+    def _media_arguments(self, audio: AudioUrl) -> dict[str, Any]:
+        scheme, host, _ = _origin(httpx.URL(audio.audio_url))
+        if scheme != "https" and not (scheme == "http" and is_loopback(host)):
+            raise MediaError("documents.audio: the recording's URL is not https")
         arguments = {name: value for name, value in self._arguments.items() if name != "transport"}
-        timeouts = self.settings.timeouts
-        timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool)
+        timeout = httpx.Timeout(**asdict(self.settings.timeouts))
         return {**arguments, "timeout": timeout, "follow_redirects": False}
 
     def _usable_client(self) -> Client | None:
@@ -228,6 +242,8 @@ class _Base:
 class Transport(_Base):
     """Makes calls, from any number of threads over one pool of connections."""
 
+    _lock: Lock = field(init=False, factory=Lock)
+
     def call(
         self,
         operation: str,
@@ -253,15 +269,27 @@ class Transport(_Base):
             self._client.get_httpx_client().close()
         self._closed = True
 
-    @contextmanager
-    def media(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-        """Stream a signed URL from the media host, which gets no key."""
-        with (
-            _quieted(self.settings),
-            httpx.Client(**self._media_arguments()) as client,
-            client.stream("GET", url, headers=headers) as response,
-        ):
-            yield response
+    def receive(self, audio: AudioUrl, file: AudioFile) -> None:
+        """Stream a recording from the media host, which gets no key.
+
+        Raises:
+            MediaError: It did not arrive, or not whole.
+        """
+        failure = None
+        with _quieted(self.settings):
+            try:
+                with (
+                    httpx.Client(**self._media_arguments(audio)) as client,
+                    client.stream("GET", audio.audio_url, headers=file.request_headers()) as response,
+                ):
+                    file.begin(response.status_code, response.headers)
+                    for chunk in response.iter_bytes():
+                        file.write(chunk)
+                    file.end()
+            except Exception as error:  # noqa: BLE001 - whatever happened must leave without the frames that hold the URL
+                failure = _media_failure(error)
+        if failure is not None:
+            raise failure
 
     def _once(self, attempt: _Attempt, function: Callable[..., Response[_T]], arguments: dict[str, Any]) -> _T:
         attempt.key = self._key()
@@ -291,13 +319,14 @@ class Transport(_Base):
         return self.settings.key_source.checked(_read_key(self.settings.key_source))
 
     def _ready(self) -> Client:
-        client = self._usable_client()
-        if client is None:
-            client = self._new_client(self._on_request, self._on_response)
-            if self._given is not None:
-                client.set_httpx_client(self._given)
-            client.get_httpx_client()
-            self._client = client
+        with self._lock:
+            client = self._usable_client()
+            if client is None:
+                client = self._new_client(self._on_request, self._on_response)
+                if self._given is not None:
+                    client.set_httpx_client(self._given)
+                client.get_httpx_client()
+                self._client = client
         return client
 
     def _on_response(self, response: httpx.Response) -> None:
@@ -338,15 +367,23 @@ class AsyncTransport(_Base):
             await self._client.get_async_httpx_client().aclose()
         self._closed = True
 
-    @asynccontextmanager
-    async def media(self, url: str, headers: dict[str, str]) -> AsyncIterator[httpx.Response]:
-        """Stream a signed URL from the media host, which gets no key."""
+    async def receive(self, audio: AudioUrl, file: AudioFile) -> None:
+        """As :meth:`Transport.receive`."""
+        failure = None
         with _quieted(self.settings):
-            async with (
-                httpx.AsyncClient(**self._media_arguments()) as client,
-                client.stream("GET", url, headers=headers) as response,
-            ):
-                yield response
+            try:
+                async with (
+                    httpx.AsyncClient(**self._media_arguments(audio)) as client,
+                    client.stream("GET", audio.audio_url, headers=file.request_headers()) as response,
+                ):
+                    file.begin(response.status_code, response.headers)
+                    async for chunk in response.aiter_bytes():
+                        file.write(chunk)
+                    file.end()
+            except Exception as error:  # noqa: BLE001 - whatever happened must leave without the frames that hold the URL
+                failure = _media_failure(error)
+        if failure is not None:
+            raise failure
 
     async def _once(
         self, attempt: _Attempt, function: Callable[..., Awaitable[Response[_T]]], arguments: dict[str, Any]
@@ -445,12 +482,16 @@ async def _awaited_key(key: object, origin: str) -> object:
     raise ConfigurationError(f"{origin} failed ({failure})")
 
 
+def _without_origin(error: _E) -> _E:
+    """Take from an exception the frames and exceptions it came with: they hold the request."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
+
+
 def _translated(error: Exception, operation: str) -> ChartHeroError:
     """Return the exception of ours that stands for *error*, which is not chained to it."""
     if isinstance(error, ChartHeroError):
-        # Raised by a hook: the frames and exceptions it came with hold the request.
-        error.__context__ = error.__cause__ = None
-        return error.with_traceback(None)
+        return _without_origin(error)
     if isinstance(error, httpx.TimeoutException):
         return RequestTimeoutError(f"{operation}: timed out ({type(error).__name__})")
     if isinstance(error, (httpx.HTTPError, httpx.StreamError, OSError)):
@@ -458,6 +499,12 @@ def _translated(error: Exception, operation: str) -> ChartHeroError:
     return UnexpectedResponseError(
         f"{operation}: the answer is not what the contract describes ({type(error).__name__})"
     )
+
+
+def _media_failure(error: Exception) -> Exception:
+    if isinstance(error, (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)):
+        return MediaError(f"documents.audio: the recording did not arrive ({type(error).__name__})")
+    return _without_origin(error)
 
 
 def _body(response: Response[_T], operation: str) -> _T:

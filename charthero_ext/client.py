@@ -6,6 +6,8 @@ Source in the contract: "Routes" and "List parameters".
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
@@ -13,6 +15,7 @@ from charthero_client.api.documents import get_audio, get_document, get_transcri
 from charthero_client.api.encounters import get_encounter, list_encounters
 
 from charthero_ext._arguments import Instant, SortOrder, ids, page_query
+from charthero_ext._audio import AudioFile, Progress
 from charthero_ext._transport import AsyncTransport, LastResponse, Transport
 from charthero_ext.config import ApiKey, Settings, Timeouts, given_key
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript
@@ -113,6 +116,30 @@ class Documents:
         given = ids(encounter_id=encounter_id, document_id=document_id)
         return self._transport.call("documents.audio", get_audio.sync_detailed, timeout=timeout, **given)
 
+    def download_audio(
+        self, encounter_id: str, document_id: str, path: str | PathLike[str], *, progress: Progress | None = None
+    ) -> Path:
+        """Download the recording of a document to *path*, and return it.
+
+        It is streamed to a file beside *path*, which takes its place when it is whole; only its owner may read it. A
+        URL that failed or expired is asked for anew, and where the host can, the rest is fetched and not all of it.
+
+        Args:
+            encounter_id: The encounter.
+            document_id: The document.
+            path: Where it goes.
+            progress: Called with the bytes received and, where the host states it, how many there are in all.
+
+        Raises:
+            OSError: It cannot be written.
+            ChartHeroError: It cannot be had; *path* is as it was.
+        """
+        with AudioFile(Path(path), progress) as file:
+            for attempt in self._transport.media_retries():
+                with attempt:
+                    self._transport.receive(self.audio(encounter_id, document_id), file)
+        return Path(path)
+
 
 class ChartHero:
     """A client for synchronous code. Threads may share it; processes may not share its connections.
@@ -165,7 +192,7 @@ class ChartHero:
         self.close()
 
     def __repr__(self) -> str:
-        return f"ChartHero(base_url={self.settings.base_url!r})"
+        return _described(self)
 
 
 @frozen
@@ -220,6 +247,16 @@ class AsyncDocuments:
         given = ids(encounter_id=encounter_id, document_id=document_id)
         return await self._transport.call("documents.audio", get_audio.asyncio_detailed, timeout=timeout, **given)
 
+    async def download_audio(
+        self, encounter_id: str, document_id: str, path: str | PathLike[str], *, progress: Progress | None = None
+    ) -> Path:
+        """As :meth:`Documents.download_audio`."""
+        with AudioFile(Path(path), progress) as file:
+            async for attempt in self._transport.media_retries():
+                with attempt:
+                    await self._transport.receive(await self.audio(encounter_id, document_id), file)
+        return Path(path)
+
 
 class AsyncChartHero:
     """A client for asynchronous code: the names of :class:`ChartHero`, awaited. One event loop uses it.
@@ -260,4 +297,10 @@ class AsyncChartHero:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"AsyncChartHero(base_url={self.settings.base_url!r})"
+        return _described(self)
+
+
+def _described(client: ChartHero | AsyncChartHero) -> str:
+    # A client whose settings were refused is shown too, in the traceback of the refusal.
+    settings = getattr(client, "settings", None)
+    return f"{type(client).__name__}(base_url={settings.base_url!r})" if settings else f"<{type(client).__name__}>"

@@ -270,12 +270,13 @@ def _checked_url(url: str, origin: str) -> str:
         raise ConfigurationError(f"the base URL of {origin} holds credentials, a query or a fragment; leave them out")
     if parts.path.rstrip("/") not in ("", PREFIX):
         raise ConfigurationError(f"the base URL of {origin} has to be the host alone, or the host with {PREFIX}")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"the base URL of {origin} has to be https; http is for loopback only")
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether *host* is this machine, by its name or address alone."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

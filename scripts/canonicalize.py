@@ -301,6 +301,7 @@ class _Canonicalizer:
         schema = self._merged(views, model, fields=spec["fields"])
         known = self._known_values(views, spec["fields"])
         schema["x-charthero"] = {
+            "fields": sorted(spec["fields"]),
             "essential": spec.get("essential", []),
             "showable": sorted(
                 field

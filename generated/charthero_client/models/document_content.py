@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
@@ -14,13 +11,9 @@ class DocumentContent(Model):
     """The clinical text of a document.
 
     Attributes:
-        format_ (str): Markup of the text. Open: further values may appear.
+        format (str): Markup of the text. Open: further values may appear.
         text (str): The text.
     """
 
-    format_: str = _attrs_field(repr=shown)
+    format: str = _attrs_field(repr=shown)
     text: str = _attrs_field(repr=False)
-
-    _names: ClassVar[Mapping[str, str]] = {
-        "format_": "format",
-    }

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -19,7 +18,7 @@ class TranscriptReadyEvent(Model):
 
     Attributes:
         id (str): Opaque identifier of the event.
-        type_ (str): Name of the event.
+        type (str): Name of the event.
         api_version (str): Version of the webhook contract.
         occurred_at (datetime.datetime): When the transcript became ready.
         organization_id (str): Opaque identifier of the partner's organization.
@@ -27,12 +26,8 @@ class TranscriptReadyEvent(Model):
     """
 
     id: str = _attrs_field(repr=shown)
-    type_: str = _attrs_field(repr=shown)
+    type: str = _attrs_field(repr=shown)
     api_version: str = _attrs_field(repr=shown)
     occurred_at: datetime.datetime = _attrs_field(repr=shown)
     organization_id: str = _attrs_field(repr=shown)
     resources: EventResources = _attrs_field(repr=shown)
-
-    _names: ClassVar[Mapping[str, str]] = {
-        "type_": "type",
-    }

@@ -1,0 +1,105 @@
+"""A recording on its way to disk: written aside, resumed, checked, and renamed when it is whole. No HTTP.
+
+Source in the contract: "Bodies", Audio.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+from charthero_ext.errors import TransportError
+
+__all__ = ["AudioFile", "MediaError", "Progress"]
+
+#: Called with the bytes received so far and, where the host states it, how many there are in all.
+Progress = Callable[[int, int | None], object]
+
+
+class MediaError(TransportError):
+    """The media host did not give the recording, or gave a part of it. A fresh URL may do better."""
+
+
+class AudioFile:
+    """The file a recording is written to. Only its owner may read it; *path* is touched only when it is whole."""
+
+    def __init__(self, path: Path, progress: Progress | None) -> None:
+        self._path = path
+        self._progress = progress
+        self._received = 0
+        self._total: int | None = None
+        self._validator: str | None = None
+
+    def __enter__(self) -> Self:
+        descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part")
+        self._aside = Path(name)
+        self._file = os.fdopen(descriptor, "wb")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._aside.replace(self._path)
+        finally:
+            self._file.close()
+            self._aside.unlink(missing_ok=True)
+
+    def request_headers(self) -> dict[str, str]:
+        """Return the headers that ask for what is still missing."""
+        headers = {"Accept-Encoding": "identity"}
+        # Without a validator, the rest of another recording could be appended to the beginning of this one.
+        if self._received and self._validator:
+            headers |= {"Range": f"bytes={self._received}-", "If-Range": self._validator}
+        return headers
+
+    def begin(self, status_code: int, headers: Mapping[str, str]) -> None:
+        """Take note of what the host is about to send.
+
+        Raises:
+            MediaError: It is not the recording, or not the part that is missing.
+        """
+        if status_code == 206:
+            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
+            if found is None or int(found[1]) != self._received:
+                self._start_over()
+                raise MediaError("documents.audio: the media host sent another part than was asked for")
+            self._total = None if found[2] == "*" else int(found[2])
+        elif status_code == 200:
+            self._start_over()
+            length = headers.get("content-length", "")
+            self._total = int(length) if length.isdecimal() and "content-encoding" not in headers else None
+            etag = headers.get("etag", "")
+            self._validator = etag if etag.startswith('"') else None
+        else:
+            if status_code == 416:
+                self._start_over()
+            raise MediaError(f"documents.audio: the media host answered HTTP {status_code}")
+
+    def write(self, chunk: bytes) -> None:
+        """Append what was received."""
+        self._file.write(chunk)
+        self._received += len(chunk)
+        if self._progress is not None:
+            self._progress(self._received, self._total)
+
+    def end(self) -> None:
+        """Check the size.
+
+        Raises:
+            MediaError: It is not what the host stated.
+        """
+        if self._total is not None and self._received != self._total:
+            if self._received > self._total:
+                self._start_over()
+            raise MediaError("documents.audio: the recording arrived incomplete")
+
+    def _start_over(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._received, self._total, self._validator = 0, None, None

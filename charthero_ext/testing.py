@@ -1,0 +1,1 @@
+"""A pytest plugin and cassette scrubbing for partners' tests."""

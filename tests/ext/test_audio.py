@@ -1,0 +1,191 @@
+"""Downloading a recording: whole or not at all, resumed where it can be, and with no key for the media host."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from charthero_ext import ChartHero
+from charthero_ext.errors import ChartHeroError, NotFoundError, TransportError
+
+from .conftest import async_client, settings
+
+RECORDING = bytes(range(256)) * 400
+
+
+class Media:
+    """A media host whose next answers a test chooses: whole, a status, or cut after so many bytes."""
+
+    def __init__(self) -> None:
+        self.plan: list[int | str] = []
+        self.requests: list[dict[str, str]] = []
+        self.has_ranges = True
+        self.etag = '"one"'
+        media = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *arguments: Any) -> None:
+                """Say nothing."""
+
+            def do_GET(self) -> None:
+                media.requests.append({name.lower(): value for name, value in self.headers.items()})
+                step = media.plan.pop(0) if media.plan else "whole"
+                if isinstance(step, int) and step >= 100 and step < 600:
+                    self.send_response(step)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                start = 0
+                wanted = self.headers.get("Range", "")
+                if wanted and media.has_ranges and self.headers.get("If-Range") == media.etag:
+                    start = int(wanted.removeprefix("bytes=").rstrip("-"))
+                    self.send_response(206)
+                    self.send_header("Content-Range", f"bytes {start}-{len(RECORDING) - 1}/{len(RECORDING)}")
+                else:
+                    self.send_response(200)
+                self.send_header("ETag", media.etag)
+                self.send_header("Content-Length", str(len(RECORDING) - start))
+                self.end_headers()
+                if step == "whole":
+                    self.wfile.write(RECORDING[start:])
+                else:
+                    self.wfile.write(RECORDING[start : start + int(str(step).removeprefix("cut "))])
+                    self.close_connection = True
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/a.wav?signature=canary"
+
+
+@pytest.fixture
+def media() -> Iterator[Media]:
+    made = Media()
+    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    thread.join()
+
+
+class Api:
+    """An API that gives a fresh URL each time, and counts how often."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        return httpx.Response(200, json={"audio_url": f"{self.url}{self.asked}", "expires_at": "2026-05-01T15:45:00Z"})
+
+
+def client(api: Any, **others: Any) -> ChartHero:
+    return ChartHero(settings=settings(**others), httpx_args={"transport": httpx.MockTransport(api)})
+
+
+def test_a_recording_is_written_whole_and_only_its_owner_may_read_it(media: Media, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    target = tmp_path / "a.wav"
+    with client(Api(media.url)) as ch:
+        assert ch.documents.download_audio("e", "d", target, progress=lambda *at: seen.append(at)) == target
+    assert target.read_bytes() == RECORDING
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert seen[-1] == (len(RECORDING), len(RECORDING))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_the_media_host_gets_no_key(media: Media, tmp_path: Path) -> None:
+    with client(Api(media.url)) as ch:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert "authorization" not in media.requests[0]
+    assert "ch_sk" not in str(media.requests)
+
+
+def test_a_broken_download_resumes_where_it_stopped_with_a_fresh_url(media: Media, tmp_path: Path) -> None:
+    media.plan = ["cut 1000", 403, "cut 2000"]
+    api = Api(media.url)
+    with client(api) as ch:
+        ch.documents.download_audio("e", "d", str(tmp_path / "a.wav"))
+    assert (tmp_path / "a.wav").read_bytes() == RECORDING
+    assert api.asked == 4
+    assert [request.get("range") for request in media.requests] == [None, "bytes=1000-", "bytes=1000-", "bytes=3000-"]
+
+
+def test_a_host_without_ranges_sends_it_all_again(media: Media, tmp_path: Path) -> None:
+    media.plan, media.has_ranges = ["cut 1000"], False
+    with client(Api(media.url)) as ch:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == RECORDING
+
+
+def test_another_recording_is_not_appended_to_the_beginning_of_this_one(media: Media, tmp_path: Path) -> None:
+    media.plan = ["cut 1000"]
+    with client(Api(media.url)) as ch:
+
+        def replace(received: int, total: int | None) -> None:
+            media.etag = '"two"'
+
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav", progress=replace)
+    assert (tmp_path / "a.wav").read_bytes() == RECORDING
+
+
+def test_a_download_that_fails_leaves_what_was_there(media: Media, tmp_path: Path) -> None:
+    media.plan = ["cut 10", "cut 10", "cut 10", "cut 10", "cut 10"]
+    (tmp_path / "a.wav").write_bytes(b"before")
+    with client(Api(media.url), attempts=3) as ch, pytest.raises(TransportError, match="did not arrive") as caught:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.wav": b"before"}
+    assert "canary" not in repr(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("status", [403, 404, 410, 416, 500])
+def test_a_url_that_was_refused_is_asked_for_again_within_a_bound(media: Media, tmp_path: Path, status: int) -> None:
+    media.plan = [status] * 9
+    api = Api(media.url)
+    with client(api, attempts=3) as ch, pytest.raises(TransportError, match=f"HTTP {status}"):
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert api.asked == 3
+
+
+def test_a_recording_that_does_not_exist_is_asked_for_once(tmp_path: Path) -> None:
+    with client(lambda request: httpx.Response(404)) as ch, pytest.raises(NotFoundError):
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["http://media.example.test/a", "file:///etc/passwd", "no url", "https://[bad"])
+def test_a_url_that_would_send_a_recording_in_the_clear_is_refused(tmp_path: Path, url: str) -> None:
+    with client(Api(url), attempts=1) as ch, pytest.raises(ChartHeroError):
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+
+
+def test_a_progress_callback_that_fails_ends_the_download_with_its_own_error(media: Media, tmp_path: Path) -> None:
+    def fail(received: int, total: int | None) -> None:
+        raise KeyError("mine")
+
+    with client(Api(media.url)) as ch, pytest.raises(KeyError, match="mine"):
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav", progress=fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_asynchronous_client_downloads_and_resumes_alike(media: Media, tmp_path: Path) -> None:
+    media.plan = ["cut 1000", 403]
+
+    async def main() -> None:
+        async with async_client(Api(media.url)) as ch:
+            await ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+
+    asyncio.run(main())
+    assert (tmp_path / "a.wav").read_bytes() == RECORDING
+    assert media.requests[-1]["range"] == "bytes=1000-"

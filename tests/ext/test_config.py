@@ -1,0 +1,166 @@
+"""Settings: where they come from, what is refused, and that no key shows."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from pathlib import Path
+
+import pytest
+
+from charthero_ext import ChartHero, Settings, Timeouts
+from charthero_ext.errors import ConfigurationError
+
+KEY = "ch_sk_synthetic_settings"
+
+
+def read_key(settings: Settings) -> str:
+    return settings.key_source.checked(settings.key_source.read())
+
+
+def write_profiles(text: str) -> None:
+    path = Path("~/.config/charthero/config.toml").expanduser()
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.test",
+        "https://api.example.test/",
+        "https://api.example.test/external/v1",
+        "https://api.example.test/external/v1/",
+        " https://API.example.test ",
+    ],
+)
+def test_the_base_url_may_come_with_or_without_the_prefix(url: str) -> None:
+    assert Settings.load(api_key=KEY, base_url=url).base_url == "https://api.example.test"
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("http://api.example.test", "https"),
+        ("http://127.0.0.1.example.test", "https"),
+        ("ftp://api.example.test", "https://"),
+        ("api.example.test", "https://"),
+        ("https://", "host"),
+        ("https://user:pass@api.example.test", "credentials"),
+        ("https://api.example.test?key=1", "query"),
+        ("https://api.example.test/v2", "/external/v1"),
+        ("https://[bad", "not a URL"),
+        ("https://api.example.test:99999", "not a URL"),
+    ],
+)
+def test_a_base_url_that_could_leak_or_miss_is_refused(url: str, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint):
+        Settings.load(api_key=KEY, base_url=url)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"])
+def test_plain_http_is_allowed_on_loopback(url: str) -> None:
+    assert Settings.load(api_key=KEY, base_url=url).base_url == url
+
+
+@pytest.mark.parametrize("key", ["", "   ", "ch_sk one", "ch_sk\n", "\tch_sk", "ch_sk_é", "ch\x00sk"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="the argument api_key") as caught:
+        ChartHero(api_key=key, base_url="https://api.example.test")
+    assert not key.strip() or key not in str(caught.value)
+
+
+def test_arguments_win_over_the_environment_and_the_environment_over_the_profile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_profiles('[default]\nbase_url = "https://profile.example.test"\napi_key_env = "PROFILE_KEY"\n')
+    monkeypatch.setenv("PROFILE_KEY", "ch_sk_profile")
+    assert Settings.load().base_url == "https://profile.example.test"
+    assert read_key(Settings.load()) == "ch_sk_profile"
+    monkeypatch.setenv("CHARTHERO_API_KEY", "ch_sk_environment")
+    monkeypatch.setenv("CHARTHERO_BASE_URL", "https://environment.example.test")
+    assert read_key(Settings.load()) == "ch_sk_environment"
+    given = Settings.load(api_key=KEY, base_url="https://given.example.test")
+    assert (given.base_url, read_key(given)) == ("https://given.example.test", KEY)
+
+
+def test_a_key_is_never_used_with_a_host_it_was_not_paired_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+    monkeypatch.setenv("CHARTHERO_BASE_URL", "https://production.example.test")
+    with pytest.raises(ConfigurationError, match="another host"):
+        Settings.load(base_url="https://sandbox.example.test")
+    assert Settings.load(base_url="https://production.example.test/external/v1").base_url.endswith("example.test")
+
+
+def test_a_key_file_is_read_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key"
+    path.write_text("ch_sk_first\n")
+    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", str(path))
+    settings = Settings.load(base_url="https://api.example.test")
+    assert read_key(settings) == "ch_sk_first"
+    path.write_text("ch_sk_second\n")
+    os.utime(path, ns=(time.time_ns() + 10**9, time.time_ns() + 10**9))
+    assert read_key(settings) == "ch_sk_second"
+
+
+def test_an_unreadable_key_file_names_the_variable_and_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigurationError, match=r"CHARTHERO_API_KEY_FILE cannot be read: No such file"):
+        Settings.load(base_url="https://api.example.test")
+
+
+@pytest.mark.parametrize(
+    ("profiles", "complaint"),
+    [
+        ("[default]\nbase_ulr = 'https://x.test'\n", "unknown keys: base_ulr"),
+        ("[default]\nbase_url = 'https://x.test'\n", "needs base_url, and either"),
+        ("[default]\nbase_url = 1\napi_key_env = 'K'\n", "has to be text"),
+        ("[default]\nbase_url = 'https://x.test'\napi_key_env = 'UNSET_VARIABLE'\n", "UNSET_VARIABLE"),
+        ("not toml at all", "cannot be read as TOML"),
+    ],
+)
+def test_a_profile_with_a_mistake_says_which(profiles: str, complaint: str) -> None:
+    write_profiles(profiles)
+    with pytest.raises(ConfigurationError, match=complaint):
+        Settings.load()
+
+
+def test_an_unknown_profile_names_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_profiles("[sandbox]\nbase_url = 'https://x.test'\napi_key_env = 'K'\n")
+    monkeypatch.setenv("CHARTHERO_PROFILE", "sandbxo")
+    with pytest.raises(ConfigurationError, match="no profile 'sandbxo'; it has: sandbox"):
+        Settings.load()
+
+
+def test_nothing_set_says_what_to_set() -> None:
+    with pytest.raises(ConfigurationError, match="CHARTHERO_BASE_URL"):
+        Settings.load(api_key=KEY)
+    with pytest.raises(ConfigurationError, match="CHARTHERO_API_KEY"):
+        Settings.load(base_url="https://api.example.test")
+
+
+def test_settings_show_and_pickle_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings.load(api_key=KEY, base_url="https://api.example.test", timeouts=Timeouts.of(3))
+    copy = pickle.loads(pickle.dumps(settings))
+    assert KEY not in repr(settings)
+    assert KEY.encode() not in pickle.dumps(settings)
+    assert copy.timeouts == Timeouts(connect=3, read=3, write=3, pool=3)
+    with pytest.raises(ConfigurationError, match="does not travel"):
+        read_key(copy)
+
+
+def test_pickled_settings_read_the_key_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTHERO_API_KEY", "ch_sk_driver")
+    pickled = pickle.dumps(Settings.load(base_url="https://api.example.test"))
+    assert b"ch_sk_driver" not in pickled
+    monkeypatch.setenv("CHARTHERO_API_KEY", "ch_sk_worker")
+    assert read_key(pickle.loads(pickled)) == "ch_sk_worker"
+
+
+def test_a_client_shows_its_host_and_nothing_else() -> None:
+    assert repr(ChartHero(api_key=KEY, base_url="https://api.example.test")) == (
+        "ChartHero(base_url='https://api.example.test')"
+    )

@@ -1,0 +1,212 @@
+"""Open decoding: whatever arrives is read, nothing of it is lost, and what was not expected is counted by path."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import json
+import pickle
+from typing import Any, ClassVar
+
+import pytest
+from attrs import define
+from attrs import field as attrs_field
+from charthero_client import types
+from charthero_client.types import Model
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from charthero_ext import drift_counts
+from charthero_ext.models import (
+    UNSET,
+    AudioUrl,
+    Document,
+    Encounter,
+    EncounterPage,
+    Transcript,
+    TranscriptReadyEvent,
+)
+
+from .conftest import SPEC, example
+
+MODELS: list[tuple[type[Model], Any]] = [
+    (EncounterPage, example("encounters.list")),
+    (Encounter, example("encounters.get")["encounter"]),
+    (Document, example("documents.get")["document"]),
+    (Transcript, example("documents.transcript")),
+    (AudioUrl, example("documents.audio")),
+    (TranscriptReadyEvent, SPEC["components"]["schemas"]["TranscriptReadyWebhook"]["examples"][0]),
+]
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+) | st.sampled_from(
+    [
+        "2026-05-01t15:00:00z",
+        "2016-12-31T23:59:60Z",
+        "2026-05-01T15:00:00.000Z",
+        "2026-05-01T15:00:00.123456789Z",
+        "2026-05-01T15:00:00+00:00",
+        "2026-05-01T15:00:00-07:00",
+        "2026-05-01T15:00:00",
+        "2026-05-01",
+        "not a time",
+        "9999-12-31T23:59:59.999999+23:59",
+    ]
+)
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path to every value inside *node*."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [found for key, value in items for found in ((*path, key), *places(value, (*path, key)))]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> tuple[type[Model], Any]:
+    """Take a payload of the artifact and change, remove or add values anywhere in it."""
+    model, payload = draw(st.sampled_from(MODELS))
+    payload = copy.deepcopy(payload)
+    for _ in range(draw(st.integers(0, 4))):
+        known = places(payload)
+        if not known:
+            break
+        *parents, last = draw(st.sampled_from(known))
+        holder = payload
+        for key in parents:
+            holder = holder[key]
+        change = draw(st.sampled_from(["replace", "remove", "add", "null"]))
+        if change == "remove":
+            del holder[last]
+        elif change == "add" and isinstance(holder, dict):
+            holder[draw(st.text())] = draw(json_values)
+        else:
+            holder[last] = None if change == "null" else draw(json_values)
+    return model, payload
+
+
+@given(mutated())
+@hypothesis_settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_every_payload_however_odd_is_read_and_given_back_as_it_was_sent(sent: tuple[type[Model], Any]) -> None:
+    model, payload = sent
+    untouched = copy.deepcopy(payload)
+    read = model.from_dict(payload)
+    assert read.to_dict() == untouched
+    assert payload == untouched
+    assert model.from_dict(read.to_dict()) == read
+    assert pickle.loads(pickle.dumps(read)) == read
+    assert copy.deepcopy(read).to_dict() == untouched
+    repr(read)
+
+
+@pytest.mark.parametrize(("model", "payload"), MODELS)
+def test_the_artifacts_own_examples_hold_no_surprise(model: type[Model], payload: Any) -> None:
+    assert model.from_dict(payload).to_dict() == payload
+    assert drift_counts() == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "counted"),
+    [
+        ({"status": None}, "Encounter.status: null"),
+        ({"status": 7}, "Encounter.status: other type"),
+        ({"patient": None}, "Encounter.patient: null"),
+        ({"patient": "pat_1"}, "Encounter.patient: other type"),
+        ({"documents": {}}, "Encounter.documents: other type"),
+        ({"documents": [None]}, "Encounter.documents[]: null"),
+        ({"documents": ["doc_1"]}, "Encounter.documents[]: other type"),
+        ({"created_at": "yesterday"}, "Encounter.created_at: unreadable"),
+        ({"created_at": "2026-05-01t15:00:00z"}, "Encounter.created_at: unusual time"),
+        ({"created_at": "2016-12-31T23:59:60Z"}, "Encounter.created_at: unusual time"),
+        ({"created_at": "2026-05-01T15:00:00"}, "Encounter.created_at: no time zone"),
+        ({"added_later": 1}, "Encounter.added_later: unknown field"),
+        ({"Synthetic Person": 1}, "Encounter.*: unknown field"),
+    ],
+)
+def test_a_surprise_is_kept_and_counted_by_path(change: dict[str, Any], counted: str) -> None:
+    payload = {**example("encounters.get")["encounter"], **change}
+    assert Encounter.from_dict(payload).to_dict() == payload
+    assert drift_counts() == {counted: 1}
+
+
+def test_a_missing_field_is_unset_and_counted_and_an_optional_one_only_unset() -> None:
+    payload = example("encounters.get")["encounter"]
+    del payload["status"], payload["patient"]["first_name"]
+    encounter = Encounter.from_dict(payload)
+    assert encounter.status is UNSET
+    assert encounter.patient.first_name is UNSET
+    assert drift_counts() == {"Encounter.status: missing": 1}
+
+
+def test_a_bad_record_leaves_the_others_of_its_page_whole() -> None:
+    page = example("encounters.list")
+    page["items"] = [page["items"][0], None, {"encounter_id": 5}, page["items"][0]]
+    read = EncounterPage.from_dict(page)
+    assert [type(item).__name__ for item in read.items] == ["Encounter", "NoneType", "Encounter", "Encounter"]
+    assert read.items[3].created_at == datetime.datetime(2026, 5, 1, 15, tzinfo=datetime.UTC)
+
+
+def test_an_instant_is_the_instant_that_was_sent_however_it_was_written() -> None:
+    wanted = datetime.datetime(2026, 5, 1, 15, tzinfo=datetime.UTC)
+    for written in ("2026-05-01T15:00:00Z", "2026-05-01T15:00:00.000Z", "2026-05-01T17:00:00+02:00"):
+        encounter = Encounter.from_dict({**example("encounters.get")["encounter"], "created_at": written})
+        assert encounter.created_at == wanted
+        assert encounter.to_dict()["created_at"] == written
+    assert drift_counts() == {}
+
+
+def test_a_changed_field_is_written_as_it_is_now() -> None:
+    encounter = Encounter.from_dict({**example("encounters.get")["encounter"], "created_at": "2026-05-01T15:00:00.000Z"})
+    encounter.created_at = datetime.datetime(2026, 5, 2, tzinfo=datetime.UTC)
+    assert encounter.to_dict()["created_at"] == "2026-05-02T00:00:00Z"
+
+
+@define
+class Closed(Model):
+    """A model whose enumeration the artifact closes."""
+
+    status: str = attrs_field()
+
+    _known_values: ClassVar[dict[str, frozenset[str]]] = {"status": frozenset({"completed"})}
+
+
+def test_a_value_that_a_closed_enumeration_does_not_list_is_kept_and_counted() -> None:
+    assert Closed.from_dict({"status": "reopened"}).status == "reopened"
+    assert Closed.from_dict({"status": "completed"}).status == "completed"
+    assert drift_counts() == {"Closed.status: unknown value": 1}
+
+
+def test_there_is_one_unset_through_pickle_and_copies() -> None:
+    assert pickle.loads(pickle.dumps(UNSET)) is UNSET
+    assert copy.copy(UNSET) is copy.deepcopy(UNSET) is UNSET
+    assert types.Unset() is UNSET
+    assert not UNSET
+
+
+def test_a_server_that_makes_up_names_cannot_fill_the_memory() -> None:
+    payload = example("encounters.get")["encounter"]
+    for number in range(3000):
+        Encounter.from_dict({**payload, f"made_up_{number}": 1})
+    counts = drift_counts()
+    assert len(counts) <= types.Surprises.LIMIT + 1
+    assert sum(counts.values()) == 3000
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=4))
+@hypothesis_settings(deadline=None)
+def test_counts_name_paths_and_never_values(extra: dict[str, Any]) -> None:
+    types.SURPRISES.clear()
+    Encounter.from_dict({**extra, "status": {"Synthetic Person": 1}})
+    for counted in drift_counts():
+        path, _, kind = counted.partition(": ")
+        assert path.split(".")[0] == "Encounter"
+        assert path.partition(".")[2].replace("_", "a").isalnum() or path.endswith(".*")
+        assert kind in {"unknown field", "missing", "null", "other type", "unreadable", "unusual time", "no time zone"}
+
+
+def test_json_text_round_trips_through_the_models() -> None:
+    text = json.dumps(example("encounters.list"))
+    assert EncounterPage.from_body(text.encode()).to_dict() == json.loads(text)

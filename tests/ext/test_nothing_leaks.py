@@ -1,0 +1,144 @@
+"""Canaries in every field, key and URL: none may be found where people and files look."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import logging
+import pickle
+import traceback
+from typing import Any
+
+import httpx
+import pytest
+from charthero_client.contract import SHOWABLE
+from charthero_client.types import Model
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.pretty import Pretty
+
+from charthero_ext import ChartHero, Settings
+from charthero_ext.errors import ChartHeroError
+
+from .conftest import HOST
+from .test_decoding import MODELS
+
+words = st.text("abcdefghijklmnopqrstuvwxyz", min_size=8, max_size=8).map(lambda text: f"canary{text}")
+
+
+def planted(node: Any, word: str, shown: frozenset[str] = frozenset()) -> Any:
+    """Put the canary into every text below *node*, opaque ids and codes apart, and into a field nobody knows."""
+    if isinstance(node, dict):
+        kept = frozenset().union(*SHOWABLE.values())
+        return {
+            **{key: value if key in kept and isinstance(value, str) else planted(value, word) for key, value in node.items()},
+            "added_later": {"deep": [word]},
+            f"{word} as a name": 1,
+        }
+    if isinstance(node, list):
+        return [planted(item, word) for item in node]
+    return f"{word} {node}" if isinstance(node, str) else node
+
+
+def rendered(value: Any) -> str:
+    """Return *value* as the ways to show it show it, rich's pretty printer among them."""
+    console = Console(file=io.StringIO(), width=200)
+    console.print(Pretty(value))
+    return f"{value!r} {value} {[value]!r} {console.file.getvalue()}"  # type: ignore[attr-defined]
+
+
+@given(word=words, case=st.sampled_from(MODELS))
+@hypothesis_settings(deadline=None, max_examples=60)
+def test_no_model_shows_what_is_not_listed_as_showable(word: str, case: tuple[type[Model], Any]) -> None:
+    model, payload = case
+    read = model.from_dict(planted(payload, word))
+    assert word in json.dumps(read.to_dict())
+    assert word not in rendered(read)
+
+
+@given(word=words)
+@hypothesis_settings(deadline=None, max_examples=20)
+def test_a_showable_field_that_holds_a_sentence_is_not_shown(word: str) -> None:
+    for model, payload in MODELS:
+        odd = {key: f"{word} is a sentence" if isinstance(value, str) else value for key, value in payload.items()}
+        assert word not in rendered(model.from_dict(odd))
+
+
+def deep_traceback(error: BaseException) -> str:
+    """Return a traceback with locals, as error reporters send it, of the frames below the test's own."""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True, compact=False)
+    for each in (shown, shown.__cause__, shown.__context__):
+        if each is not None:
+            each.stack = traceback.StackSummary.from_list([f for f in each.stack if not f.filename == __file__])
+    return "".join(shown.format())
+
+
+ANSWERS = {
+    "an error body": lambda word: httpx.Response(
+        404, json={"error": word, "reason_code": f"{word} x", "message": word, "field": f"{word} x"}
+    ),
+    "HTML": lambda word: httpx.Response(502, html=f"<p>{word}</p>"),
+    "a success that is HTML": lambda word: httpx.Response(200, html=f"<p>{word}</p>"),
+    "a truncated body": lambda word: httpx.Response(200, text=f'{{"encounter": {{"title": "{word}'),
+    "another shape": lambda word: httpx.Response(200, json={word: word}),
+    "a redirect": lambda word: httpx.Response(302, headers={"Location": f"https://x.example.test/?{word}"}),
+    "a lost connection": lambda word: httpx.ConnectError(word),
+    "bytes": lambda word: httpx.Response(200, content=word.encode("utf-16")),
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_no_failure_shows_a_key_or_a_body(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        made = ANSWERS[kind]("canarybody")
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    settings = Settings.load(api_key="canarykey", base_url=HOST, attempts=2)
+    with (
+        ChartHero(settings=settings, httpx_args={"transport": httpx.MockTransport(answer)}) as ch,
+        pytest.raises(ChartHeroError) as caught,
+    ):
+        ch.documents.audio("enc_1", "doc_1")
+    error = caught.value
+    everything = [repr(error), str(error), repr(error.args), deep_traceback(error), caplog.text, rendered(ch), rendered(settings)]
+    everything += [str(record.__dict__) for record in caplog.records]
+    chained = [error.__cause__, error.__context__]
+    assert chained == [None, None]
+    for text in everything:
+        assert "canary" not in text
+    assert "canarykey" not in repr(vars(error))
+    assert b"canarykey" not in pickle.dumps(error)
+    assert str(copy.copy(error)) == str(error)
+
+
+@pytest.mark.parametrize("key", ["canary key", "canary\n", "", "canaryé"])
+def test_a_refused_key_is_in_no_traceback(key: str) -> None:
+    with pytest.raises(ChartHeroError) as caught:
+        ChartHero(api_key=key, base_url=HOST)
+    assert "canary" not in deep_traceback(caught.value)
+
+
+def test_a_key_in_the_environment_is_in_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTHERO_API_KEY", "canary key")
+    for base_url in (HOST, None, "http://not-loopback.example.test"):
+        with pytest.raises(ChartHeroError) as caught:
+            ChartHero(base_url=base_url)
+        assert "canary" not in deep_traceback(caught.value)
+
+
+def test_a_signed_url_is_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    body = {"audio_url": "https://media.example.test/a.wav?signature=canary", "expires_at": "2026-05-01T15:45:00Z"}
+    settings = Settings.load(api_key="ch_sk_x", base_url=HOST)
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, json=body))
+    with ChartHero(settings=settings, httpx_args={"transport": answer}) as ch:
+        audio = ch.documents.audio("enc_1", "doc_1")
+        assert audio.audio_url.endswith("canary")
+        assert "canary" not in rendered(audio) + rendered(ch.last_response) + caplog.text
