@@ -1,0 +1,190 @@
+"""A list route in memory that behaves as badly as the contract allows, and knows the truth about itself."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attrs import Factory, define, field, frozen
+
+from charthero_ext.pagination import PageRequest, WindowWalk
+
+EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
+SECOND = 1_000_000
+
+
+def instant(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+@frozen
+class Row:
+    encounter_id: str
+    created_at: Any
+
+
+@frozen
+class Answer:
+    items: list[Row]
+    limit: object
+    offset: object
+    total: object
+
+
+class Unset:
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET = Unset()
+
+#: What a server may say its query holds: the truth, or something else.
+TOTALS: dict[str, Callable[[int, PageRequest, int], object]] = {
+    "honest": lambda true, request, length: true,
+    "absent": lambda true, request, length: None,
+    "unset": lambda true, request, length: UNSET,
+    "zero": lambda true, request, length: 0,
+    "constant": lambda true, request, length: 7,
+    "too high": lambda true, request, length: true + 3,
+    "too low": lambda true, request, length: max(0, true - 3),
+    "the page": lambda true, request, length: length,
+    "the page's end": lambda true, request, length: request.offset + length,
+    "text": lambda true, request, length: str(true),
+}
+
+#: How ties are ordered: by id whatever the direction, by id in the direction, or otherwise, but always the same.
+TIES: dict[str, Callable[[str, bool], Any]] = {
+    "by id": lambda encounter_id, desc: encounter_id,
+    "by id, reversed": lambda encounter_id, desc: (
+        tuple(-ord(letter) for letter in encounter_id) if desc else encounter_id
+    ),
+    "scattered": lambda encounter_id, desc: hashlib.blake2b(encounter_id.encode()).digest(),
+}
+
+ROUND: dict[str, Callable[[int, int], int]] = {
+    "down": lambda at, step: at // step * step,
+    "up": lambda at, step: -(-at // step) * step,
+    "half": lambda at, step: (at + step // 2) // step * step,
+}
+
+
+@define
+class World:
+    """Encounters, keyed by id, at true microseconds after `EPOCH`.
+
+    ``changes`` holds what happens before each request, one entry a request: each a function of the world.
+    """
+
+    rows: dict[str, int]
+    step: int = 1
+    rounding: str = "down"
+    ties: str = "by id"
+    clamp: Callable[[], int] = field(default=lambda: 100)
+    total: str = "honest"
+    changes: list[list[Callable[[World], None]]] = Factory(list)
+    empty_at: frozenset[int] = frozenset()
+    random: random.Random = Factory(lambda: random.Random(0))
+    requests: list[PageRequest] = Factory(list)
+    ever: dict[str, int] = Factory(dict)
+    came: set[str] = Factory(set)
+    went: set[str] = Factory(set)
+    served: list[str] = Factory(list)
+    sorted: dict[bool, Any] = Factory(dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.ever.update(self.rows)
+
+    def insert(self, at: int) -> None:
+        encounter_id = f"enc_{self.random.getrandbits(40):010x}"
+        self.rows[encounter_id] = self.ever[encounter_id] = at
+        self.came.add(encounter_id)
+        self.sorted.clear()
+
+    def delete(self, encounter_id: str) -> None:
+        if self.rows.pop(encounter_id, None) is not None:
+            self.went.add(encounter_id)
+            self.sorted.clear()
+
+    def shown(self, at: int) -> datetime:
+        return instant(ROUND[self.rounding](at, self.step))
+
+    def listing(self, request: Any) -> list[str]:
+        """The ids that a query holds, in the server's order."""
+        desc, tie = request.sort_order == "desc", TIES[self.ties]
+        if desc not in self.sorted:
+            keys = sorted(
+                (-at if desc else at, tie(encounter_id, desc), encounter_id) for encounter_id, at in self.rows.items()
+            )
+            self.sorted[desc] = [key for key, _, _ in keys], [encounter_id for _, _, encounter_id in keys]
+        low = -math.inf if request.start_at is None else microseconds(request.start_at)
+        high = math.inf if request.end_at is None else microseconds(request.end_at)
+        keys, ids = self.sorted[desc]
+        first, last = (
+            (bisect_right(keys, -high), bisect_right(keys, -low))
+            if desc
+            else (bisect_left(keys, low), bisect_left(keys, high))
+        )
+        return ids[first:last]
+
+    def fetch(self, request: PageRequest) -> Answer:
+        assert 1 <= request.limit <= 100
+        assert 0 <= request.offset <= 10_000
+        assert request.sort_order in ("asc", "desc")
+        if self.changes:
+            for change in self.changes.pop(0):
+                change(self)
+        self.requests.append(request)
+        ids = self.listing(request)
+        page = ids[request.offset :][: min(request.limit, self.clamp())]
+        if len(self.requests) in self.empty_at:
+            page = []
+        self.served += page
+        items = [Row(encounter_id, self.shown(self.rows[encounter_id])) for encounter_id in page]
+        total = TOTALS[self.total](len(ids), request, len(items))
+        return Answer(items, request.limit, request.offset, total)
+
+    def check(self, rows: Iterable[Row], asked: Any) -> None:
+        """The promise: what was there throughout exactly once, anything else at most once, in order, in the range."""
+        rows = list(rows)
+        got = [row.encounter_id for row in rows]
+        assert len(got) == len(set(got)), "twice"
+        low = None if asked.start_at is None else microseconds(asked.start_at)
+        high = None if asked.end_at is None else microseconds(asked.end_at)
+        in_range = {
+            encounter_id
+            for encounter_id, at in self.ever.items()
+            if (low is None or at >= low) and (high is None or at < high)
+        }
+        assert set(got) <= in_range
+        assert in_range - self.came - self.went <= set(got), "lost"
+        shown = [row.created_at for row in rows]
+        assert shown == sorted(shown, reverse=asked.sort_order == "desc"), "out of order"
+
+
+def drive(walk: WindowWalk[Row], world: World) -> list[Row]:
+    rows: list[Row] = []
+    while (request := walk.request) is not None:
+        rows += walk.receive(world.fetch(request))
+        assert len(world.requests) < 100_000
+    return rows
+
+
+def spaced(count: int, step: int = SECOND, start: int = 0) -> dict[str, int]:
+    """Encounters with ids in no order of time."""
+    return {
+        f"enc_{hashlib.blake2b(str(index).encode(), digest_size=5).hexdigest()}": start + index * step
+        for index in range(count)
+    }
+
+
+def tied(count: int, at: int = 0, name: str = "tie") -> dict[str, int]:
+    return {f"enc_{name}{index:05d}": at for index in range(count)}
