@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -111,13 +111,12 @@ def vcr_config() -> dict[str, Any]:
 
 def scrubbed(model: Model) -> dict[str, Any]:
     """Return a model as JSON with every value that its repr hides replaced by a placeholder of the same type."""
-    from attrs import fields
     from charthero_client.types import UNSET
 
     return {
         model._names.get(field.name, field.name): _placeholder(field.name, getattr(model, field.name), bool(field.repr))
-        for field in fields(type(model))
-        if field.init and getattr(model, field.name) is not UNSET
+        for field in _fields(type(model))
+        if getattr(model, field.name) is not UNSET
     }
 
 
@@ -181,6 +180,10 @@ def _bodies() -> tuple[type[Model], ...]:
 
 
 def _shared(model: type[Model], body: dict[str, Any]) -> int:
+    return len(body.keys() & {model._names.get(field.name, field.name) for field in _fields(model)})
+
+
+def _fields(model: type[Model]) -> tuple[Any, ...]:
     from attrs import fields
 
-    return len(body.keys() & {model._names.get(field.name, field.name) for field in fields(model) if field.init})
+    return tuple(fields(cast("Any", model)))

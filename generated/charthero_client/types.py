@@ -11,12 +11,13 @@ from threading import Lock
 from types import NoneType, UnionType
 from typing import (
     IO,
+    TYPE_CHECKING,
     Any,
     BinaryIO,
     ClassVar,
     Generic,
-    Literal,
     Self,
+    TypeAlias,
     TypeVar,
     Union,
     cast,
@@ -26,30 +27,16 @@ from typing import (
 )
 from uuid import UUID
 
-from attrs import define, field, fields
+from attrs import define, fields
+from msgspec import UNSET, DecodeError, ValidationError, convert
+from msgspec import UnsetType as Unset
+from msgspec.json import decode
 
-
-class Unset:
-    """The type of `UNSET`, which stands for a property that was not sent; there is only one such object."""
-
-    _only: "ClassVar[Unset | None]" = None
-
-    def __new__(cls) -> "Unset":
-        if cls._only is None:
-            cls._only = super().__new__(cls)
-        return cls._only
-
-    def __bool__(self) -> Literal[False]:
-        return False
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-    def __reduce__(self) -> tuple[type["Unset"], tuple[()]]:
-        return Unset, ()
-
-
-UNSET: Unset = Unset()
+#: A JSON number. Whole numbers stay what they were sent as, which type checkers allow for a float.
+if TYPE_CHECKING:
+    Number: TypeAlias = float
+else:
+    Number = int | float
 
 # The types that `httpx.Client(files=)` can accept, copied from that library.
 FileContent = IO[bytes] | bytes | str
@@ -150,11 +137,6 @@ def encode(value: Any) -> Any:
     return value
 
 
-def _nothing_as_none(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    return value or None
-
-
-@define(repr=False)
 class Model:
     """The base of every model.
 
@@ -162,9 +144,12 @@ class Model:
     `to_dict` gives back what was received, key by key and value by value, for every field that was not changed since.
     """
 
-    _additional: dict[str, Any] | None = field(init=False, default=None, repr=False, eq=_nothing_as_none)
+    # Empty in all but surprising records, and not fields of attrs: msgspec would spend as long on them as on the others.
+    __slots__ = ("_additional", "_received")
+
+    _additional: dict[str, Any]
     # What was received where it cannot be told from the decoded value, such as how an instant was written.
-    _received: dict[str, tuple[Any, Any]] | None = field(init=False, default=None, repr=False, eq=False)
+    _received: dict[str, tuple[Any, Any]]
 
     # Set by each model: fields without which a body is not this model; the values of its closed enumerations; the names
     # sent where an attribute has another.
@@ -175,14 +160,25 @@ class Model:
     @property
     def additional_properties(self) -> dict[str, Any]:
         """What was received under names the artifact does not have."""
-        if self._additional is None:
+        try:
+            return self._additional
+        except AttributeError:
             self._additional = {}
-        return self._additional
+            return self._additional
 
     @property
     def additional_keys(self) -> list[str]:
         """The names in `additional_properties`."""
-        return list(self._additional or ())
+        return list(getattr(self, "_additional", ()))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Model) or type(self) is not type(other):
+            return NotImplemented
+        mine, others = getattr(self, "_additional", {}), getattr(other, "_additional", {})
+        names = [plan.attribute for plan in _plans(type(self))]
+        return mine == others and all(getattr(self, name) == getattr(other, name) for name in names)
+
+    __hash__ = None  # type: ignore[assignment]  # its fields can change
 
     @classmethod
     def from_body(cls, content: bytes) -> Self:
@@ -191,7 +187,7 @@ class Model:
         Raises:
             ValueError: The body is not JSON, or not this model at all.
         """
-        body = json.loads(content)
+        body = _parsed_json(content)
         if isinstance(body, dict) and not cls._is_body(body):
             inner = [name for name, value in body.items() if isinstance(value, dict) and cls._is_body(value)]
             if len(inner) == 1:
@@ -211,6 +207,24 @@ class Model:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         """Decode one JSON object."""
+        try:
+            if cls._is_as_described(src_dict):
+                return convert(src_dict, cls)
+        except (KeyError, TypeError, IndexError, ValidationError):
+            pass  # something is not as the artifact describes it: look at each field by itself
+        return cls._from_surprising_dict(src_dict)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        """Tell whether *sent* has the described names and no others, and its instants are written as `encode` does.
+
+        Each model answers for its own fields, which are then left to msgspec to check the types of; a model that does
+        not is decoded field by field.
+        """
+        return False
+
+    @classmethod
+    def _from_surprising_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         rest = dict(src_dict)
         values: dict[str, Any] = {}
         received: dict[str, tuple[Any, Any]] = {}
@@ -235,14 +249,29 @@ class Model:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object this was decoded from, with the changes made since."""
-        result = dict(self._additional or ())
-        received = self._received or {}
+        result = dict(getattr(self, "_additional", ()))
+        received = getattr(self, "_received", {})
         for plan in _plans(type(self)):
             value = getattr(self, plan.attribute)
             if value is not UNSET:
                 decoded, sent = received.get(plan.attribute, (UNSET, None))
                 result[plan.name] = sent if decoded is value else encode(value)
         return result
+
+
+def is_plain_instant(text: str) -> bool:
+    """Tell whether an instant is written just as `encode` writes it."""
+    if len(text) == 27:
+        return text[10::16] == "TZ" and text[20:26] != "000000"
+    return len(text) == 20 and text[10::9] == "TZ"
+
+
+def _parsed_json(content: bytes) -> Any:
+    try:
+        return decode(content)
+    except DecodeError:
+        # The standard library reads more than JSON allows (a NaN, say), and its error is the one callers know.
+        return json.loads(content)
 
 
 _Decode = Callable[[Any], Any]
@@ -281,7 +310,7 @@ def _plans_of(model: type[Model]) -> tuple[_Plan, ...]:
 
     hints = get_type_hints(model, localns=vars(models))
     plans = []
-    for attribute in fields(model):
+    for attribute in fields(cast(Any, model)):
         if attribute.init:
             hint = hints[attribute.name]
             name = model._names.get(attribute.name, attribute.name)
@@ -405,10 +434,12 @@ __all__ = [
     "File",
     "FileTypes",
     "Model",
+    "Number",
     "RequestFiles",
     "Response",
     "Surprises",
     "Unset",
     "encode",
+    "is_plain_instant",
     "shown",
 ]

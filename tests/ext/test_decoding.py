@@ -164,7 +164,7 @@ def test_a_changed_field_is_written_as_it_is_now() -> None:
     assert encounter.to_dict()["created_at"] == "2026-05-02T00:00:00Z"
 
 
-@define
+@define(eq=False, getstate_setstate=False)
 class Closed(Model):
     """A model whose enumeration the artifact closes."""
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import Model, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class ApiError(Model):
     """The body of every error. Branch on `reason_code`; `message` may change.
 
@@ -21,3 +23,7 @@ class ApiError(Model):
     reason_code: str = _attrs_field(repr=shown)
     message: str = _attrs_field(repr=False)
     field: None | str = _attrs_field(repr=False)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 4

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..types import Model, is_plain_instant, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class AudioUrl(Model):
     """A short-lived signed URL of the recording, on another host. The URL is a secret while it lives.
 
@@ -25,3 +25,7 @@ class AudioUrl(Model):
         "audio_url",
         "expires_at",
     )
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 2 and is_plain_instant(sent["expires_at"])

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Model, Unset, shown
-
-if TYPE_CHECKING:
-    from ..models.document_content import DocumentContent
+from ..types import UNSET, Model, Unset, is_plain_instant, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class Document(Model):
     """A document. One whose `schema_type` is `ambient_transcript` comes as metadata only, without `content`.
 
@@ -40,3 +37,15 @@ class Document(Model):
     content: DocumentContent | Unset = _attrs_field(default=UNSET, repr=shown)
 
     _essential: ClassVar[tuple[str, ...]] = ("document_id",)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return (
+            len(sent) == 8 + ("content" in sent)
+            and is_plain_instant(sent["created_at"])
+            and is_plain_instant(sent["updated_at"])
+            and ("content" not in sent or DocumentContent._is_as_described(sent["content"]))
+        )
+
+
+from ..models.document_content import DocumentContent  # noqa: E402

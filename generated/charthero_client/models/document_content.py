@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import Model, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class DocumentContent(Model):
     """The clinical text of a document.
 
@@ -17,3 +19,7 @@ class DocumentContent(Model):
 
     format: str = _attrs_field(repr=shown)
     text: str = _attrs_field(repr=False)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 2

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Model, Unset, shown
+from ..types import UNSET, Model, Number, Unset, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class DocumentSummary(Model):
     """A document as listed inside its encounter.
 
@@ -25,4 +27,8 @@ class DocumentSummary(Model):
     status: None | str = _attrs_field(repr=shown)
     title: None | str = _attrs_field(repr=False)
     workflow_variant: None | str = _attrs_field(repr=shown)
-    audio_duration_seconds: float | None | Unset = _attrs_field(default=UNSET, repr=False)
+    audio_duration_seconds: Number | None | Unset = _attrs_field(default=UNSET, repr=False)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 5 + ("audio_duration_seconds" in sent)

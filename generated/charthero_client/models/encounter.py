@@ -1,19 +1,15 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
-
-if TYPE_CHECKING:
-    from ..models.document_summary import DocumentSummary
-    from ..models.patient import Patient
+from ..types import Model, is_plain_instant, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class Encounter(Model):
     """An encounter with its patient and its documents.
 
@@ -40,3 +36,17 @@ class Encounter(Model):
     documents: list[DocumentSummary] = _attrs_field(repr=shown)
 
     _essential: ClassVar[tuple[str, ...]] = ("encounter_id",)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return (
+            len(sent) == 9
+            and is_plain_instant(sent["created_at"])
+            and is_plain_instant(sent["updated_at"])
+            and Patient._is_as_described(sent["patient"])
+            and all(map(DocumentSummary._is_as_described, sent["documents"]))
+        )
+
+
+from ..models.document_summary import DocumentSummary  # noqa: E402
+from ..models.patient import Patient  # noqa: E402

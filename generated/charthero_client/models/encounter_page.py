@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import Model, shown
 
-if TYPE_CHECKING:
-    from ..models.encounter import Encounter
 
-
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class EncounterPage(Model):
     """One page of encounters.
 
@@ -28,3 +25,10 @@ class EncounterPage(Model):
     total: int = _attrs_field(repr=shown)
 
     _essential: ClassVar[tuple[str, ...]] = ("items",)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 4 and all(map(Encounter._is_as_described, sent["items"]))
+
+
+from ..models.encounter import Encounter  # noqa: E402

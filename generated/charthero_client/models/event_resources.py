@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import Model, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class EventResources(Model):
     """What the event points at.
 
@@ -17,3 +19,7 @@ class EventResources(Model):
 
     encounter_id: str = _attrs_field(repr=shown)
     document_id: str = _attrs_field(repr=shown)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 2

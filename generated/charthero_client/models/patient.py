@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import UNSET, Model, Unset, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class Patient(Model):
     """The patient of an encounter.
 
@@ -21,3 +23,7 @@ class Patient(Model):
     first_name: None | str | Unset = _attrs_field(default=UNSET, repr=False)
     last_name: None | str | Unset = _attrs_field(default=UNSET, repr=False)
     date_of_birth: None | str | Unset = _attrs_field(default=UNSET, repr=False)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 1 + ("first_name" in sent) + ("last_name" in sent) + ("date_of_birth" in sent)

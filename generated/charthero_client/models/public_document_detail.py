@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import Model
 
-if TYPE_CHECKING:
-    from ..models.document import Document
 
-
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class PublicDocumentDetail(Model):
     """Envelope of one document.
 
@@ -21,3 +18,10 @@ class PublicDocumentDetail(Model):
     """
 
     document: Document = _attrs_field(repr=False)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 1 and Document._is_as_described(sent["document"])
+
+
+from ..models.document import Document  # noqa: E402

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import Model
 
-if TYPE_CHECKING:
-    from ..models.encounter import Encounter
 
-
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class PublicEncounterDetail(Model):
     """Envelope of one encounter.
 
@@ -20,3 +17,10 @@ class PublicEncounterDetail(Model):
     """
 
     encounter: Encounter = _attrs_field(repr=False)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 1 and Encounter._is_as_described(sent["encounter"])
+
+
+from ..models.encounter import Encounter  # noqa: E402

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..types import Model, shown
 
-if TYPE_CHECKING:
-    from ..models.transcript_content import TranscriptContent
 
-
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class Transcript(Model):
     """The transcript of a document.
 
@@ -26,3 +23,10 @@ class Transcript(Model):
     transcript: TranscriptContent = _attrs_field(repr=shown)
 
     _essential: ClassVar[tuple[str, ...]] = ("transcript",)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 3 and TranscriptContent._is_as_described(sent["transcript"])
+
+
+from ..models.transcript_content import TranscriptContent  # noqa: E402

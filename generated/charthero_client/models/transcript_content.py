@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
-
-if TYPE_CHECKING:
-    from ..models.transcript_turn import TranscriptTurn
+from ..types import Model, Number, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class TranscriptContent(Model):
     """The transcript itself.
 
@@ -22,5 +19,12 @@ class TranscriptContent(Model):
     """
 
     provider: str = _attrs_field(repr=shown)
-    audio_duration_seconds: float | None = _attrs_field(repr=False)
+    audio_duration_seconds: Number | None = _attrs_field(repr=False)
     turns: list[TranscriptTurn] = _attrs_field(repr=shown)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 3 and all(map(TranscriptTurn._is_as_described, sent["turns"]))
+
+
+from ..models.transcript_turn import TranscriptTurn  # noqa: E402

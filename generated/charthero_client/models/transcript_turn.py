@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..types import Model, Number, shown
 
 
-@_attrs_define
+@_attrs_define(eq=False, getstate_setstate=False)
 class TranscriptTurn(Model):
     """One utterance.
 
@@ -18,6 +20,10 @@ class TranscriptTurn(Model):
     """
 
     speaker: str = _attrs_field(repr=shown)
-    start: float = _attrs_field(repr=False)
-    end: float = _attrs_field(repr=False)
+    start: Number = _attrs_field(repr=False)
+    end: Number = _attrs_field(repr=False)
     text: str = _attrs_field(repr=False)
+
+    @staticmethod
+    def _is_as_described(sent: Any) -> bool:
+        return len(sent) == 4

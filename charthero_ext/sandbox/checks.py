@@ -1,0 +1,199 @@
+"""What is checked before a record is looked at: the key (401), enablement and scopes (403), the query (400).
+
+Source in the contract: "Routes", "List parameters" and "Order of checks, and errors".
+
+Assumptions, where the contract is silent: the 403 codes ``route_not_enabled``, ``missing_scope`` and
+``organization_not_allowed`` and the 404 code ``not_found`` are ours, as is every ``error`` but
+``api_key_validation_failed``; enablement is checked before scopes; an unsupported query key is reported before a bad
+value; a wrong query is 400 and never 422; a repeated parameter is refused with the parameter's own code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Mapping
+from datetime import datetime
+
+from attrs import frozen
+from starlette.datastructures import QueryParams
+
+from charthero_ext.sandbox.data import microseconds
+
+__all__ = [
+    "OPERATIONS",
+    "SCOPES",
+    "Key",
+    "ListQuery",
+    "Operation",
+    "Refusal",
+    "authenticate",
+    "authorize",
+    "operation_at",
+    "parse_list_query",
+    "refuse_query",
+    "sandbox_keys",
+]
+
+PRIMARY = "org_sandbox_primary"
+OTHER = "org_sandbox_other"
+SCOPES = frozenset({"encounters:read", "patients:read", "documents:read", "recordings:read"})
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a failure
+    """A request that is answered with an error body of the contract."""
+
+    def __init__(self, status: int, error: str, reason_code: str, message: str, *, field: str | None = None) -> None:
+        super().__init__(reason_code)
+        self.status = status
+        self.body = {"error": error, "reason_code": reason_code, "message": message, "field": field}
+
+
+@frozen
+class Operation:
+    """A route of the API: its name in this project, its path and the scopes a key needs, all of them."""
+
+    name: str
+    path: str
+    scopes: frozenset[str]
+
+
+OPERATIONS = {
+    name: Operation(name, f"/external/v1/encounters{path}", frozenset(f"{scope}:read" for scope in scopes.split()))
+    for name, path, scopes in (
+        ("encounters.list", "", "encounters patients documents"),
+        ("encounters.get", "/{encounter_id}", "encounters patients documents"),
+        ("documents.get", "/{encounter_id}/documents/{document_id}", "encounters documents"),
+        ("documents.transcript", "/{encounter_id}/documents/{document_id}/transcript", "encounters documents"),
+        ("documents.audio", "/{encounter_id}/documents/{document_id}/audio", "encounters documents recordings"),
+    )
+}
+_PATTERNS = {name: re.compile(re.sub(r"\{\w+\}", "[^/]+", operation.path)) for name, operation in OPERATIONS.items()}
+_AWARE_DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)", re.ASCII | re.IGNORECASE)
+
+
+def operation_at(path: str) -> str | None:
+    """The name of the operation that answers a path, or None."""
+    return next((name for name, pattern in _PATTERNS.items() if pattern.fullmatch(path)), None)
+
+
+@frozen
+class Key:
+    """An API key of the sandbox, and what it may do."""
+
+    scopes: frozenset[str] = SCOPES
+    refused_with: str | None = None
+    """The documented 401 code this key is refused with, or None for one that works."""
+    organization_id: str = PRIMARY
+    enabled: bool = True
+    """Whether the partner organization of this key is enabled for any route at all."""
+
+
+def sandbox_keys() -> dict[str, Key]:
+    """A key for every outcome. ``ch_sk_sandbox_unknown`` is not among them, so it is an ``invalid_key``."""
+    keys = {
+        "ch_sk_sandbox_full": Key(),
+        "ch_sk_test_sandbox_full": Key(),
+        "ch_sk_sandbox_not_enabled": Key(enabled=False),
+        "ch_sk_sandbox_other_organization": Key(organization_id=OTHER),
+    }
+    for refused_with in ("disabled_key", "revoked_key", "expired_key", "api_keys_disabled"):
+        keys[f"ch_sk_sandbox_{refused_with}"] = Key(refused_with=refused_with)
+    for scope in SCOPES:
+        keys[f"ch_sk_sandbox_without_{scope.replace(':', '_')}"] = Key(scopes=SCOPES - {scope})
+    return keys
+
+
+def authenticate(authorization: list[str], keys: Mapping[str, Key], *, production: bool) -> Key:
+    """The key of a request, from its ``Authorization`` headers; refused with 401 where there is no good one."""
+    scheme, _, token = authorization[0].partition(" ") if authorization else ("", "", "")
+    if scheme.lower() != "bearer" or not token:
+        raise _refused_key("missing_bearer", "Send the API key as a bearer token.")
+    if len(authorization) > 1 or not re.fullmatch(r"ch_sk_[A-Za-z0-9_]+", token):
+        raise _refused_key("malformed_token", "The bearer token does not look like an API key.")
+    if production and token.startswith("ch_sk_test_"):
+        raise _refused_key("test_prefix_not_allowed", "A test key cannot be used in production.")
+    key = keys.get(token)
+    if key is None:
+        raise _refused_key("invalid_key", "The API key is not known.")
+    if key.refused_with is not None:
+        raise _refused_key(key.refused_with, "The API key cannot be used.")
+    return key
+
+
+def _refused_key(reason_code: str, message: str) -> Refusal:
+    return Refusal(401, "api_key_validation_failed", reason_code, message)
+
+
+def authorize(key: Key, operation: Operation, not_enabled: Container[str]) -> None:
+    """Refuse with 403 a key whose organization is not enabled for the route, or that lacks one of its scopes."""
+    if not key.enabled or operation.name in not_enabled:
+        raise Refusal(403, "access_denied", "route_not_enabled", "The route is not enabled for your organization.")
+    if not operation.scopes <= key.scopes:
+        raise Refusal(403, "access_denied", "missing_scope", "The API key lacks a scope of this route.")
+
+
+@frozen
+class ListQuery:
+    """What the list route was asked for; the window is half-open, in microseconds since 1970."""
+
+    limit: int
+    offset: int
+    descending: bool
+    start: int | None
+    end: int | None
+
+
+def parse_list_query(query: QueryParams) -> ListQuery:
+    """Read the parameters of the list route; refused with 400 where one of them breaks its rule."""
+    refuse_query(query, allowed=("limit", "offset", "sort_order", "start_at", "end_at"))
+    limit = _integer(query, "limit", default=50, low=1, high=100)
+    offset = _integer(query, "offset", default=0, low=0, high=10_000)
+    sort_order = _single(query, "sort_order", "invalid_sort")
+    if sort_order not in (None, "asc", "desc"):
+        raise _refused_query("invalid_sort", "sort_order")
+    start = _instant(query, "start_at")
+    end = _instant(query, "end_at")
+    if start is not None and end is not None and start >= end:
+        raise _refused_query("invalid_query", None)
+    return ListQuery(limit=limit, offset=offset, descending=sort_order != "asc", start=start, end=end)
+
+
+def refuse_query(query: QueryParams, *, allowed: Container[str] = ()) -> None:
+    """Refuse with 400 any query key that is not allowed."""
+    for key in query:
+        if key not in allowed:
+            raise _refused_query("unsupported_filter", key)
+
+
+def _refused_query(reason_code: str, field: str | None) -> Refusal:
+    return Refusal(400, "request_validation_failed", reason_code, "The query is not valid for this route.", field=field)
+
+
+def _single(query: QueryParams, name: str, reason_code: str) -> str | None:
+    values = query.getlist(name)
+    if len(values) > 1:
+        raise _refused_query(reason_code, name)
+    return values[0] if values else None
+
+
+def _integer(query: QueryParams, name: str, *, default: int, low: int, high: int) -> int:
+    text = _single(query, name, f"invalid_{name}")
+    if text is None:
+        return default
+    # Canonical: no sign, no leading zero, ASCII digits only. Five digits hold every value that is allowed.
+    if not re.fullmatch(r"0|[1-9][0-9]{0,4}", text) or not low <= int(text) <= high:
+        raise _refused_query(f"invalid_{name}", name)
+    return int(text)
+
+
+def _instant(query: QueryParams, name: str) -> int | None:
+    text = _single(query, name, "invalid_query")
+    if text is None:
+        return None
+    try:
+        # Stricter than fromisoformat, which also reads bare dates, weeks and any separator.
+        if not _AWARE_DATETIME.fullmatch(text):
+            raise ValueError
+        return microseconds(datetime.fromisoformat(text.upper()))
+    except ValueError:
+        raise _refused_query("invalid_query", name) from None

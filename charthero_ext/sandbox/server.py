@@ -1,0 +1,136 @@
+"""The sandbox on sockets of this machine, served from a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from attrs import define, field
+from starlette.types import ASGIApp
+
+from charthero_ext.sandbox.app import build_app
+from charthero_ext.sandbox.state import State
+from charthero_ext.sandbox.webhooks import is_loopback
+
+__all__ = ["Sandbox"]
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, so that nobody has to poll for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        # h11 because faults of the connection rely on it; no logging because a test's output is not ours.
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self.settled = threading.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            self.settled.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.settled.set()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    # Not socket.create_server: asyncio turns Nagle's algorithm off only where the protocol is spelled out, and with it
+    # on every answer waits 40 ms for an acknowledgement.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":  # elsewhere it would let two programs share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+@define(kw_only=True, eq=False, slots=False)
+class Sandbox(State):
+    """A local ChartHero that behaves as published, over synthetic data.
+
+    Without sockets, ``httpx.ASGITransport(sandbox.app)`` reaches the API at ``base_url`` and the recordings at
+    ``audio_url``. As a context manager, plain or async, it listens on a port of this machine (``port``, or any free
+    one) and serves the recordings on another; faults of the connection then reach the wire, where a transport without
+    sockets raises ConnectionResetError or gets a short body.
+
+    ``api_key`` works for everything; :func:`~charthero_ext.sandbox.checks.sandbox_keys` has one for every refusal.
+    """
+
+    host: str = field(default="127.0.0.1")
+    port: int = 0
+
+    @host.validator
+    def _refuse_other_machines(self, attribute: object, host: str) -> None:
+        if not is_loopback(host):
+            raise ValueError("the sandbox listens on this machine only: 127.0.0.1, ::1 or localhost")
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.app = build_app(self)
+        self._running: tuple[_Server, threading.Thread] | None = None
+
+    def __enter__(self) -> Self:
+        if self._running is not None:
+            raise RuntimeError("the sandbox is running already")
+        api, recordings = _listener(self.host, self.port), _listener(self.host, 0)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        self.base_url = f"http://{host}:{api.getsockname()[1]}"
+        self.audio_url = f"http://{host}:{recordings.getsockname()[1]}"
+        server = _Server(self.app)
+        thread = threading.Thread(target=server.run, args=([api, recordings],), name="charthero-sandbox", daemon=True)
+        thread.start()
+        server.settled.wait()
+        if not server.started:
+            raise RuntimeError("the sandbox did not start")
+        self._running = server, thread
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Stop listening and delivering. Answers under way get a second to finish."""
+        self.webhooks.close()
+        if self._running is not None:
+            server, thread = self._running
+            self._running = None
+            server.should_exit = True
+            thread.join()

@@ -1,0 +1,195 @@
+"""What the routes answer, judged by the artifact and not by our client."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from charthero_ext.sandbox import Sandbox
+from tests.sandbox.conftest import API, Get, assert_conforms, document_path, with_documents
+
+ENCOUNTER = {
+    "encounter_id",
+    "organization_id",
+    "created_at",
+    "updated_at",
+    "date_of_service",
+    "encounter_type",
+    "status",
+    "patient",
+    "documents",
+}
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+def test_every_body_is_what_the_artifact_promises_and_holds_nothing_else(get: Get) -> None:
+    page = assert_conforms(get("/encounters", params={"limit": 100}), "/encounters")
+    assert set(page) == {"items", "limit", "offset", "total"}
+    for encounter in page["items"]:
+        assert set(encounter) == ENCOUNTER
+        detail = get(f"/encounters/{encounter['encounter_id']}")
+        assert assert_conforms(detail, "/encounters/{encounter_id}") == {"encounter": encounter}
+        assert set(encounter["patient"]) in (
+            {"patient_id"},
+            {"patient_id", "first_name", "last_name", "date_of_birth"},
+        )
+        for summary in encounter["documents"]:
+            check_document(get, encounter, summary)
+
+
+def check_document(get: Get, encounter: dict[str, Any], summary: dict[str, Any]) -> None:
+    template = "/encounters/{encounter_id}/documents/{document_id}"
+    path = f"/encounters/{encounter['encounter_id']}/documents/{summary['document_id']}"
+    document = assert_conforms(get(path), template)["document"]
+    shared = {"document_id", "schema_type", "status", "title", "workflow_variant"}
+    assert {name: document[name] for name in shared} == {name: summary[name] for name in shared}
+    assert document["encounter_id"] == encounter["encounter_id"]
+    transcript, audio = get(f"{path}/transcript"), get(f"{path}/audio")
+    assert_conforms(transcript, f"{template}/transcript")
+    assert_conforms(audio, f"{template}/audio")
+    if summary["schema_type"] == "document":
+        assert set(summary) == shared
+        assert document["content"]["format"] == "markdown"
+        assert (transcript.status_code, audio.status_code) == (400, 400)
+    else:
+        assert set(summary) == shared | {"audio_duration_seconds"}
+        assert "content" not in document
+        ready = 200 if summary["status"] == "completed" else 404
+        assert (transcript.status_code, audio.status_code) == (ready, ready)
+
+
+def test_a_transcript_has_hundreds_of_turns_that_fill_the_audio_without_overlap(get: Get) -> None:
+    encounter = with_documents(get, "ambient_transcript")
+    body = get(document_path(encounter, "ambient_transcript", "/transcript")).json()["transcript"]
+    turns = body["turns"]
+
+    assert 100 < len(turns) < 1000
+    assert [turn["start"] for turn in turns[1:]] == [turn["end"] for turn in turns[:-1]]
+    assert (turns[0]["start"], turns[-1]["end"]) == (0, body["audio_duration_seconds"])
+    assert all(turn["start"] <= turn["end"] and turn["text"] for turn in turns)
+    assert {turn["speaker"] for turn in turns} == {"clinician", "patient"}
+
+
+def test_patients_come_back_and_are_plainly_synthetic(get: Get) -> None:
+    patients = [encounter["patient"] for encounter in get("/encounters", params={"limit": 100}).json()["items"]]
+    named = [patient for patient in patients if "last_name" in patient]
+
+    assert 0 < len({patient["patient_id"] for patient in patients}) < len(patients)
+    assert 0 < len(named) < len(patients)
+    assert all(patient["last_name"].startswith("Synthetic-") for patient in named)
+    assert all(datetime.fromisoformat(patient["date_of_birth"]).year < 2020 for patient in named)
+
+
+def test_the_detail_is_bare_where_the_sandbox_is_told_so() -> None:
+    with Sandbox(encounters=1, encounter_envelope=False) as sandbox:
+        (encounter_id,) = sandbox.encounter_ids()
+        headers = {"Authorization": f"Bearer {sandbox.api_key}"}
+        body = httpx.get(f"{sandbox.base_url}{API}/encounters/{encounter_id}", headers=headers, trust_env=False).json()
+    assert set(body) == ENCOUNTER
+
+
+def test_the_artifact_is_served_byte_for_byte_without_a_key_and_not_sent_twice(http: httpx.Client) -> None:
+    response = http.get("/openapi/v1/openapi.json")
+    assert response.status_code == 200
+    assert json.loads(response.content)["openapi"].startswith("3.1")
+    etag = response.headers["etag"]
+
+    for known in (etag, f'"other", W/{etag}', "*"):
+        again = http.get("/openapi/v1/openapi.json", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    changed = http.get("/openapi/v1/openapi.json", headers={"If-None-Match": '"other"'})
+    assert changed.content == response.content
+
+
+def test_another_artifact_can_be_served(tmp_path: Any) -> None:
+    path = tmp_path / "openapi.json"
+    path.write_bytes(b'{"openapi": "3.1.0"}')
+    for artifact in (path, path.read_bytes()):
+        with Sandbox(encounters=1, artifact=artifact) as sandbox:
+            served = httpx.get(f"{sandbox.base_url}/openapi/v1/openapi.json", trust_env=False)
+        assert served.content == path.read_bytes()
+
+
+def test_the_api_works_without_a_socket() -> None:
+    import asyncio
+
+    sandbox = Sandbox(encounters=3)
+
+    async def ask() -> tuple[Any, httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app)) as client:
+            headers = {"Authorization": f"Bearer {sandbox.api_key}"}
+            page = (await client.get(f"{sandbox.base_url}{API}/encounters", headers=headers)).json()
+            encounter = sandbox.append()
+            path = document_path(encounter, "ambient_transcript", "/audio")
+            audio = (await client.get(f"{sandbox.base_url}{API}{path}", headers=headers)).json()
+            return page, await client.get(audio["audio_url"])
+
+    page, recording = asyncio.run(ask())
+    assert page["total"] == 3
+    assert recording.content[:4] == b"RIFF"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+def test_the_sandbox_listens_on_ipv6_too() -> None:
+    with Sandbox(encounters=1, host="::1") as sandbox, httpx.Client(trust_env=False) as client:
+        headers = {"Authorization": f"Bearer {sandbox.api_key}"}
+        assert client.get(f"{sandbox.base_url}{API}/encounters", headers=headers).json()["total"] == 1
+        path = document_path(sandbox.append(), "ambient_transcript", "/audio")
+        audio_url = client.get(f"{sandbox.base_url}{API}{path}", headers=headers).json()["audio_url"]
+        assert audio_url.startswith("http://[::1]:")
+        assert client.get(audio_url).status_code == 200
+
+
+def test_the_sandbox_is_an_asynchronous_context_manager_too() -> None:
+    import asyncio
+
+    async def ask() -> int:
+        async with Sandbox(encounters=1) as sandbox, httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"{sandbox.base_url}/openapi/v1/openapi.json")).status_code
+
+    assert asyncio.run(ask()) == 200
+
+
+def test_nothing_listens_after_the_sandbox_was_left_and_it_can_be_entered_again() -> None:
+    sandbox = Sandbox(encounters=1)
+    urls = []
+    for _ in range(2):
+        with sandbox:
+            urls.append(f"{sandbox.base_url}/openapi/v1/openapi.json")
+            assert httpx.get(urls[-1], trust_env=False).status_code == 200
+            with pytest.raises(RuntimeError, match="already"):
+                sandbox.__enter__()
+    for url in urls:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url, trust_env=False)
+
+
+def test_the_sandbox_knows_nothing_of_the_client_it_feeds() -> None:
+    program = "from charthero_ext.sandbox import Sandbox; import sys; Sandbox(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name for name in loaded if name.startswith("charthero")}
+    assert {name for name in ours if name.startswith("charthero_ext") and ".sandbox" not in name} == {"charthero_ext"}
+    # The package that carries the artifact is imported to read it, and none of what was generated from it.
+    assert not any(name.startswith(("charthero_client.api", "charthero_client.models")) for name in ours)
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_without_its_extra_the_sandbox_says_how_to_install_it(missing: str) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None; import charthero_ext.sandbox"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert 'pip install "charthero-ext[sandbox]"' in done.stderr.splitlines()[-1]

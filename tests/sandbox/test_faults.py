@@ -1,0 +1,204 @@
+"""Faults, each seen from the other end of a connection."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from charthero_ext.sandbox import Sandbox
+from charthero_ext.sandbox.faults import KINDS, RANDOM, Fault
+from tests.sandbox.conftest import Get, document_path, refusal, with_documents
+
+
+def struck(get: Get, fault: str, path: str = "/encounters") -> httpx.Response:
+    return get(path, headers={"ChartHero-Sandbox-Fault": fault})
+
+
+@pytest.mark.parametrize("status", [429, 503, 500, 504])
+def test_a_status_comes_with_an_error_body_and_the_wait_that_was_asked_for(get: Get, status: int) -> None:
+    response = struck(get, f"status; status={status}; retry_after=7")
+    assert refusal(response)[0] == status
+    assert response.headers["retry-after"] == "7"
+    assert "retry-after" not in struck(get, "status; status=503").headers
+
+
+def test_the_wait_may_be_any_text_such_as_a_date(get: Get) -> None:
+    date = "Fri, 01 May 2026 00:00:00 GMT"
+    assert struck(get, f"status; status=503; retry_after={date}").headers["retry-after"] == date
+
+
+def test_a_gateway_answers_with_html_also_under_a_status_nobody_registered(get: Get) -> None:
+    for fault, status in (("html", 502), ("html; status=520", 520)):
+        response = struck(get, fault)
+        assert (response.status_code, response.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        with pytest.raises(json.JSONDecodeError):
+            response.json()
+
+
+def test_a_reset_breaks_the_connection_before_any_answer(get: Get) -> None:
+    with pytest.raises(httpx.ReadError):
+        struck(get, "reset")
+    assert get("/encounters").status_code == 200
+
+
+def test_a_truncated_body_ends_before_its_length(get: Get) -> None:
+    with pytest.raises(httpx.RemoteProtocolError, match=r"without sending complete"):
+        struck(get, "truncate")
+    assert get("/encounters").status_code == 200
+
+
+def test_faults_of_the_connection_leave_nothing_in_the_log(get: Get, caplog: pytest.LogCaptureFixture) -> None:
+    for fault in ("reset", "truncate"):
+        with pytest.raises(httpx.TransportError):
+            struck(get, fault)
+    assert get("/encounters").status_code == 200
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+def test_latency_and_a_slow_body_cost_time_and_nothing_else(get: Get, http: httpx.Client) -> None:
+    whole = get("/encounters")
+    for fault in ("latency; seconds=0.2", "slow; seconds=0.2"):
+        began = time.perf_counter()
+        response = struck(get, fault)
+        assert time.perf_counter() - began >= 0.18
+        assert response.json() == whole.json()
+    assert struck(get, "slow; seconds=0", "/encounters/enc_x").status_code == 404
+
+
+def test_a_slow_body_arrives_in_pieces(http: httpx.Client, sandbox: Sandbox) -> None:
+    headers = {"Authorization": f"Bearer {sandbox.api_key}", "ChartHero-Sandbox-Fault": "slow; seconds=30"}
+    with pytest.raises(httpx.ReadTimeout):
+        http.get("/external/v1/encounters", headers=headers, timeout=0.3)
+
+
+def test_a_clamped_page_is_shorter_than_asked_and_does_not_say_so(get: Get) -> None:
+    page = struck(get, "clamp; limit=3").json()
+    assert (len(page["items"]), page["limit"], page["total"]) == (3, 50, 500)
+    assert page["items"] == get("/encounters").json()["items"][:3]
+
+
+def test_shifting_data_moves_before_each_page(get: Get) -> None:
+    before = get("/encounters", headers={}).json()
+    after = struck(get, "shift").json()
+
+    assert after["total"] == before["total"]
+    assert after["items"][1:] == before["items"][:-1]
+    assert after["items"][0] not in before["items"]
+
+
+def test_new_fields_and_enumeration_values_turn_up_everywhere(get: Get) -> None:
+    page = struck(get, "unknown").json()
+    for encounter in page["items"]:
+        assert encounter["encounter_type"] == encounter["status"] == "sandbox_unseen"
+        assert all(document["schema_type"] == "sandbox_unseen" for document in encounter["documents"])
+        assert "sandbox_unseen" in encounter["patient"]
+    transcript = document_path(with_documents(get, "ambient_transcript"), "ambient_transcript", "/transcript")
+    turns = struck(get, "unknown", transcript).json()["transcript"]["turns"]
+    assert {turn["speaker"] for turn in turns} == {"sandbox_unseen"}
+
+
+def test_a_fault_strikes_as_often_as_asked_after_as_many_as_spared_on_its_operation_only(
+    get: Get, sandbox: Sandbox
+) -> None:
+    sandbox.fail("status", status=503, operation="encounters.list", after=1, times=2)
+
+    assert get("/encounters/enc_x").status_code == 404
+    assert [get("/encounters").status_code for _ in range(5)] == [200, 503, 503, 200, 200]
+    assert sandbox.faults.waiting() == []
+
+
+def test_a_fault_without_end_strikes_until_it_is_cleared(get: Get, sandbox: Sandbox) -> None:
+    sandbox.fail("status", status=503, times=None)
+    assert [get("/encounters").status_code for _ in range(5)] == [503] * 5
+    sandbox.faults.clear()
+    assert get("/encounters").status_code == 200
+
+
+def test_faults_of_the_data_and_of_the_wire_add_up(get: Get, sandbox: Sandbox) -> None:
+    sandbox.fail("clamp", limit=2)
+    sandbox.fail("unknown")
+    page = struck(get, "latency; seconds=0.01").json()
+    assert [encounter["status"] for encounter in page["items"]] == ["sandbox_unseen"] * 2
+
+
+def test_faults_strike_before_the_key_is_looked_at_and_reach_the_artifact_and_the_recordings(
+    get: Get, http: httpx.Client, sandbox: Sandbox
+) -> None:
+    assert get("/encounters", key=None, headers={"ChartHero-Sandbox-Fault": "html"}).status_code == 502
+    signed = get(document_path(with_documents(get, "ambient_transcript"), "ambient_transcript", "/audio")).json()
+    sandbox.fail("truncate", operation="audio_file")
+    sandbox.fail("truncate", operation="artifact")
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.get(signed["audio_url"])
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.get("/openapi/v1/openapi.json")
+    assert http.get(signed["audio_url"]).status_code == 200
+
+
+def test_random_faults_strike_their_share_in_an_order_the_seed_decides(get: Get, sandbox: Sandbox) -> None:
+    def outcome() -> Any:
+        try:
+            return get("/encounters/enc_x").status_code
+        except httpx.TransportError as error:
+            return type(error)
+
+    def outcomes(*among: str) -> list[Any]:
+        sandbox.faults.strike_at_random(0.3, among or RANDOM)
+        return [outcome() for _ in range(200)]
+
+    seen = outcomes()
+    assert seen == outcomes()
+    assert 20 <= sum(status != 404 for status in seen) <= 80
+    assert {429, 503, 502, 520, httpx.ReadError, httpx.RemoteProtocolError} < set(seen)
+    assert set(outcomes("status; status=504")) == {404, 504}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "explode",
+        "",
+        "status; status=x",
+        "status; status=1000",
+        "latency; seconds=-1",
+        "latency; seconds",
+        "status; x=1",
+    ],
+)
+def test_a_fault_that_does_not_exist_is_refused_and_not_ignored(get: Get, fault: str) -> None:
+    response = struck(get, fault)
+    assert response.status_code == 400
+    assert "fault" in response.text
+
+
+def test_every_kind_of_fault_says_what_it_does() -> None:
+    for kind, description in KINDS.items():
+        assert Fault(kind=kind).kind == kind
+        assert description
+    with pytest.raises(ValueError, match="kind"):
+        Fault(kind="explode")
+    with pytest.raises(ValueError, match="operation"):
+        Fault(kind="reset", operation="encounters.delete")
+    with pytest.raises(ValueError, match="times"):
+        Fault(kind="reset", times=0)
+
+
+def test_without_a_socket_a_reset_is_raised_and_a_truncated_body_is_short() -> None:
+    import asyncio
+
+    sandbox = Sandbox(encounters=3)
+
+    async def ask(fault: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app)) as client:
+            headers = {"Authorization": f"Bearer {sandbox.api_key}", "ChartHero-Sandbox-Fault": fault}
+            return await client.get(f"{sandbox.base_url}/external/v1/encounters", headers=headers)
+
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(ask("reset"))
+    with pytest.raises(json.JSONDecodeError):
+        asyncio.run(ask("truncate")).json()

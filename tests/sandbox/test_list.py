@@ -1,0 +1,281 @@
+"""Paging, windows, ties, and data that changes."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charthero_ext.sandbox import Sandbox
+from charthero_ext.sandbox.data import Timeline, from_microseconds, microseconds
+from charthero_ext.sandbox.store import Store
+from tests.sandbox.conftest import API, Get, assert_conforms
+
+NEWEST = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def timeline(count: int, *, ties: int = 0, seed: int = 0, span: timedelta = timedelta(days=365)) -> Timeline:
+    return Timeline(organization_id="org_test", count=count, seed=seed, ties=ties, newest_at=NEWEST, span=span)
+
+
+def walk(get: Get, **params: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    while True:
+        page = get("/encounters", params={"limit": 100, "offset": len(items), **params}).json()
+        items += page["items"]
+        if not page["items"]:
+            assert len(items) == page["total"]
+            return items
+
+
+def order(encounter: dict[str, Any]) -> tuple[str, str]:
+    return encounter["created_at"], encounter["encounter_id"]
+
+
+def test_a_walk_sees_every_encounter_once_in_order_of_creation_then_id(get: Get, sandbox: Sandbox) -> None:
+    ascending = walk(get, sort_order="asc")
+
+    assert [encounter["encounter_id"] for encounter in ascending] == list(sandbox.encounter_ids())
+    assert len(ascending) == len({encounter["encounter_id"] for encounter in ascending}) == 500
+    assert ascending == sorted(ascending, key=order)
+    assert walk(get, sort_order="desc") == walk(get) == ascending[::-1]
+
+
+def test_some_encounters_share_an_instant_and_as_many_as_asked_share_one(get: Get) -> None:
+    instants = [encounter["created_at"] for encounter in walk(get)]
+    sizes = sorted(instants.count(instant) for instant in set(instants))
+
+    assert sizes[-1] == 40
+    assert sizes[-2] == 3
+    assert sizes[0] == 1
+
+
+def test_the_order_of_ids_says_nothing_about_age(get: Get) -> None:
+    ids = [encounter["encounter_id"] for encounter in walk(get, sort_order="asc")]
+    assert ids != sorted(ids)
+    assert all(len(encounter_id) == len(ids[0]) for encounter_id in ids)
+
+
+def test_windows_take_their_start_and_leave_their_end(get: Get) -> None:
+    everything = walk(get, sort_order="asc")
+    start, end = everything[100]["created_at"], everything[-100]["created_at"]
+
+    inside = walk(get, sort_order="asc", start_at=start, end_at=end)
+    assert inside == [encounter for encounter in everything if start <= encounter["created_at"] < end]
+    assert walk(get, end_at=start) == [encounter for encounter in everything if encounter["created_at"] < start][::-1]
+    assert walk(get, start_at="2030-01-01T00:00:00Z") == []
+
+
+@given(
+    start=st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31), timezones=st.timezones()),
+    length=st.timedeltas(timedelta(microseconds=1), timedelta(days=500)),
+    limit=st.integers(1, 100),
+    offset=st.integers(0, 10_000),
+    sort_order=st.sampled_from(["asc", "desc"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_list_request_that_keeps_the_rules_is_answered_as_the_artifact_promises(
+    running: Sandbox, http: httpx.Client, start: datetime, length: timedelta, limit: int, offset: int, sort_order: str
+) -> None:
+    params: dict[str, Any] = {
+        "start_at": start.astimezone(UTC).isoformat(),
+        "end_at": (start.astimezone(UTC) + length).isoformat(),
+        "limit": limit,
+        "offset": offset,
+        "sort_order": sort_order,
+    }
+    headers = {"Authorization": f"Bearer {running.api_key}"}
+    response = http.get(f"{API}/encounters", params=params, headers=headers)
+
+    assert response.status_code == 200
+    page = assert_conforms(response, "/encounters")
+    assert (page["limit"], page["offset"]) == (limit, offset)
+    assert len(page["items"]) == max(0, min(limit, page["total"] - offset))
+
+
+@pytest.mark.parametrize(("precision", "digits"), [("microseconds", 6), ("milliseconds", 3), ("seconds", 0)])
+def test_datetimes_are_cut_off_to_the_precision_asked_for_while_windows_stay_exact(precision: Any, digits: int) -> None:
+    with Sandbox(encounters=50, precision=precision) as sandbox:
+        headers = {"Authorization": f"Bearer {sandbox.api_key}"}
+        url = f"{sandbox.base_url}{API}/encounters"
+        newest = httpx.get(url, headers=headers, trust_env=False).json()["items"][0]
+        written = newest["created_at"]
+        exact = next(iter(sandbox.store.page(start=None, end=None, offset=0, limit=1, descending=True)[0]))[
+            "created_at"
+        ]
+
+        assert len(written.removesuffix("Z").partition(".")[2]) == digits
+        assert timedelta(0) <= exact - datetime.fromisoformat(written) < timedelta(microseconds=10 ** (6 - digits))
+        # What was written finds its encounter again as a start, and would lose it as an end.
+        again = httpx.get(url, params={"start_at": written}, headers=headers, trust_env=False).json()
+        assert [encounter["encounter_id"] for encounter in again["items"]] == [newest["encounter_id"]]
+
+
+def test_the_same_seed_gives_the_same_data_and_another_seed_gives_other_data() -> None:
+    def everything(**options: Any) -> list[Any]:
+        return list(Sandbox(encounters=60, **options).store)
+
+    assert everything() == everything()
+    assert not {e["encounter_id"] for e in everything()} & {e["encounter_id"] for e in everything(seed=1)}
+
+
+def test_ten_million_encounters_take_no_memory_and_a_page_anywhere_takes_milliseconds() -> None:
+    sandbox = Sandbox(encounters=10_000_000, ties=5000)
+    start, end = (microseconds(datetime(2025, 8, day, tzinfo=UTC)) for day in (1, 21))
+    tracemalloc.start()
+    began = time.perf_counter()
+    for offset in (0, 10_000, 5_000_000, 9_999_900):
+        items, total = sandbox.store.page(start=None, end=None, offset=offset, limit=100, descending=False)
+        assert (len(items), total) == (100, 10_000_000)
+    _, inside = sandbox.store.page(start=start, end=end, offset=0, limit=100, descending=True)
+    elapsed = time.perf_counter() - began
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert inside == pytest.approx(10_000_000 * 20 / 365, rel=0.001)
+    assert peak < 2_000_000
+    assert elapsed < 1  # five pages, with every allocation traced: a scan would take minutes
+
+
+@pytest.mark.parametrize("ties", [0, 1, 5, 37, 100])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 16, 100, 101])
+def test_the_timeline_is_ordered_and_every_id_leads_back(count: int, ties: int) -> None:
+    if ties > count:
+        with pytest.raises(ValueError, match="ties"):
+            timeline(count, ties=ties)
+        return
+    line = timeline(count, ties=ties)
+    keys = [(line.created(index), line.encounter_id(index)) for index in range(count)]
+
+    assert keys == sorted(set(keys))
+    assert [line.index_of(encounter_id) for _, encounter_id in keys] == list(range(count))
+    for index, key in enumerate(keys):
+        assert line.first_at_or_after(*key) == index
+        assert line.first_at_or_after(key[0]) == [created for created, _ in keys].index(key[0])
+    assert all(created < microseconds(NEWEST) for created, _ in keys)
+
+
+@given(text=st.text(max_size=30) | st.from_regex(r"enc_[0-9a-fA-F_+ -]{18,22}", fullmatch=True))
+def test_an_invented_id_leads_nowhere(text: str) -> None:
+    assert timeline(10_000).index_of(text) is None
+
+
+instants = st.sampled_from([timeline(40, ties=6).created(index) for index in (0, 5, 17, 20, 39)]) | st.integers(
+    microseconds(NEWEST - timedelta(days=400)), microseconds(NEWEST + timedelta(days=10))
+)
+
+
+@given(
+    changes=st.lists(st.tuples(st.sampled_from("adddc"), st.integers(0, 1000), instants), max_size=60),
+    start=st.none() | instants,
+    end=st.none() | instants,
+    offset=st.integers(0, 60),
+    limit=st.integers(0, 30),
+    descending=st.booleans(),
+)
+@settings(max_examples=200, deadline=None)
+def test_pages_stay_exact_whatever_is_appended_changed_and_deleted(
+    changes: list[tuple[str, int, int]],
+    start: int | None,
+    end: int | None,
+    offset: int,
+    limit: int,
+    descending: bool,
+) -> None:
+    store = Store(timeline(40, ties=6))
+    model = {encounter["encounter_id"]: encounter for encounter in store}
+    for change, number, created in changes:
+        if change == "a":
+            added = store.append(created, ready=True, fields={})
+            model[added["encounter_id"]] = added
+        elif model:
+            encounter_id = sorted(model)[number % len(model)]
+            if change == "d":
+                store.delete(encounter_id)
+                del model[encounter_id]
+            else:
+                model[encounter_id] = store.change(encounter_id, {"status": f"changed {number}"})
+
+    inside = sorted(
+        (
+            encounter
+            for encounter in model.values()
+            if (start is None or encounter["created_at"] >= from_microseconds(start))
+            and (end is None or encounter["created_at"] < from_microseconds(end))
+        ),
+        key=lambda encounter: (encounter["created_at"], encounter["encounter_id"]),
+        reverse=descending,
+    )
+    expected = [] if start is not None and end is not None and start >= end else inside
+    assert store.page(start=start, end=end, offset=offset, limit=limit, descending=descending) == (
+        expected[offset : offset + limit],
+        len(expected),
+    )
+    assert len(store) == len(model)
+    assert all(store.find(encounter_id) == encounter for encounter_id, encounter in model.items())
+
+
+def test_an_encounter_that_was_deleted_is_gone_for_good(get: Get, sandbox: Sandbox) -> None:
+    encounter = walk(get)[7]
+    sandbox.delete(encounter["encounter_id"])
+
+    assert encounter not in walk(get)
+    assert get(f"/encounters/{encounter['encounter_id']}").status_code == 404
+    with pytest.raises(KeyError):
+        sandbox.delete(encounter["encounter_id"])
+    with pytest.raises(KeyError):
+        sandbox.change(encounter["encounter_id"], status="completed")
+
+
+def test_a_late_arrival_takes_its_place_in_the_order(get: Get, sandbox: Sandbox) -> None:
+    everything = walk(get)
+    tie = datetime.fromisoformat(everything[250]["created_at"])
+    late = sandbox.append(created_at=tie)
+
+    found = walk(get)
+    assert len(found) == 501
+    assert found == sorted(found, key=order, reverse=True)
+    assert late["encounter_id"] in {encounter["encounter_id"] for encounter in found}
+
+
+def test_a_change_moves_updated_at_and_leaves_the_place_in_the_order(get: Get, sandbox: Sandbox) -> None:
+    before = walk(get)
+    sandbox.clock.set(datetime(2027, 1, 1, tzinfo=UTC))
+    sandbox.change(before[3]["encounter_id"], status="amended")
+
+    after = walk(get)
+    assert after[3] == before[3] | {"status": "amended", "updated_at": "2027-01-01T00:00:00.000000Z"}
+    assert after[:3] + after[4:] == before[:3] + before[4:]
+    with pytest.raises(ValueError, match="created_at"):
+        sandbox.change(before[3]["encounter_id"], created_at="2020-01-01T00:00:00Z")
+
+
+def test_records_may_be_set_to_what_the_contract_does_not_allow_and_are_still_served(
+    get: Get, sandbox: Sandbox
+) -> None:
+    sandbox.change(next(sandbox.encounter_ids()), updated_at=datetime.fromisoformat("2030-01-01T02:00:00+02:00"))
+    assert get("/encounters?sort_order=asc").json()["items"][0]["updated_at"] == "2030-01-01T00:00:00.000000Z"
+    odd = {"created": "not a date", "nested": [None, {"deep": "\ud800"}]}
+    broken = sandbox.append(patient=None, documents=None, updated_at="yesterday", status=None, extra=odd)
+    half = sandbox.append(
+        documents=[{"document_id": "doc_half", "schema_type": "ambient_transcript", "status": "completed"}]
+    )
+
+    first, second = get("/encounters").json()["items"][:2]
+    assert (second["documents"], second["updated_at"], second["extra"]["nested"][1]) == (
+        None,
+        "yesterday",
+        {"deep": "?"},
+    )
+    assert first["encounter_id"] == half["encounter_id"]
+    assert get(f"/encounters/{broken['encounter_id']}").status_code == 200
+    assert get(f"/encounters/{broken['encounter_id']}/documents/doc_half").status_code == 404
+    assert get(f"/encounters/{half['encounter_id']}/documents/doc_half").json()["document"]["title"] is None
+    for rest in ("/transcript", "/audio"):
+        assert get(f"/encounters/{half['encounter_id']}/documents/doc_half{rest}").status_code == 200
