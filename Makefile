@@ -26,12 +26,16 @@ lock: ## Resolve the development versions anew into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
-.PHONY: demo test pull generate update check sandbox clean
+.PHONY: demo test test-spark pull generate update check drift sandbox bench clean
 demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list encounters
 	@$(BIN)/python -m scripts.demo
 
 test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest --cov --cov-report=term
+
+test-spark: $(READY) ## Run the tests that need Spark and Java 17
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[spark]'
+	@$(BIN)/python -m pytest -m spark tests/connectors
 
 pull: $(READY) ## Fetch the published artifact into openapi/ (SPEC_URL=, an http(s) URL or a file)
 	@$(BIN)/python -m scripts.pull $(SPEC_URL)
@@ -51,9 +55,15 @@ check: $(READY) ## Compare the snapshot with generated/, lint, check types; offl
 	@$(BIN)/mypy charthero_ext scripts generated/charthero_client tests/typing
 	@$(BIN)/pyright
 
+drift: $(READY) ## Compare the published artifact with the snapshot; exit 0 none, 1 drift, 2 could not tell (SPEC_URL=)
+	@$(BIN)/python -m scripts.drift $(SPEC_URL)
+
+bench: $(READY) ## Measure this client beside its peers (QUICK=1 for under a minute)
+	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick)
+
 sandbox: $(READY) ## Run a local ChartHero with synthetic data (PORT=, ENCOUNTERS=)
-	@$(BIN)/python -m charthero_ext.sandbox --port $(or $(PORT),8000) --encounters $(or $(ENCOUNTERS),1000)
+	@$(BIN)/python -m charthero_ext.sandbox --port $(or $(PORT),8400) --encounters $(or $(ENCOUNTERS),1000)
 
 clean: ## Remove what make made, the environment included
-	@rm -rf $(VENV) dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) dist build .bench .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

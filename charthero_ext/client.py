@@ -5,25 +5,30 @@ Source in the contract: "Routes" and "List parameters".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import builtins
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 from charthero_client.api.documents import get_audio, get_document, get_transcript
 from charthero_client.api.encounters import get_encounter, list_encounters
 
-from charthero_ext._arguments import Instant, SortOrder, ids, page_query
+from charthero_ext._arguments import Instant, SortOrder, as_instant, ids, page_query
 from charthero_ext._audio import AudioFile, Progress
 from charthero_ext._transport import AsyncTransport, LastResponse, Transport
+from charthero_ext._walk import AsyncWalk, Walk, cut_windows, cut_windows_async
 from charthero_ext.config import ApiKey, Settings, Timeouts, given_key
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript
+from charthero_ext.pagination import MAX_LIMIT, PageRequest, Window
 
 if TYPE_CHECKING:
     import httpx
 
 __all__ = ["AsyncChartHero", "ChartHero"]
+
+WalkProgress = Callable[[int, int | None], object]
 
 
 @frozen
@@ -72,6 +77,75 @@ class Encounters:
         return self._transport.call(
             "encounters.get", get_encounter.sync_detailed, timeout=timeout, **ids(encounter_id=encounter_id)
         )
+
+    def iter(
+        self,
+        *,
+        start_at: Instant | None = None,
+        end_at: Instant | None = None,
+        sort_order: SortOrder | None = None,
+        max_items: int | None = None,
+        concurrency: int = 1,
+        limit: int = MAX_LIMIT,
+        resume_from: str | None = None,
+        progress: WalkProgress | None = None,
+    ) -> Walk[Encounter]:
+        """Walk over every encounter of a range: each exactly once, however many, while rows come and go.
+
+        An encounter that exists throughout the walk is yielded exactly once, one that comes or goes meanwhile at most
+        once. Where that cannot be kept, the walk raises; it never ends early in silence. ``receipt`` says what was
+        seen, ``checkpoint()`` where another walk can go on.
+
+        Args:
+            start_at: Only encounters with ``created_at >= start_at``.
+            end_at: Only encounters with ``created_at < end_at``.
+            sort_order: The direction of ``created_at``; ``asc`` where left out.
+            max_items: How many encounters in all; the walk is then complete only if there were no more.
+            concurrency: How many requests at once; the order stays the same.
+            limit: Rows in a page, 1 to 100.
+            resume_from: A checkpoint of another walk over the same range.
+            progress: Called with the rows handed out and how many are expected, where the server says so.
+
+        Raises:
+            ValueError: An argument is out of its range, or an instant has no time zone.
+            ConfigurationError: ``resume_from`` is no checkpoint, or one of another range.
+        """
+        return Walk(
+            self._fetch,
+            start_at=None if start_at is None else as_instant(start_at, "start_at"),
+            end_at=None if end_at is None else as_instant(end_at, "end_at"),
+            sort_order=sort_order,
+            max_items=max_items,
+            concurrency=concurrency,
+            limit=limit,
+            resume_from=resume_from,
+            progress=progress,
+        )
+
+    def windows(
+        self, *, start_at: Instant | None = None, end_at: Instant | None = None, max_rows: int = 1000
+    ) -> builtins.list[Window]:
+        """Cut a range into windows of about ``max_rows`` encounters, without gaps, by a few small requests.
+
+        Windows can be pickled, and each walked by :meth:`iter_window` in another thread, process or machine.
+
+        Raises:
+            ValueError: An argument is out of its range, or an instant has no time zone.
+            ChartHeroError: A request failed.
+        """
+        return cut_windows(
+            self._fetch,
+            start_at=None if start_at is None else as_instant(start_at, "start_at"),
+            end_at=None if end_at is None else as_instant(end_at, "end_at"),
+            max_rows=max_rows,
+        )
+
+    def iter_window(self, window: Window) -> Walk[Encounter]:
+        """Walk over one window, as :meth:`iter` does over a range."""
+        return Walk(self._fetch, start_at=window.start_at, end_at=window.end_at, sort_order=window.sort_order)
+
+    def _fetch(self, request: PageRequest) -> EncounterPage:
+        return self.list(**asdict(request))
 
 
 @frozen
@@ -220,6 +294,49 @@ class AsyncEncounters:
         return await self._transport.call(
             "encounters.get", get_encounter.asyncio_detailed, timeout=timeout, **ids(encounter_id=encounter_id)
         )
+
+    def iter(
+        self,
+        *,
+        start_at: Instant | None = None,
+        end_at: Instant | None = None,
+        sort_order: SortOrder | None = None,
+        max_items: int | None = None,
+        concurrency: int = 1,
+        limit: int = MAX_LIMIT,
+        resume_from: str | None = None,
+        progress: WalkProgress | None = None,
+    ) -> AsyncWalk[Encounter]:
+        """As :meth:`Encounters.iter`."""
+        return AsyncWalk(
+            self._fetch,
+            start_at=None if start_at is None else as_instant(start_at, "start_at"),
+            end_at=None if end_at is None else as_instant(end_at, "end_at"),
+            sort_order=sort_order,
+            max_items=max_items,
+            concurrency=concurrency,
+            limit=limit,
+            resume_from=resume_from,
+            progress=progress,
+        )
+
+    async def windows(
+        self, *, start_at: Instant | None = None, end_at: Instant | None = None, max_rows: int = 1000
+    ) -> builtins.list[Window]:
+        """As :meth:`Encounters.windows`."""
+        return await cut_windows_async(
+            self._fetch,
+            start_at=None if start_at is None else as_instant(start_at, "start_at"),
+            end_at=None if end_at is None else as_instant(end_at, "end_at"),
+            max_rows=max_rows,
+        )
+
+    def iter_window(self, window: Window) -> AsyncWalk[Encounter]:
+        """As :meth:`Encounters.iter_window`."""
+        return AsyncWalk(self._fetch, start_at=window.start_at, end_at=window.end_at, sort_order=window.sort_order)
+
+    async def _fetch(self, request: PageRequest) -> EncounterPage:
+        return await self.list(**asdict(request))
 
 
 @frozen

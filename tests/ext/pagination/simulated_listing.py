@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import random
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 
 from attrs import Factory, define, field, frozen
 
+from charthero_ext.errors import TransportError
 from charthero_ext.pagination import PageRequest, WindowWalk
 
 EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
@@ -88,17 +90,20 @@ class World:
     step: int = 1
     rounding: str = "down"
     ties: str = "by id"
+    sorts_as_shown: bool = False
     clamp: Callable[[], int] = field(default=lambda: 100)
     total: str = "honest"
     changes: list[list[Callable[[World], None]]] = Factory(list)
     empty_at: frozenset[int] = frozenset()
+    fails_at: frozenset[int] = frozenset()
     random: random.Random = Factory(lambda: random.Random(0))
     requests: list[PageRequest] = Factory(list)
     ever: dict[str, int] = Factory(dict)
     came: set[str] = Factory(set)
     went: set[str] = Factory(set)
     served: list[str] = Factory(list)
-    sorted: dict[bool, Any] = Factory(dict)
+    sorted: dict[bool, list[str]] = Factory(dict)
+    lock: Any = Factory(Lock)
 
     def __attrs_post_init__(self) -> None:
         self.ever.update(self.rows)
@@ -114,43 +119,53 @@ class World:
             self.went.add(encounter_id)
             self.sorted.clear()
 
-    def shown(self, at: int) -> datetime:
-        return instant(ROUND[self.rounding](at, self.step))
+    def shown(self, at: int) -> int:
+        return ROUND[self.rounding](at, self.step)
 
     def listing(self, request: Any) -> list[str]:
         """The ids that a query holds, in the server's order."""
         desc, tie = request.sort_order == "desc", TIES[self.ties]
         if desc not in self.sorted:
-            keys = sorted(
-                (-at if desc else at, tie(encounter_id, desc), encounter_id) for encounter_id, at in self.rows.items()
+            sign = -1 if desc else 1
+            self.sorted[desc] = sorted(
+                self.rows,
+                key=lambda encounter_id: (
+                    sign * self.shown(self.rows[encounter_id]) if self.sorts_as_shown else 0,
+                    0 if self.sorts_as_shown else sign * self.rows[encounter_id],
+                    tie(encounter_id, desc),
+                ),
             )
-            self.sorted[desc] = [key for key, _, _ in keys], [encounter_id for _, _, encounter_id in keys]
         low = -math.inf if request.start_at is None else microseconds(request.start_at)
         high = math.inf if request.end_at is None else microseconds(request.end_at)
-        keys, ids = self.sorted[desc]
-        first, last = (
-            (bisect_right(keys, -high), bisect_right(keys, -low))
-            if desc
-            else (bisect_left(keys, low), bisect_left(keys, high))
-        )
-        return ids[first:last]
+        if low == -math.inf and high == math.inf:
+            return self.sorted[desc]
+        return [encounter_id for encounter_id in self.sorted[desc] if low <= self.rows[encounter_id] < high]
 
     def fetch(self, request: PageRequest) -> Answer:
         assert 1 <= request.limit <= 100
         assert 0 <= request.offset <= 10_000
         assert request.sort_order in ("asc", "desc")
-        if self.changes:
-            for change in self.changes.pop(0):
-                change(self)
-        self.requests.append(request)
-        ids = self.listing(request)
-        page = ids[request.offset :][: min(request.limit, self.clamp())]
-        if len(self.requests) in self.empty_at:
-            page = []
-        self.served += page
-        items = [Row(encounter_id, self.shown(self.rows[encounter_id])) for encounter_id in page]
+        with self.lock:
+            self.requests.append(request)
+            if self.changes:
+                for change in self.changes.pop(0):
+                    change(self)
+            if len(self.requests) in self.fails_at:
+                raise TransportError("simulated")
+            ids = self.listing(request)
+            page = ids[request.offset :][: min(request.limit, self.clamp())]
+            if len(self.requests) in self.empty_at:
+                page = []
+            self.served += page
+            items = [Row(encounter_id, instant(self.shown(self.rows[encounter_id]))) for encounter_id in page]
         total = TOTALS[self.total](len(ids), request, len(items))
         return Answer(items, request.limit, request.offset, total)
+
+    async def fetch_async(self, request: PageRequest) -> Answer:
+        await asyncio.sleep(0)
+        answer = self.fetch(request)
+        await asyncio.sleep(0)
+        return answer
 
     def check(self, rows: Iterable[Row], asked: Any) -> None:
         """The promise: what was there throughout exactly once, anything else at most once, in order, in the range."""

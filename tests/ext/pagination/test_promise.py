@@ -2,114 +2,140 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+import asyncio
+import json
+from collections.abc import Iterator
+from itertools import islice
 
-from hypothesis import event, given, settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charthero_ext.errors import PaginationError
+from charthero_ext import _walk
+from charthero_ext._walk import AsyncWalk, Walk
+from charthero_ext.errors import PaginationError, TransportError
 from charthero_ext.pagination import Window, WindowWalk
 
-from .simulated_listing import ROUND, SECOND, TIES, TOTALS, Row, World, drive, instant
+from .moving_worlds import windows, worlds
+from .simulated_listing import Row, World, drive
 
-MINUTE = 60 * SECOND
-SCALES = [1, 7, 400, 1000, 250_000, SECOND, MINUTE]
-
-
-def _near(world: World) -> int:
-    """An instant where it hurts: where the walk is now."""
-    recent = [at for at in map(world.ever.get, world.served[-8:]) if at is not None]
-    return world.random.choice(recent or [0])
+small_pages = st.integers(2, 8)
 
 
-def insert_at(world: World) -> None:
-    world.insert(_near(world))
+def range_of(window: Window) -> dict[str, object]:
+    return {"start_at": window.start_at, "end_at": window.end_at, "sort_order": window.sort_order}
 
 
-def insert_before(world: World) -> None:
-    world.insert(_near(world) - world.random.choice(SCALES))
+def stubbornly(walk: Walk[Row]) -> Iterator[Row]:
+    """Iterate again after every failure."""
+    while True:
+        try:
+            yield from walk
+        except TransportError:
+            continue
+        return
 
 
-def insert_after(world: World) -> None:
-    world.insert(_near(world) + world.random.choice(SCALES))
-
-
-def insert_first(world: World) -> None:
-    world.insert(min(world.rows.values(), default=0) - world.random.choice([0, 1, SECOND]))
-
-
-def insert_last(world: World) -> None:
-    world.insert(max(world.rows.values(), default=0) + world.random.choice([0, 1, SECOND]))
-
-
-def delete_served(world: World) -> None:
-    if world.served:
-        world.delete(world.random.choice(world.served[-12:]))
-
-
-def delete_any(world: World) -> None:
-    if world.rows:
-        world.delete(world.random.choice(sorted(world.rows)))
-
-
-def delete_many(world: World) -> None:
-    for encounter_id in sorted(world.rows):
-        if world.random.random() < 0.3:
-            world.delete(encounter_id)
-
-
-CHANGES: list[Callable[[World], None]] = [
-    insert_at,
-    insert_before,
-    insert_after,
-    insert_first,
-    insert_last,
-    delete_served,
-    delete_served,
-    delete_any,
-    delete_many,
-]
-
-
-@st.composite
-def worlds(draw: st.DrawFn, *, moving: bool = True, smallest_clamp: int = 2) -> World:
-    seed = random.Random(draw(st.integers(0, 2**32)))
-    scale = draw(st.sampled_from(SCALES))
-    spread = draw(st.sampled_from([1, 2, 5, 60]))
-    rows = {f"enc_{seed.getrandbits(40):010x}": seed.randrange(spread) * scale for _ in range(draw(st.integers(0, 60)))}
-    clamp = draw(st.sampled_from(["none", "fixed", "erratic"]))
-    fixed = draw(st.integers(smallest_clamp, 6))
-    return World(
-        rows,
-        step=draw(st.sampled_from([1, 10, 1000, SECOND, MINUTE])),
-        rounding=draw(st.sampled_from(sorted(ROUND))),
-        ties=draw(st.sampled_from(sorted(TIES))),
-        clamp={"none": lambda: 100, "fixed": lambda: fixed, "erratic": lambda: seed.randint(2, 6)}[clamp],
-        total=draw(st.sampled_from(sorted(TOTALS))),
-        changes=draw(st.lists(st.lists(st.sampled_from(CHANGES), max_size=3), max_size=40)) if moving else [],
-        random=seed,
-    )
-
-
-@st.composite
-def windows(draw: st.DrawFn) -> Window:
-    bounds = st.none() | st.builds(lambda k, scale: k * scale, st.integers(-3, 60), st.sampled_from(SCALES))
-    start, end = draw(bounds), draw(bounds)
-    if start is not None and end is not None:
-        start, end = (start, end) if start < end else (end, start + 1)
-    return Window(
-        start_at=None if start is None else instant(start),
-        end_at=None if end is None else instant(end),
-        sort_order=draw(st.sampled_from(["asc", "desc"])),
-    )
-
-
-@settings(max_examples=2500, deadline=None)
-@given(world=worlds(), window=windows(), limit=st.integers(2, 8))
+@settings(max_examples=2000, deadline=None)
+@given(world=worlds(), window=windows(), limit=small_pages)
 def test_every_encounter_is_handed_out_exactly_once_while_data_moves(world: World, window: Window, limit: int) -> None:
     walk: WindowWalk[Row] = WindowWalk(window, limit=limit)
     rows = drive(walk, world)
-    event(f"requests {len(world.requests) // 20 * 20}+")
     assert walk.proven
+    world.check(rows, window)
+
+
+@settings(max_examples=300, deadline=None)
+@given(world=worlds(clamps=st.just(1)), window=windows())
+def test_a_server_that_sends_single_rows_is_walked_or_refused_but_never_cut_short(world: World, window: Window) -> None:
+    walk: WindowWalk[Row] = WindowWalk(window)
+    rows: list[Row] = []
+    try:
+        while (request := walk.request) is not None:
+            rows += walk.receive(world.fetch(request))
+    except PaginationError:
+        assert not walk.proven
+    else:
+        world.check(rows, window)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    world=worlds(),
+    window=windows(),
+    limit=small_pages,
+    concurrency=st.integers(1, 4),
+    fails_at=st.frozensets(st.integers(1, 30), max_size=8),
+)
+def test_it_holds_across_failures_look_ahead_and_concurrency(
+    world: World, window: Window, limit: int, concurrency: int, fails_at: frozenset[int]
+) -> None:
+    world.fails_at = fails_at
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_walk, "WINDOW_ROWS", 2 * limit)
+        walk: Walk[Row] = Walk(world.fetch, **range_of(window), limit=limit, concurrency=concurrency)
+        rows = list(stubbornly(walk))
+    world.check(rows, window)
+    receipt = walk.receipt
+    assert receipt.complete
+    assert (receipt.rows, receipt.requests) == (len(rows), len(world.requests))
+    assert receipt.first_created_at == (rows[0].created_at if rows else None)
+    assert receipt.last_created_at == (rows[-1].created_at if rows else None)
+    json.dumps(receipt.to_dict())
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    world=worlds(),
+    window=windows(),
+    limit=small_pages,
+    parts=st.lists(st.tuples(st.integers(0, 25), st.integers(1, 3)), max_size=5),
+)
+def test_it_holds_across_checkpoints(world: World, window: Window, limit: int, parts: list[tuple[int, int]]) -> None:
+    rows: list[Row] = []
+    checkpoint = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_walk, "WINDOW_ROWS", 2 * limit)
+        for count, concurrency in parts:
+            walk: Walk[Row] = Walk(
+                world.fetch, **range_of(window), limit=limit, concurrency=concurrency, resume_from=checkpoint
+            )
+            rows += islice(walk, count)
+            walk.close()
+            checkpoint = walk.checkpoint()
+    walk = Walk(world.fetch, **range_of(window), limit=limit, resume_from=checkpoint)
+    rows += walk
+    assert walk.receipt.complete
+    world.check(rows, window)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    world=worlds(),
+    window=windows(),
+    limit=small_pages,
+    concurrency=st.integers(1, 4),
+    stops=st.lists(st.integers(0, 25), max_size=4),
+)
+def test_it_holds_with_asyncio(world: World, window: Window, limit: int, concurrency: int, stops: list[int]) -> None:
+    async def collect() -> list[Row]:
+        rows: list[Row] = []
+        checkpoint = None
+        for stop in [*stops, None]:
+            async with AsyncWalk(
+                world.fetch_async, **range_of(window), limit=limit, concurrency=concurrency, resume_from=checkpoint
+            ) as walk:
+                count = 0
+                async for row in walk:
+                    rows.append(row)
+                    count += 1
+                    if count == stop:
+                        break
+            checkpoint = walk.checkpoint()
+        assert walk.receipt.complete
+        return rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_walk, "WINDOW_ROWS", 2 * limit)
+        rows = asyncio.run(collect())
     world.check(rows, window)

@@ -1,0 +1,425 @@
+"""The loops around `WindowWalk`: one with threads, one with asyncio. Neither knows how a page is fetched.
+
+Nothing runs unless the caller takes a new page: then the answers that came in are noted and the next requests sent, at most
+``concurrency`` at once, each in a thread or task of its own that ends with its answer. So there is look-ahead while the
+caller works, and a caller who stops leaves nothing but those last answers to come in.
+
+With ``concurrency`` above 1 the range is cut into windows, and as many are open at once; encounters are handed out window
+by window, so that their order, and with it the checkpoint, is the same as without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent import futures
+from contextlib import suppress
+from contextvars import copy_context
+from datetime import datetime
+from functools import partial
+from threading import Lock, Thread
+from typing import Any, Generic, Self, cast
+
+from attrs import Factory, define
+
+from charthero_ext.pagination import (
+    MAX_LIMIT,
+    E,
+    Page,
+    PageRequest,
+    Receipt,
+    SortOrder,
+    Window,
+    WindowPlanner,
+    WindowWalk,
+    begin,
+    write_checkpoint,
+)
+
+__all__ = ["AsyncWalk", "Walk", "cut_windows", "cut_windows_async"]
+
+WINDOW_ROWS = 990  # ten full pages that overlap by one
+LOOK_AHEAD = 10  # pages of one window that may wait for the caller
+
+
+class _Job(futures.Future[list[Any]]):
+    """A call in a thread of its own, in the caller's context."""
+
+    def __init__(self, call: Callable[[], list[Any]]) -> None:
+        super().__init__()
+        self._call = call
+        self.thread = Thread(target=copy_context().run, args=(self._run,), name="charthero-walk", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.set_result(self._call())
+        except BaseException as error:  # noqa: BLE001  (raised again where the caller is)
+            self.set_exception(error)
+
+
+@define(eq=False)
+class _Source:
+    """A machine to get pages for, the call under way, and what has come of it."""
+
+    machine: WindowWalk[Any] | WindowPlanner
+    look_ahead: int
+    ready: deque[list[Any]] = Factory(deque)
+    job: _Job | asyncio.Task[list[Any]] | None = None
+    failure: BaseException | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether the machine has something to ask, and may."""
+        blocked = self.job is not None or self.failure is not None or len(self.ready) >= self.look_ahead
+        return not blocked and self.machine.request is not None
+
+
+class _Course(Generic[E]):
+    """What both walks share: what to ask next, what to hand out, and where that leaves the caller."""
+
+    def __init__(
+        self,
+        *,
+        start_at: datetime | None = None,
+        end_at: datetime | None = None,
+        sort_order: SortOrder | None = None,
+        max_items: int | None = None,
+        concurrency: int = 1,
+        limit: int = MAX_LIMIT,
+        resume_from: str | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+    ) -> None:
+        if concurrency < 1 or (max_items is not None and max_items < 0) or not 1 <= limit <= MAX_LIMIT:
+            raise ValueError(f"concurrency is at least 1, max_items at least 0, and limit 1 to {MAX_LIMIT}")
+        self._window, self._start = begin(
+            start_at=start_at, end_at=end_at, sort_order=sort_order, resume_from=resume_from
+        )
+        self._position = self._start.copy()  # of the caller, before the batch
+        self._max_items, self._limit, self._progress = max_items, limit, progress
+        self._sources: deque[_Source] = deque()  # the open windows, in order
+        self._planner: _Source | None = None
+        if concurrency == 1 or (max_items is not None and max_items <= WINDOW_ROWS):
+            self._concurrency = 1
+            self._open(self._window, look_ahead=1, max_rows=max_items)
+        else:
+            self._concurrency = concurrency
+            planner = WindowPlanner(self._window, max_rows=WINDOW_ROWS, position=self._start)
+            self._planner = _Source(planner, look_ahead=concurrency)
+        self._batch: list[E] = []
+        self._index = 0  # of the next encounter of the batch
+        self._rows = self._requests = 0  # rows: handed out before the batch
+        self._done: Counter[str] = Counter()  # what the windows that are done have counted
+        self._first: datetime | None = None
+        self._last: datetime | None = None
+        self._answered = self._over = self._complete = False
+        self._total_at_start: int | None = None
+
+    @property
+    def receipt(self) -> Receipt:
+        """What has been asked, seen and handed out up to now; final once the walk is over."""
+        handed = self._batch[: self._index]
+        first, last = (cast("datetime", handed[at].created_at) if handed else None for at in (0, -1))
+        return Receipt(
+            start_at=self._window.start_at,
+            end_at=self._window.end_at,
+            sort_order=self._window.sort_order,
+            requests=self._requests,
+            rows=self._rows + len(handed),
+            duplicates=self._count("duplicates"),
+            anchors_moved=self._count("anchors_moved"),
+            first_created_at=self._first or first,
+            last_created_at=last or self._last,
+            total_at_start=self._total_at_start,
+            total_at_end=self._expected(),
+            complete=self._complete,
+        )
+
+    def checkpoint(self) -> str:
+        """Where the caller is: ``iter(resume_from=...)`` goes on after the last encounter handed out, in any process.
+
+        Nothing lies between that only the look-ahead knew. It holds the range, the direction, an instant and hashed ids; not
+        ``max_items``, which counts anew. It has about 65 characters, and 11 more for each further encounter of that instant.
+        """
+        position = self._position.copy()
+        position.take_all(self._batch[: self._index], self._window.sort_order)
+        return write_checkpoint(self._window, position)
+
+    def _open(self, window: Window, *, look_ahead: int, max_rows: int | None = None) -> None:
+        self._latest: WindowWalk[E] = WindowWalk(window, position=self._start, limit=self._limit, max_rows=max_rows)
+        self._sources.append(_Source(self._latest, look_ahead))
+
+    def _open_planned(self) -> None:
+        planner = self._planner
+        if planner is None:
+            return
+        while planner.ready and len(self._sources) < self._concurrency:
+            for window in planner.ready.popleft():
+                self._open(window, look_ahead=LOOK_AHEAD)
+        if planner.machine.request is None and planner.job is None and not planner.ready:
+            self._planner = None
+
+    def _everything(self) -> list[_Source]:
+        return [self._planner, *self._sources] if self._planner else list(self._sources)
+
+    def _count(self, name: str) -> int:
+        return self._done[name] + sum(int(getattr(source.machine, name)) for source in self._sources)
+
+    def _expected(self) -> int | None:
+        if self._planner is not None or len(self._sources) > 1:
+            return self._total_at_start
+        remaining = self._latest.remaining
+        return None if remaining is None else self._count("received") + remaining
+
+    def _to_ask(self) -> Iterator[_Source]:
+        """The sources whose next request is to be sent now."""
+        sources = self._everything()
+        free = self._concurrency - sum(source.job is not None for source in sources)
+        for source in sources:
+            if free > 0 and source.idle:
+                free -= 1
+                self._requests += 1
+                yield source
+
+    def _collect(self) -> None:
+        """Note the answers that came in."""
+        for source in self._everything():
+            job = source.job
+            if job is None or not job.done():
+                continue
+            source.job = None
+            if job.cancelled():
+                continue  # asked again when the caller comes back
+            source.failure = job.exception()
+            if source.failure is None:
+                if job.result():
+                    source.ready.append(job.result())
+                if not self._answered:
+                    self._answered, remaining = True, source.machine.remaining
+                    self._total_at_start = None if remaining is None else self._count("received") + remaining
+
+    def _turn(self) -> bool:
+        """Go on to the next batch, or find that the walk is over. False: for that, more answers have to come in.
+
+        What stopped the window that the caller has come to is raised here, and asked again the next time.
+        """
+        if self._over or self._index < len(self._batch):
+            return True
+        self._commit()
+        while True:
+            self._open_planned()
+            left = None if self._max_items is None else self._max_items - self._rows
+            source = self._sources[0] if self._sources else self._planner
+            if source is None or left == 0:
+                self._over, self._complete = True, source is None
+                break
+            if source.ready:
+                self._batch = source.ready.popleft()[:left]
+                break
+            if source.failure is not None:
+                failure, source.failure = source.failure, None
+                raise failure
+            if source.machine.request is not None:
+                return False
+            for name in ("received", "duplicates", "anchors_moved"):
+                self._done[name] += getattr(source.machine, name)
+            self._sources.popleft()
+        if self._progress is not None:
+            expected = self._expected()
+            self._progress(
+                self._rows, expected if expected is None or left is None else min(expected, self._rows + left)
+            )
+        return True
+
+    def _commit(self) -> None:
+        """The batch is used up."""
+        if self._batch:
+            self._position.take_all(self._batch, self._window.sort_order)
+            self._first = self._first or cast("datetime", self._batch[0].created_at)
+            self._last = cast("datetime", self._batch[-1].created_at)
+            self._rows += len(self._batch)
+            self._batch, self._index = [], 0
+
+
+class Walk(_Course[E]):
+    """Every encounter of a range exactly once: an iterator.
+
+    An error leaves it where it was: iterating again asks again, and `checkpoint` lets another walk go on. After a ``break``
+    at most ``concurrency`` requests are still under way, each in a thread that ends with it; `close`, or leaving a
+    ``with`` block, waits for them. A walk can be handed from thread to thread, or shared by several.
+
+    Raises, while iterating:
+        PaginationError: The promise cannot be kept; it names the instant and what was seen.
+        ChartHeroError: A request failed.
+    """
+
+    def __init__(self, fetch: Callable[[PageRequest], Page[E]], **what: Any) -> None:
+        super().__init__(**what)
+        self._fetch = fetch
+        self._lock = Lock()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> E:
+        with self._lock:
+            if self._index == len(self._batch):
+                self._collect()
+                while not self._turn():
+                    self._ask()
+                    futures.wait(self._jobs(), return_when=futures.FIRST_COMPLETED)
+                    self._collect()
+                if self._over:
+                    self._wait()
+                    raise StopIteration
+                self._ask()
+            self._index += 1
+            return self._batch[self._index - 1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait until nothing runs in the background: at most for one request, until it is answered or times out.
+
+        The walk stays where it is: it can be iterated again, and `receipt` and `checkpoint` are still there.
+        """
+        with self._lock:
+            self._wait()
+
+    def _jobs(self) -> list[_Job]:
+        return [cast("_Job", source.job) for source in self._everything() if source.job is not None]
+
+    def _ask(self) -> None:
+        for source in self._to_ask():
+            source.job = _Job(partial(_fetch_page, self._fetch, source.machine))
+
+    def _wait(self) -> None:
+        for job in self._jobs():
+            job.thread.join()
+        self._collect()
+
+
+class AsyncWalk(_Course[E]):
+    """Every encounter of a range exactly once: an asynchronous iterator.
+
+    An error leaves it where it was: iterating again asks again, and `checkpoint` lets another walk go on. A ``break`` cannot
+    be noticed by an asynchronous iterator. After it at most ``concurrency`` requests are still under way, each in a task
+    that ends with it, or is cancelled as soon as nothing refers to the walk. ``async with walk:``, or `aclose`, cancels
+    them at once and waits until they are gone. Several tasks can share a walk.
+
+    Raises, while iterating:
+        PaginationError: The promise cannot be kept; it names the instant and what was seen.
+        ChartHeroError: A request failed.
+    """
+
+    def __init__(self, fetch: Callable[[PageRequest], Awaitable[Page[E]]], **what: Any) -> None:
+        super().__init__(**what)
+        self._fetch = fetch
+        self._tasks: set[asyncio.Task[list[Any]]] = set()
+        weakref.finalize(self, _abandon, self._tasks).atexit = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> E:
+        if self._index == len(self._batch):
+            self._collect()
+            while not self._turn():
+                self._ask()
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                self._collect()
+            if self._over:
+                await self.aclose()
+                raise StopAsyncIteration
+            self._ask()
+        self._index += 1
+        return self._batch[self._index - 1]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Cancel what runs in the background, and wait until it is gone.
+
+        The walk stays where it is: it can be iterated again, and `receipt` and `checkpoint` are still there.
+        """
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._collect()
+
+    def _ask(self) -> None:
+        for source in self._to_ask():
+            source.job = task = asyncio.create_task(_fetch_page_async(self._fetch, source.machine))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(_look_at)
+
+
+def cut_windows(
+    fetch: Callable[[PageRequest], Page[E]],
+    *,
+    start_at: datetime | None = None,
+    end_at: datetime | None = None,
+    max_rows: int = 1000,
+) -> list[Window]:
+    """Cut a range into windows of about ``max_rows`` encounters, in order and without gaps, by one small request each.
+
+    A window can hold more where that many share one instant, or where more have come since. Open ends stay open.
+
+    Raises:
+        ValueError: A bound has no time zone, ``start_at`` is not before ``end_at``, or ``max_rows`` is below 1.
+        ChartHeroError: A request failed.
+    """
+    planner = WindowPlanner(Window(start_at=start_at, end_at=end_at), max_rows=max_rows)
+    windows = []
+    while (request := planner.request) is not None:
+        windows += planner.receive(fetch(request))
+    return windows
+
+
+async def cut_windows_async(
+    fetch: Callable[[PageRequest], Awaitable[Page[E]]],
+    *,
+    start_at: datetime | None = None,
+    end_at: datetime | None = None,
+    max_rows: int = 1000,
+) -> list[Window]:
+    """`cut_windows`, awaited."""
+    planner = WindowPlanner(Window(start_at=start_at, end_at=end_at), max_rows=max_rows)
+    windows = []
+    while (request := planner.request) is not None:
+        windows += planner.receive(await fetch(request))
+    return windows
+
+
+def _fetch_page(fetch: Callable[[PageRequest], Any], machine: Any) -> list[Any]:
+    rows: list[Any] = machine.receive(fetch(machine.request))
+    return rows
+
+
+async def _fetch_page_async(fetch: Callable[[PageRequest], Awaitable[Any]], machine: Any) -> list[Any]:
+    rows: list[Any] = machine.receive(await fetch(machine.request))
+    return rows
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """Or asyncio complains about a failure that a caller who left did not see."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _abandon(tasks: set[asyncio.Task[Any]]) -> None:
+    for task in list(tasks):
+        with suppress(RuntimeError):  # its loop is closed
+            task.get_loop().call_soon_threadsafe(task.cancel)

@@ -1,0 +1,64 @@
+"""Every Python block of the README runs, as it is printed there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charthero_ext.sandbox import Sandbox
+
+README = Path(__file__).parent.parent.parent / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+TESTS = [block for block in BLOCKS if "\ndef test_" in block]
+PROGRAMS = [block for block in BLOCKS if block not in TESTS]
+
+
+def first_words(block: str) -> str:
+    return next(line for line in block.splitlines() if "ch." in line or "def " in line).strip()[:60]
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=first_words)
+def test_a_program_runs_against_a_sandbox(block: str, tmp_path: Path) -> None:
+    with Sandbox(encounters=300) as sandbox:
+        environment = {
+            **os.environ,
+            "CHARTHERO_BASE_URL": sandbox.base_url,
+            "CHARTHERO_API_KEY": sandbox.api_key,
+            "HOME": str(tmp_path),
+        }
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", block],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", TESTS, ids=first_words)
+def test_a_test_passes_in_a_project_of_its_own(block: str, tmp_path: Path) -> None:
+    (tmp_path / "test_integration.py").write_text(block)
+    environment = {**os.environ, "CHARTHERO_API_KEY": "ch_sk_not_for_tests", "CHARTHERO_BASE_URL": "https://x.example.test"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert re.search(rf"{block.count('def test_')} passed", done.stdout), done.stdout + done.stderr
+
+
+def test_the_readme_has_both_kinds() -> None:
+    assert PROGRAMS
+    assert TESTS

@@ -1,0 +1,304 @@
+"""The walk with asyncio: look-ahead, stopping early, cancellation, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from contextvars import ContextVar
+
+import pytest
+
+from charthero_ext._walk import AsyncWalk, Walk
+from charthero_ext.errors import TransportError
+from charthero_ext.pagination import PageRequest
+
+from .simulated_listing import SECOND, Answer, Row, World, spaced, tied
+
+EITHER_CONCURRENCY = pytest.mark.parametrize("concurrency", [1, 4])
+
+
+def other_tasks() -> set[asyncio.Task[object]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+async def settle() -> None:
+    """Let everything run that can."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+class Gate:
+    """Lets as many requests through as it was told to; the rest wait."""
+
+    def __init__(self, world: World, passes: int) -> None:
+        self.world, self.passes = world, asyncio.Semaphore(passes)
+        self.now = self.most = self.cancelled = 0
+
+    async def fetch(self, request: PageRequest) -> Answer:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self.passes.acquire()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.now -= 1
+        return self.world.fetch(request)
+
+
+@EITHER_CONCURRENCY
+def test_all_is_handed_out_in_order_and_no_task_is_left_at_the_end(concurrency: int) -> None:
+    world = World({**spaced(5000), **tied(700, at=777 * SECOND)})
+
+    async def main() -> None:
+        walk = AsyncWalk(world.fetch_async, concurrency=concurrency, sort_order="desc")
+        rows = [row async for row in walk]
+        assert other_tasks() == set()
+        world.check(rows, walk.receipt)
+        assert [row async for row in walk] == []
+        assert walk.receipt.complete
+
+    asyncio.run(main())
+
+
+@EITHER_CONCURRENCY
+def test_no_thread_is_used(concurrency: int) -> None:
+    async def main() -> None:
+        before = threading.active_count()
+        async for _ in AsyncWalk(World(spaced(500)).fetch_async, concurrency=concurrency):
+            assert threading.active_count() == before
+
+    asyncio.run(main())
+
+
+def test_the_next_page_is_fetched_while_the_caller_works_and_no_more_than_that() -> None:
+    async def main() -> None:
+        gate = Gate(World(spaced(1000)), passes=100)
+        walk = AsyncWalk(gate.fetch)
+        await anext(walk)
+        await settle()
+        assert len(gate.world.requests) == 2
+
+    asyncio.run(main())
+
+
+def test_requests_run_at_the_same_time_but_never_more_than_asked_for() -> None:
+    async def main() -> None:
+        gate = Gate(World(spaced(8000)), passes=3)
+        async with AsyncWalk(gate.fetch, concurrency=3) as walk:
+            taking = asyncio.ensure_future(anext(walk))
+            await settle()
+            assert gate.now == gate.most == 3
+            taking.cancel()
+
+    asyncio.run(main())
+
+
+@EITHER_CONCURRENCY
+def test_leaving_the_with_block_cancels_what_is_under_way_and_waits_for_it(concurrency: int) -> None:
+    async def main() -> None:
+        gate = Gate(World(spaced(5000)), passes=1 if concurrency == 1 else 3)
+        async with AsyncWalk(gate.fetch, concurrency=concurrency) as walk:
+            async for _ in walk:
+                await settle()
+                break
+            assert gate.now > 0
+        assert (gate.now, gate.cancelled > 0) == (0, True)
+        assert other_tasks() == set()
+
+    asyncio.run(main())
+
+
+@EITHER_CONCURRENCY
+def test_breaking_out_of_a_walk_nobody_holds_cancels_what_is_under_way(concurrency: int) -> None:
+    async def main() -> None:
+        gate = Gate(World(spaced(5000)), passes=1 if concurrency == 1 else 3)
+        async for _ in AsyncWalk(gate.fetch, concurrency=concurrency):
+            await settle()
+            break
+        gc.collect()
+        await settle()
+        assert (gate.now, gate.cancelled > 0) == (0, True)
+        assert other_tasks() == set()
+
+    asyncio.run(main())
+
+
+@EITHER_CONCURRENCY
+def test_after_a_break_from_a_walk_that_is_kept_the_last_requests_end_by_themselves(concurrency: int) -> None:
+    world = World(spaced(5000))
+
+    async def main() -> None:
+        walk = AsyncWalk(world.fetch_async, concurrency=concurrency)
+        rows = []
+        async for row in walk:
+            rows.append(row)
+            break
+        await settle()
+        assert other_tasks() == set()
+        asked = len(world.requests)
+        await settle()
+        assert len(world.requests) == asked
+        rows += [row async for row in walk]
+        world.check(rows, walk.receipt)
+
+    asyncio.run(main())
+
+
+def test_a_failed_look_ahead_that_nobody_comes_for_is_not_complained_about(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(spaced(500), fails_at=frozenset({2}))
+
+    async def main() -> None:
+        async for _ in AsyncWalk(world.fetch_async):
+            await settle()
+            break
+        gc.collect()
+
+    asyncio.run(main())
+    gc.collect()
+    assert caplog.records == []
+
+
+@EITHER_CONCURRENCY
+def test_a_failure_comes_after_all_that_was_fetched_before_it_and_iterating_goes_on(concurrency: int) -> None:
+    world = World(spaced(3000), fails_at=frozenset({3, 7}))
+
+    async def main() -> None:
+        walk = AsyncWalk(world.fetch_async, concurrency=concurrency)
+        rows: list[Row] = []
+        failures = 0
+        while not walk.receipt.complete:
+            try:
+                async for row in walk:
+                    rows.append(row)  # noqa: PERF401  (kept when it fails)
+            except TransportError:
+                failures += 1
+        assert failures == 2
+        world.check(rows, walk.receipt)
+
+    asyncio.run(main())
+
+
+def test_a_caller_whose_patience_ends_can_come_back() -> None:
+    async def main() -> None:
+        gate = Gate(World(spaced(300)), passes=1)
+        walk = AsyncWalk(gate.fetch)
+        rows = [await anext(walk) for _ in range(100)]
+        waiting = asyncio.ensure_future(anext(walk))
+        await settle()
+        waiting.cancel()
+        await settle()
+        assert waiting.cancelled()
+        gate.passes.release()
+        assert gate.cancelled == 0, "the request goes on"
+        for _ in range(10):
+            gate.passes.release()
+        rows += [row async for row in walk]
+        gate.world.check(rows, walk.receipt)
+        assert walk.receipt.requests == len(gate.world.requests)
+
+    asyncio.run(main())
+
+
+def test_a_walk_in_a_task_group_ends_with_the_group() -> None:
+    async def main() -> None:
+        gate = Gate(World(spaced(500)), passes=2)
+
+        async def consume() -> None:
+            async with AsyncWalk(gate.fetch) as walk:
+                async for _ in walk:
+                    pass
+
+        async def fail() -> None:
+            await settle()
+            raise LookupError
+
+        async def both() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(consume())
+                group.create_task(fail())
+
+        with pytest.raises(ExceptionGroup):
+            await both()
+        assert gate.now == 0
+        assert other_tasks() == set()
+
+    asyncio.run(main())
+
+
+def test_tasks_of_a_group_can_share_a_walk() -> None:
+    world = World(spaced(3000))
+
+    async def main() -> None:
+        walk = AsyncWalk(world.fetch_async, concurrency=2)
+        rows: list[Row] = []
+
+        async def consume() -> None:
+            async for row in walk:
+                rows.append(row)
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(consume())
+        assert sorted(row.encounter_id for row in rows) == sorted(world.rows)
+
+    asyncio.run(main())
+
+
+@EITHER_CONCURRENCY
+def test_a_walk_goes_on_in_another_event_loop(concurrency: int) -> None:
+    world = World(spaced(3000))
+
+    async def some(walk: AsyncWalk[Row]) -> list[Row]:
+        return [await anext(walk) for _ in range(500)]
+
+    async def rest(walk: AsyncWalk[Row]) -> list[Row]:
+        return [row async for row in walk]
+
+    walk = AsyncWalk(world.fetch_async, concurrency=concurrency)
+    rows = asyncio.run(some(walk)) + asyncio.run(rest(walk))
+    world.check(rows, walk.receipt)
+
+
+def test_a_walk_outlives_its_event_loop_without_a_complaint() -> None:
+    loop = asyncio.new_event_loop()
+    walk = AsyncWalk(World(spaced(500)).fetch_async)
+    loop.run_until_complete(anext(walk))
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+    gone = weakref.ref(walk)
+    del walk
+    assert gone() is None
+
+
+def test_context_variables_of_the_caller_are_seen_by_the_requests() -> None:
+    world, tenant, seen = World(spaced(300)), ContextVar[str]("tenant"), set()
+
+    async def fetch(request: PageRequest) -> Answer:
+        seen.add(tenant.get("nobody"))
+        return world.fetch(request)
+
+    async def main() -> None:
+        tenant.set("clinic")
+        assert len([row async for row in AsyncWalk(fetch)]) == 300
+
+    asyncio.run(main())
+    assert seen == {"clinic"}
+
+
+def test_a_checkpoint_goes_from_one_kind_of_walk_to_the_other() -> None:
+    world = World(spaced(500))
+
+    async def some() -> tuple[list[Row], str]:
+        async with AsyncWalk(world.fetch_async, sort_order="desc") as walk:
+            return [await anext(walk) for _ in range(230)], walk.checkpoint()
+
+    rows, checkpoint = asyncio.run(some())
+    rest = Walk(world.fetch, resume_from=checkpoint)
+    world.check([*rows, *rest], rest.receipt)

@@ -1,0 +1,191 @@
+"""Checkpoints: small texts that another process goes on from, with nothing lost and nothing twice."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charthero_ext._walk import Walk
+from charthero_ext.errors import ConfigurationError
+from charthero_ext.pagination import Position, Window, read_checkpoint, write_checkpoint
+
+from .simulated_listing import SECOND, World, instant, spaced, tied
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("stop", [0, 1, 99, 100, 101, 1234, 3999])
+def test_another_walk_goes_on_in_the_middle_of_a_long_tie(order: str, stop: int) -> None:
+    world = World({**tied(4000, at=SECOND), **spaced(300, start=-299 * SECOND), **spaced(1, start=2 * SECOND)})
+    first = Walk(world.fetch, sort_order=order)
+    rows = list(islice(first, 150 + stop))
+    before = len(world.requests)
+    second = Walk(world.fetch, resume_from=first.checkpoint())
+    rows += second
+    world.check(rows, first.receipt)
+    assert second.receipt.complete
+    assert len(world.requests) - before <= (len(world.rows) - 150 - stop) / 99 + 4, "it read the tie again"
+
+
+def test_rows_of_the_tie_that_vanish_between_the_processes_lose_none() -> None:
+    world = World(tied(2000))
+    first = Walk(world.fetch)
+    rows = list(islice(first, 1000))
+    checkpoint = first.checkpoint()
+    for row in rows[5:990]:
+        world.delete(row.encounter_id)
+    rows += Walk(world.fetch, resume_from=checkpoint)
+    world.check(rows, first.receipt)
+
+
+def test_a_walk_that_was_resumed_twice_within_one_tie_knows_all_of_it() -> None:
+    world = World(tied(1000))
+    rows, checkpoint = [], None
+    for _ in range(12):
+        walk = Walk(world.fetch, resume_from=checkpoint)
+        rows += islice(walk, 100)
+        checkpoint = walk.checkpoint()
+    world.check(rows, walk.receipt)
+
+
+def test_a_checkpoint_is_what_was_handed_out_whatever_was_fetched() -> None:
+    world = World(spaced(1000))
+    walk = Walk(world.fetch, concurrency=3)
+    rows = list(islice(walk, 123))
+    assert len(world.served) > 200
+    rows += Walk(world.fetch, resume_from=walk.checkpoint())
+    world.check(rows, walk.receipt)
+
+
+def test_the_checkpoint_of_a_finished_walk_yields_what_came_since() -> None:
+    world = World(spaced(250))
+    first = Walk(world.fetch)
+    list(first)
+    world.insert(250 * SECOND)
+    world.insert(251 * SECOND)
+    second = Walk(world.fetch, resume_from=first.checkpoint())
+    assert [row.created_at for row in second] == [instant(250 * SECOND), instant(251 * SECOND)]
+    assert second.receipt.total_at_start == 2
+
+
+def test_a_checkpoint_is_small_and_safe_in_a_url_and_holds_no_ids() -> None:
+    world = World(spaced(500))
+    walk = Walk(world.fetch, start_at=instant(0), end_at=instant(400 * SECOND))
+    list(islice(walk, 321))
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,80}", walk.checkpoint())
+
+
+def test_a_checkpoint_is_bounded_by_the_longest_tie_that_can_be_walked() -> None:
+    walk = Walk(World(tied(10_100)).fetch)
+    list(walk)
+    assert len(walk.checkpoint()) < 11 * 10_100
+
+
+def test_another_process_goes_on() -> None:
+    world = World({**spaced(200), **tied(50, at=100 * SECOND)})
+    walk = Walk(world.fetch)
+    rows = list(islice(walk, 120))
+    program = (
+        "import sys; from charthero_ext._walk import Walk\n"
+        "from pagination.simulated_listing import *\n"
+        "world = World({**spaced(200), **tied(50, at=100 * SECOND)})\n"
+        "print(*(row.encounter_id for row in Walk(world.fetch, resume_from=sys.argv[1])))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", program, walk.checkpoint()],
+        cwd=Path(__file__).parent.parent,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert sorted([row.encounter_id for row in rows] + printed) == sorted(world.rows)
+
+
+@given(
+    start=st.none() | st.integers(-(10**15), 0),
+    end=st.none() | st.integers(1, 10**15),
+    order=st.sampled_from(["asc", "desc"]),
+    last=st.none() | st.integers(-(10**15), 10**15),
+    step=st.sampled_from([1, 1000, SECOND]),
+    ids=st.sets(st.text(max_size=20), max_size=5),
+)
+def test_a_checkpoint_reads_as_it_was_written(
+    start: int | None, end: int | None, order: Any, last: int | None, step: int, ids: set[str]
+) -> None:
+    window = Window(
+        start_at=None if start is None else instant(start),
+        end_at=None if end is None else instant(end),
+        sort_order=order,
+    )
+    again, position = read_checkpoint(write_checkpoint(window, Position(last=last, step=step, ids=ids)))
+    assert again == window
+    assert (position.last, position.step, position.count) == (last, step, len(ids))
+    if last is not None:
+        assert all(position.passed(last, encounter_id) for encounter_id in ids)
+        assert not position.passed(last, "another")
+
+
+WRITTEN = write_checkpoint(Window(), Position(last=5, ids={"enc_1"}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ch1.",
+        "ch2." + WRITTEN[4:],
+        WRITTEN[4:],
+        WRITTEN[:-1],
+        WRITTEN + "A",
+        WRITTEN + "=",
+        "é" + WRITTEN,
+        5,
+        b"ch1.",
+    ],
+)
+def test_a_text_that_is_no_checkpoint_is_refused(text: Any) -> None:
+    with pytest.raises(ConfigurationError, match="is not a checkpoint"):
+        Walk(World({}).fetch, resume_from=text)
+
+
+@given(st.integers(4, len(WRITTEN) - 1), st.sampled_from("ABCabc019-_. \n"))
+def test_a_checkpoint_with_another_letter_is_refused(at: int, letter: str) -> None:
+    changed = WRITTEN[:at] + letter + WRITTEN[at + 1 :]
+    if changed != WRITTEN:
+        with pytest.raises(ConfigurationError):
+            read_checkpoint(changed)
+
+
+@given(st.text())
+def test_any_other_text_is_refused_in_one_way(text: str) -> None:
+    for foreign in (text, "ch1." + text):
+        with pytest.raises(ConfigurationError):
+            read_checkpoint(foreign)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("start_at", instant(1)), ("end_at", instant(8 * SECOND)), ("sort_order", "desc")],
+)
+def test_a_checkpoint_of_another_range_or_direction_is_refused_by_name(name: str, value: object) -> None:
+    walk = Walk(World(spaced(9)).fetch, start_at=instant(0), end_at=instant(9 * SECOND))
+    checkpoint = walk.checkpoint()
+    with pytest.raises(ConfigurationError, match=f"with another {name}"):
+        Walk(World({}).fetch, resume_from=checkpoint, **{name: value})
+
+
+def test_the_same_range_may_be_repeated_or_left_out() -> None:
+    given_range: dict[str, Any] = {"start_at": instant(0), "end_at": instant(9 * SECOND), "sort_order": "desc"}
+    world = World(spaced(20))
+    checkpoint = Walk(world.fetch, **given_range).checkpoint()
+    for repeated in ({}, given_range):
+        walk = Walk(world.fetch, resume_from=checkpoint, **repeated)
+        assert len(list(walk)) == 9
+        assert (walk.receipt.start_at, walk.receipt.sort_order) == (instant(0), "desc")

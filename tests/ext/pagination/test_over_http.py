@@ -1,0 +1,194 @@
+"""The same promise over HTTP, against the sandbox: 50,000 encounters, while data moves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from charthero_ext import AsyncChartHero, ChartHero, Settings
+from charthero_ext.errors import InvalidRequestError, ServiceUnavailableError
+from charthero_ext.sandbox import Sandbox
+
+ROWS = 50_000
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[Sandbox]:
+    with Sandbox(encounters=ROWS, ties=3000) as sandbox:
+        yield sandbox
+
+
+def client(sandbox: Sandbox, **others: object) -> ChartHero:
+    return ChartHero(settings=Settings.load(api_key=sandbox.api_key, base_url=sandbox.base_url, **others))
+
+
+def truth(sandbox: Sandbox) -> set[str]:
+    return set(sandbox.encounter_ids())
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_walk_yields_fifty_thousand_encounters_each_once_and_in_order(large: Sandbox, concurrency: int) -> None:
+    with client(large) as ch:
+        walk = ch.encounters.iter(concurrency=concurrency)
+        seen = [(encounter.created_at, encounter.encounter_id) for encounter in walk]
+    assert {identifier for _, identifier in seen} == truth(large)
+    assert len(seen) == ROWS
+    assert [created for created, _ in seen] == sorted(created for created, _ in seen)
+    assert walk.receipt.complete
+    assert walk.receipt.rows == ROWS
+    json.dumps(walk.receipt.to_dict())
+
+
+def test_a_naive_loop_over_offsets_stops_at_the_cap_with_an_error(large: Sandbox) -> None:
+    with client(large) as ch:
+        seen = 0
+        with pytest.raises(InvalidRequestError) as caught:
+            for offset in range(0, ROWS, 100):
+                seen += len(ch.encounters.list(limit=100, offset=offset).items)
+    assert caught.value.reason_code == "invalid_offset"
+    assert seen == 10_100
+
+
+def test_a_naive_loop_loses_and_repeats_what_the_walk_does_not() -> None:
+    """The newest first, as the API lists by default, while encounters come and go between the pages."""
+    with Sandbox(encounters=900) as sandbox, client(sandbox) as ch:
+        kept = truth(sandbox)
+        naive: Counter[str] = Counter()
+        for number, offset in enumerate(range(0, 900, 100)):
+            page = [encounter.encounter_id for encounter in ch.encounters.list(limit=100, offset=offset).items]
+            naive.update(page)
+            if number % 2:
+                sandbox.append()
+            else:
+                sandbox.delete(page[0])
+                sandbox.delete(page[1])
+                kept -= {page[0], page[1]}
+    assert kept - set(naive), "the loop lost nothing"
+
+    with Sandbox(encounters=900) as sandbox, client(sandbox) as ch:
+        kept = truth(sandbox)
+        walked: Counter[str] = Counter()
+        walk = ch.encounters.iter(sort_order="desc")
+        for number, encounter in enumerate(walk):
+            walked[encounter.encounter_id] += 1
+            if number % 100 == 50:
+                sandbox.append()
+                sandbox.delete(encounter.encounter_id)
+                kept.discard(encounter.encounter_id)
+    assert kept <= set(walked)
+    assert set(walked.values()) == {1}
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("precision", ["microseconds", "milliseconds", "seconds"])
+def test_a_walk_keeps_its_promise_while_others_write(precision: str, concurrency: int) -> None:
+    with Sandbox(encounters=4000, ties=500, precision=precision) as sandbox, client(sandbox) as ch:
+        before = truth(sandbox)
+        stop = threading.Event()
+        gone: set[str] = set()
+
+        def write() -> None:
+            victims = sorted(before)[::40]
+            while not stop.is_set() and victims:
+                sandbox.append()
+                gone.add(victims[-1])
+                sandbox.delete(victims.pop())
+                stop.wait(0.002)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            seen = Counter(encounter.encounter_id for encounter in ch.encounters.iter(concurrency=concurrency))
+        finally:
+            stop.set()
+            writer.join()
+    assert before - gone <= set(seen)
+    assert set(seen.values()) == {1}
+
+
+def test_another_client_goes_on_from_a_checkpoint_with_nothing_lost_and_nothing_twice(large: Sandbox) -> None:
+    with client(large) as ch:
+        walk = ch.encounters.iter()
+        first = [next(walk).encounter_id for _ in range(12_345)]
+        checkpoint = walk.checkpoint()
+        walk.close()
+    with client(large) as ch:
+        rest = [encounter.encounter_id for encounter in ch.encounters.iter(resume_from=checkpoint)]
+    assert len(first) + len(rest) == ROWS
+    assert {*first, *rest} == truth(large)
+
+
+def test_an_error_in_the_middle_leaves_the_walk_where_it_was() -> None:
+    with Sandbox(encounters=1000) as sandbox, client(sandbox, attempts=1) as ch:
+        walk = ch.encounters.iter()
+        seen = [next(walk).encounter_id for _ in range(150)]
+        sandbox.fail("status", status=503, times=1)
+        with pytest.raises(ServiceUnavailableError):
+            seen.extend(encounter.encounter_id for encounter in walk)
+        seen.extend(encounter.encounter_id for encounter in walk)
+        assert sorted(seen) == sorted(truth(sandbox))
+
+
+def test_a_walk_that_is_left_leaves_no_thread(large: Sandbox) -> None:
+    with client(large) as ch:
+        for _ in ch.encounters.iter(concurrency=4):
+            break
+        with ch.encounters.iter(concurrency=4) as walk:
+            next(walk)
+    for thread in threading.enumerate():
+        if thread.name == "charthero-walk":
+            thread.join(timeout=10)
+    assert "charthero-walk" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_windows_cover_a_range_and_can_be_walked_elsewhere(large: Sandbox) -> None:
+    with client(large) as ch:
+        windows = ch.encounters.windows(max_rows=10_000)
+        seen = Counter(each.encounter_id for window in windows for each in ch.encounters.iter_window(window))
+    assert set(seen) == truth(large)
+    assert set(seen.values()) == {1}
+
+
+def test_the_asynchronous_walk_does_the_same_in_a_task_group() -> None:
+    async def main(sandbox: Sandbox) -> None:
+        async with AsyncChartHero(api_key=sandbox.api_key, base_url=sandbox.base_url) as ch:
+
+            async def walk(concurrency: int) -> set[str]:
+                each = ch.encounters.iter(concurrency=concurrency)
+                return {encounter.encounter_id async for encounter in each}
+
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(walk(concurrency)) for concurrency in (1, 2, 4)]
+            assert all(task.result() == truth(sandbox) for task in tasks)
+            async for _ in ch.encounters.iter(concurrency=3):
+                break
+            async with ch.encounters.iter(concurrency=3) as left:
+                await anext(left)
+            windows = await ch.encounters.windows(max_rows=500)
+            rows = [each.encounter_id for window in windows async for each in ch.encounters.iter_window(window)]
+            assert sorted(rows) == sorted(truth(sandbox))
+
+    with Sandbox(encounters=3000) as sandbox:
+        asyncio.run(main(sandbox))
+
+
+def test_max_items_is_a_total_and_limit_a_page_size(large: Sandbox) -> None:
+    with client(large) as ch:
+        walk = ch.encounters.iter(max_items=25, limit=10)
+        assert len(list(walk)) == 25
+        assert not walk.receipt.complete
+        assert walk.receipt.requests <= 4
+        assert len(ch.encounters.list(limit=10).items) == 10
+
+
+def test_progress_is_told_rows_and_the_expected_total() -> None:
+    told: list[tuple[int, int | None]] = []
+    with Sandbox(encounters=250) as sandbox, client(sandbox) as ch:
+        list(ch.encounters.iter(progress=lambda rows, total: told.append((rows, total))))
+    assert told[-1] == (250, 250)
+    assert [rows for rows, _ in told] == sorted(rows for rows, _ in told)

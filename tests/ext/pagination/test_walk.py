@@ -1,0 +1,357 @@
+"""The walk as a caller meets it, with threads: look-ahead, failures, stopping early, receipts, progress."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import weakref
+from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from itertools import count, islice
+from typing import Any
+
+import pytest
+
+from charthero_ext._walk import Walk
+from charthero_ext.errors import PaginationError, TransportError
+from charthero_ext.pagination import PageRequest
+
+from .simulated_listing import SECOND, Answer, Row, World, instant, spaced, tied
+
+EITHER_CONCURRENCY = pytest.mark.parametrize("concurrency", [1, 4])
+
+
+def walk_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "charthero-walk"]
+
+
+class Gate:
+    """Lets requests through one at a time."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.waiting, self.open = threading.Semaphore(0), threading.Semaphore(0)
+
+    def fetch(self, request: PageRequest) -> Answer:
+        self.waiting.release()
+        assert self.open.acquire(timeout=30)
+        return self.world.fetch(request)
+
+
+def rows_until(error: type[BaseException], walk: Walk[Row]) -> list[Row]:
+    """What is handed out before it fails."""
+    rows: list[Row] = []
+    try:
+        for row in walk:
+            rows.append(row)  # noqa: PERF402  (kept when it fails)
+    except error:
+        return rows
+    pytest.fail("nothing failed")
+
+
+def test_the_next_page_is_fetched_while_the_caller_works_and_no_more_than_that() -> None:
+    gate = Gate(World(spaced(1000)))
+    walk = Walk(gate.fetch)
+    gate.open.release()
+    next(walk)
+    assert gate.waiting.acquire(timeout=30)
+    assert gate.waiting.acquire(timeout=30), "the second page was not asked for"
+    gate.open.release(100)
+    list(islice(walk, 50))
+    walk.close()
+    assert len(gate.world.requests) == 2
+    assert walk.receipt.requests == 2
+
+
+def test_requests_run_at_the_same_time_but_never_more_than_asked_for() -> None:
+    world, meeting, running = World(spaced(8000)), threading.Barrier(3), threading.BoundedSemaphore(3)
+    numbers = count(1)
+
+    def fetch(request: PageRequest) -> Answer:
+        assert running.acquire(blocking=False), "a fourth request"
+        if next(numbers) in (4, 5, 6):
+            meeting.wait(timeout=30)
+        answer = world.fetch(request)
+        running.release()
+        return answer
+
+    walk = Walk(fetch, concurrency=3)
+    world.check(walk, walk.receipt)
+    assert not meeting.broken
+
+
+@EITHER_CONCURRENCY
+def test_all_is_handed_out_in_order_and_no_thread_is_left_at_the_end(concurrency: int) -> None:
+    world = World({**spaced(5000), **tied(700, at=777 * SECOND)})
+    walk = Walk(world.fetch, concurrency=concurrency, sort_order="desc")
+    rows = list(walk)
+    assert walk_threads() == []
+    world.check(rows, walk.receipt)
+    assert list(walk) == []
+
+
+@EITHER_CONCURRENCY
+def test_a_caller_who_stops_leaves_no_thread(concurrency: int) -> None:
+    for row in Walk(World(spaced(5000)).fetch, concurrency=concurrency):
+        assert row
+        break
+    for thread in walk_threads():
+        thread.join(timeout=30)
+    assert walk_threads() == []
+
+
+@EITHER_CONCURRENCY
+def test_leaving_the_with_block_waits_for_what_is_under_way(concurrency: int) -> None:
+    with Walk(World(spaced(5000)).fetch, concurrency=concurrency) as walk:
+        next(walk)
+    assert walk_threads() == []
+
+
+@EITHER_CONCURRENCY
+def test_look_ahead_is_bounded_however_slow_the_caller_is(concurrency: int) -> None:
+    world = World(spaced(60_000))
+    walk = Walk(world.fetch, concurrency=concurrency)
+    for index, _ in enumerate(islice(walk, 5000)):
+        if index % 50 == 0:
+            ahead = len(set(world.served)) - walk.receipt.rows
+            assert ahead <= (200 if concurrency == 1 else concurrency * 1000)
+    walk.close()
+
+
+@EITHER_CONCURRENCY
+def test_a_walk_goes_on_after_a_break_and_after_close(concurrency: int) -> None:
+    world = World(spaced(3000))
+    walk = Walk(world.fetch, concurrency=concurrency)
+    rows = list(islice(walk, 150))
+    walk.close()
+    rows += islice(walk, 1500)
+    rows += walk
+    world.check(rows, walk.receipt)
+
+
+@EITHER_CONCURRENCY
+def test_a_failure_comes_after_all_that_was_fetched_before_it_and_iterating_goes_on(concurrency: int) -> None:
+    world = World(spaced(3000), fails_at=frozenset({3}))
+    walk = Walk(world.fetch, concurrency=concurrency)
+    rows = rows_until(TransportError, walk)
+    assert not walk.receipt.complete
+    if concurrency == 1:
+        assert len(rows) == 199
+    rows += walk
+    world.check(rows, walk.receipt)
+    assert walk.receipt.complete
+    assert walk_threads() == []
+
+
+def test_a_failure_leaves_a_checkpoint_for_another_walk() -> None:
+    world = World(spaced(500), fails_at=frozenset({3}))
+    walk = Walk(world.fetch)
+    rows = rows_until(TransportError, walk)
+    rows += Walk(world.fetch, resume_from=walk.checkpoint())
+    world.check(rows, walk.receipt)
+
+
+def test_a_page_that_cannot_be_is_raised_where_the_caller_is_and_asked_again() -> None:
+    world = World(spaced(500))
+
+    def fetch(request: PageRequest) -> Answer:
+        answer = world.fetch(request)
+        if len(world.requests) == 3:
+            answer.items.reverse()
+        return answer
+
+    walk = Walk(fetch)
+    rows = rows_until(PaginationError, walk)
+    assert len(rows) == 199
+    rows += walk
+    world.check(rows, walk.receipt)
+
+
+def test_an_interrupt_while_waiting_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, wait, once = World(spaced(500)), futures.wait, iter([KeyboardInterrupt])
+
+    def interrupted(*arguments: Any, **options: Any) -> object:
+        outcome = wait(*arguments, **options)
+        for interrupt in once:
+            raise interrupt
+        return outcome
+
+    monkeypatch.setattr(futures, "wait", interrupted)
+    walk = Walk(world.fetch)
+    rows = rows_until(KeyboardInterrupt, walk)
+    rows += walk
+    world.check(rows, walk.receipt)
+
+
+def test_context_variables_of_the_caller_are_seen_by_the_requests() -> None:
+    world, tenant, seen = World(spaced(300)), ContextVar[str]("tenant"), set()
+
+    def fetch(request: PageRequest) -> Answer:
+        seen.add(tenant.get("nobody"))
+        return world.fetch(request)
+
+    tenant.set("clinic")
+    assert len(list(Walk(fetch))) == 300
+    assert seen == {"clinic"}
+
+
+def test_a_walk_runs_inside_a_running_event_loop_as_in_a_notebook() -> None:
+    async def cell() -> int:
+        return len(list(Walk(World(spaced(500)).fetch, concurrency=2)))
+
+    assert asyncio.run(cell()) == 500
+
+
+def test_several_threads_can_share_a_walk() -> None:
+    world = World(spaced(3000))
+    walk = Walk(world.fetch, concurrency=2)
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda _: list(walk), range(4)))
+    assert sorted(row.encounter_id for part in parts for row in part) == sorted(world.rows)
+
+
+def test_a_walk_nobody_refers_to_is_gone_at_once() -> None:
+    walk = Walk(World(spaced(3000)).fetch, concurrency=2)
+    next(walk)
+    gone = weakref.ref(walk)
+    del walk
+    assert gone() is None
+
+
+@EITHER_CONCURRENCY
+@pytest.mark.parametrize("most", [0, 1, 99, 100, 101, 990, 991, 1500])
+def test_max_items_is_a_total_and_leaves_the_walk_incomplete(most: int, concurrency: int) -> None:
+    world = World(spaced(3000))
+    walk = Walk(world.fetch, max_items=most, concurrency=concurrency)
+    rows = list(walk)
+    assert len(rows) == most
+    assert not walk.receipt.complete
+    assert walk_threads() == []
+    rows += Walk(world.fetch, resume_from=walk.checkpoint())
+    world.check(rows, walk.receipt)
+
+
+@EITHER_CONCURRENCY
+def test_a_walk_that_ends_below_max_items_is_complete(concurrency: int) -> None:
+    walk = Walk(World(spaced(1500)).fetch, max_items=1501, concurrency=concurrency)
+    assert len(list(walk)) == 1500
+    assert walk.receipt.complete
+
+
+def test_max_items_fetches_no_page_it_does_not_need() -> None:
+    world = World(spaced(3000))
+    assert len(list(Walk(world.fetch, max_items=150))) == 150
+    assert [request.limit for request in world.requests] == [100, 51]
+
+
+def test_the_page_size_is_what_was_asked_for() -> None:
+    world = World(spaced(60))
+    assert len(list(Walk(world.fetch, limit=25))) == 60
+    assert {request.limit for request in world.requests} == {25}
+
+
+def test_the_receipt_tells_what_was_asked_and_seen() -> None:
+    world = World({**spaced(250), **tied(150, at=100 * SECOND)})
+    walk = Walk(world.fetch, start_at=instant(10 * SECOND), end_at=instant(240 * SECOND), sort_order="desc")
+    assert walk.receipt.to_dict() == {
+        "start_at": "2026-05-01T00:00:10+00:00",
+        "end_at": "2026-05-01T00:04:00+00:00",
+        "sort_order": "desc",
+        "requests": 0,
+        "rows": 0,
+        "duplicates": 0,
+        "anchors_moved": 0,
+        "first_created_at": None,
+        "last_created_at": None,
+        "total_at_start": None,
+        "total_at_end": None,
+        "complete": False,
+    }
+    next(walk)
+    assert walk.receipt.rows == 1
+    assert walk.receipt.total_at_start == 380
+    list(walk)
+    receipt = walk.receipt
+    assert json.loads(json.dumps(receipt.to_dict())) == {
+        "start_at": "2026-05-01T00:00:10+00:00",
+        "end_at": "2026-05-01T00:04:00+00:00",
+        "sort_order": "desc",
+        "requests": len(world.requests),
+        "rows": 380,
+        "duplicates": len(world.served) - 380,
+        "anchors_moved": 4,
+        "first_created_at": "2026-05-01T00:03:59+00:00",
+        "last_created_at": "2026-05-01T00:00:10+00:00",
+        "total_at_start": 380,
+        "total_at_end": 380,
+        "complete": True,
+    }
+    assert "enc_" not in repr(receipt)
+
+
+@EITHER_CONCURRENCY
+def test_the_totals_show_that_data_moved(concurrency: int) -> None:
+    def grow(world: World) -> None:
+        world.insert(world.random.randrange(2000, 3000) * SECOND)
+
+    world = World(spaced(3000), changes=[[]] + [[grow]] * 5)
+    walk = Walk(world.fetch, concurrency=concurrency)
+    rows = list(walk)
+    assert walk.receipt.total_at_start == 3000
+    assert walk.receipt.total_at_end == len(rows) == 3005
+
+
+@pytest.mark.parametrize("total", ["absent", "unset", "text"])
+@EITHER_CONCURRENCY
+def test_totals_that_are_none_are_none_in_the_receipt(total: str, concurrency: int) -> None:
+    walk = Walk(World(spaced(1500), total=total).fetch, concurrency=concurrency)
+    list(walk)
+    assert (walk.receipt.total_at_start, walk.receipt.total_at_end) == (None, None)
+
+
+@EITHER_CONCURRENCY
+def test_progress_tells_rows_and_how_many_are_expected(concurrency: int) -> None:
+    seen: list[Any] = []
+    walk = Walk(World(spaced(1500)).fetch, concurrency=concurrency, progress=lambda *told: seen.append(told))
+    list(walk)
+    assert seen[0] == (0, 1500)
+    assert seen[-1] == (1500, 1500)
+    assert [rows for rows, _ in seen] == sorted(rows for rows, _ in seen)
+    assert {total for _, total in seen} == {1500}
+
+
+def test_progress_expects_no_more_than_max_items() -> None:
+    seen: list[Any] = []
+    list(Walk(World(spaced(1500)).fetch, max_items=150, progress=lambda *told: seen.append(told)))
+    assert seen == [(0, 150), (100, 150), (150, 150)]
+
+
+def test_a_progress_callback_that_fails_loses_nothing() -> None:
+    world, calls = World(spaced(300)), []
+
+    def progress(rows: int, total: int | None) -> None:
+        calls.append(rows)
+        if len(calls) == 2:
+            raise LookupError
+
+    walk = Walk(world.fetch, progress=progress)
+    rows = rows_until(LookupError, walk)
+    rows += walk
+    world.check(rows, walk.receipt)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"concurrency": 0},
+        {"max_items": -1},
+        {"limit": 0},
+        {"limit": 101},
+        {"start_at": instant(0), "end_at": instant(0)},
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"concurrency|start_at"):
+        Walk(World({}).fetch, **wrong)

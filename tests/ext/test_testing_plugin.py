@@ -1,0 +1,95 @@
+"""The pytest plugin: fixtures over a sandbox, and no way from a test to a real host or key."""
+
+from __future__ import annotations
+
+import pytest
+
+from charthero_ext import AsyncChartHero, ChartHero
+from charthero_ext.errors import ConfigurationError
+from charthero_ext.sandbox import Sandbox
+
+pytest_plugins = ["pytester"]
+
+
+def test_the_fixtures_are_a_sandbox_and_clients_of_it(
+    charthero_sandbox: Sandbox, charthero_client: ChartHero, charthero_async_client: AsyncChartHero
+) -> None:
+    added = charthero_sandbox.append()
+    assert charthero_client.encounters.list(limit=1).items[0].encounter_id == added["encounter_id"]
+    assert charthero_async_client.settings.base_url == charthero_client.settings.base_url
+
+
+def test_an_asynchronous_test_uses_the_asynchronous_client(charthero_async_client: AsyncChartHero) -> None:
+    import asyncio
+
+    async def main() -> int:
+        async with charthero_async_client as ch:
+            return (await ch.encounters.list(limit=1)).total
+
+    assert asyncio.run(main()) == 1000
+
+
+def test_a_real_key_in_the_environment_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("CHARTHERO_API_KEY", "ch_sk_production")
+    monkeypatch.setenv("CHARTHERO_BASE_URL", "https://api.example.test")
+    client: ChartHero = request.getfixturevalue("charthero_client")
+    assert client.settings.base_url.startswith("http://127.0.0.1:")
+    assert client.settings.key_source.read() != "ch_sk_production"
+
+
+def test_a_host_that_is_not_this_machine_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def charthero_sandbox():
+            class Elsewhere:
+                base_url = "https://api.example.test"
+                api_key = "ch_sk_x"
+            return Elsewhere()
+
+        def test_it(charthero_client):
+            pass
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*ConfigurationError: the test client talks to this machine only*"])
+
+
+def test_options_of_the_sandbox_are_a_fixture_to_override(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def charthero_sandbox_options():
+            return {"encounters": 3}
+
+        def test_it(charthero_client):
+            assert charthero_client.encounters.list().total == 3
+        """
+    )
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_the_plugin_costs_a_project_that_does_not_use_it_no_import(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_it():
+            loaded = {name.partition(".")[0] for name in sys.modules}
+            assert not loaded & {"httpx", "starlette", "uvicorn", "vcr", "charthero_client"}
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:recording")
+    result.assert_outcomes(passed=1)
+
+
+def test_settings_without_a_key_still_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="no API key"):
+        ChartHero(base_url="http://localhost:1")
