@@ -30,6 +30,36 @@ CONFIG_FILE: Final = Path("~/.config/charthero/config.toml")
 ApiKey: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 
 
+def _checked_url(url: str, origin: str) -> str:
+    """Return scheme and host of *url*, or say what is wrong with it."""
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError(f"the base URL of {origin} is not a URL") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError(f"the base URL of {origin} has to begin with https:// and a host")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigurationError(f"the base URL of {origin} holds credentials, a query or a fragment; leave them out")
+    if parts.path.rstrip("/") not in ("", PREFIX):
+        raise ConfigurationError(f"the base URL of {origin} has to be the host alone, or the host with {PREFIX}")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(f"the base URL of {origin} has to be https; http is for loopback only")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether *host* is this machine, by its name or address alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _own_base_url(url: str) -> str:
+    return _checked_url(url, "the settings")
+
+
 @frozen(kw_only=True)
 class Timeouts:
     """Seconds a request may take to connect, to read or write a piece, and to wait for a free connection."""
@@ -127,7 +157,7 @@ class Settings:
         http_logging: Let httpx and httpcore log their own lines. They hold full URLs, signed ones too.
     """
 
-    base_url: str
+    base_url: str = field(converter=_own_base_url)
     key_source: KeySource
     timeouts: Timeouts = Timeouts()
     attempts: int = 4
@@ -255,29 +285,3 @@ def _from_profile(name: str | None) -> _Source:
     variable = profile["api_key_env"]
     key = KeySource(f"the variable {variable}, named by {place},", _EnvironmentVariable(variable))
     return _Source(place, profile["base_url"], key)
-
-
-def _checked_url(url: str, origin: str) -> str:
-    """Return scheme and host of *url*, or say what is wrong with it."""
-    try:
-        parts = urlsplit(url.strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigurationError(f"the base URL of {origin} is not a URL") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError(f"the base URL of {origin} has to begin with https:// and a host")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigurationError(f"the base URL of {origin} holds credentials, a query or a fragment; leave them out")
-    if parts.path.rstrip("/") not in ("", PREFIX):
-        raise ConfigurationError(f"the base URL of {origin} has to be the host alone, or the host with {PREFIX}")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(f"the base URL of {origin} has to be https; http is for loopback only")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether *host* is this machine, by its name or address alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import vcr
@@ -33,14 +34,10 @@ def main() -> None:
             ch.documents.transcript(encounter.encounter_id, documents["ambient_transcript"])
             ch.documents.audio(encounter.encounter_id, documents["ambient_transcript"])
         with recorder.use_cassette("refusals.yaml"):
-            try:
+            with suppress(InvalidRequestError):
                 ch.encounters.list(limit=0)
-            except InvalidRequestError:
-                pass
-            try:
+            with suppress(NotFoundError):
                 ch.encounters.get("enc_nobody")
-            except NotFoundError:
-                pass
 
 
 if __name__ == "__main__":

@@ -82,7 +82,9 @@ def test_refusals_replay_as_the_errors_they_were(ch: ChartHero) -> None:
             ch.encounters.get("enc_nobody")
 
 
-@pytest.mark.parametrize(("name", "path", "status", "body"), [pytest.param(*each, id=each[1]) for each in interactions()])
+@pytest.mark.parametrize(
+    ("name", "path", "status", "body"), [pytest.param(*each, id=each[1]) for each in interactions()]
+)
 def test_what_was_recorded_still_fits_the_snapshot(name: str, path: str, status: int, body: Any) -> None:
     """When this fails after an update, record anew: ``python -m tests.cassettes.record``."""
     route = next(r for _, r in ROUTES.values() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", r), path))

@@ -46,7 +46,11 @@ def test_a_program_runs_against_a_sandbox(block: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", TESTS, ids=first_words)
 def test_a_test_passes_in_a_project_of_its_own(block: str, tmp_path: Path) -> None:
     (tmp_path / "test_integration.py").write_text(block)
-    environment = {**os.environ, "CHARTHERO_API_KEY": "ch_sk_not_for_tests", "CHARTHERO_BASE_URL": "https://x.example.test"}
+    environment = {
+        **os.environ,
+        "CHARTHERO_API_KEY": "ch_sk_not_for_tests",
+        "CHARTHERO_BASE_URL": "https://x.example.test",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)],
         cwd=tmp_path,

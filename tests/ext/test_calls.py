@@ -32,7 +32,7 @@ from charthero_ext.errors import (
     UnexpectedResponseError,
 )
 
-from .conftest import HOST, KEY, Answer, async_client, example, settings
+from .conftest import HOST, KEY, async_client, example, settings
 
 MakeClient = Callable[..., ChartHero]
 BODY = {"error": "request_failed", "reason_code": "invalid_limit", "message": "A sentence.", "field": "limit"}
@@ -120,7 +120,7 @@ def test_an_instant_may_be_a_datetime_a_date_or_iso_text(client: MakeClient, giv
     assert server.requests[0].url.params["end_at"] == sent
 
 
-@pytest.mark.parametrize("given", [datetime(2026, 5, 1), "2026-05-01T15:00:00", "2026-05-01"])  # noqa: DTZ001
+@pytest.mark.parametrize("given", [datetime(2026, 5, 1), "2026-05-01T15:00:00", "2026-05-01"])
 def test_an_instant_without_a_time_zone_is_refused_and_not_guessed(client: MakeClient, given: Any) -> None:
     with pytest.raises(ValueError, match="start_at has no time zone"):
         client(Server(ok("encounters.list"))).encounters.list(start_at=given)
@@ -185,7 +185,8 @@ def test_a_denied_call_says_which_scopes_it_needs(client: MakeClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>Synthetic Person</html>", b"[1]", b'"text"', b'{"reason_code": ["x"]}', b"\xff\xfe", b"[" * 9999]
+    "content",
+    [b"", b"<html>Synthetic Person</html>", b"[1]", b'"text"', b'{"reason_code": ["x"]}', b"\xff\xfe", b"[" * 9999],
 )
 def test_an_error_body_of_another_kind_still_ends_in_the_status(client: MakeClient, content: bytes) -> None:
     with pytest.raises(NotFoundError) as caught:

@@ -7,6 +7,7 @@ import pickle
 import time
 from pathlib import Path
 
+import attrs
 import pytest
 
 from charthero_ext import ChartHero, Settings, Timeouts
@@ -140,6 +141,14 @@ def test_nothing_set_says_what_to_set() -> None:
         Settings.load(api_key=KEY)
     with pytest.raises(ConfigurationError, match="CHARTHERO_API_KEY"):
         Settings.load(base_url="https://api.example.test")
+
+
+def test_settings_made_or_changed_by_hand_are_checked_alike() -> None:
+    settings = Settings.load(api_key=KEY, base_url="https://api.example.test")
+    for url in ("http://api.example.test", "https://user:pass@api.example.test"):
+        with pytest.raises(ConfigurationError):
+            attrs.evolve(settings, base_url=url)
+    assert attrs.evolve(settings, base_url="https://other.example.test/external/v1").base_url.endswith("test")
 
 
 def test_settings_show_and_pickle_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,7 +159,8 @@ def test_an_instant_is_the_instant_that_was_sent_however_it_was_written() -> Non
 
 
 def test_a_changed_field_is_written_as_it_is_now() -> None:
-    encounter = Encounter.from_dict({**example("encounters.get")["encounter"], "created_at": "2026-05-01T15:00:00.000Z"})
+    sent = {**example("encounters.get")["encounter"], "created_at": "2026-05-01T15:00:00.000Z"}
+    encounter = Encounter.from_dict(sent)
     encounter.created_at = datetime.datetime(2026, 5, 2, tzinfo=datetime.UTC)
     assert encounter.to_dict()["created_at"] == "2026-05-02T00:00:00Z"
 

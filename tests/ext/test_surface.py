@@ -61,9 +61,7 @@ FIELDS = {
     ),
     "Patient": "patient_id first_name last_name date_of_birth",
     "DocumentSummary": "document_id schema_type status title workflow_variant audio_duration_seconds",
-    "Document": (
-        "document_id encounter_id schema_type title status workflow_variant created_at updated_at content"
-    ),
+    "Document": ("document_id encounter_id schema_type title status workflow_variant created_at updated_at content"),
     "DocumentContent": "format text",
     "Transcript": "encounter_id document_id transcript",
     "TranscriptContent": "provider audio_duration_seconds turns",
@@ -124,7 +122,8 @@ def test_both_clients_offer_the_same_names() -> None:
 
 
 def test_importing_the_package_loads_neither_httpx_nor_the_generated_client() -> None:
-    program = "import sys, charthero_ext; print([m for m in ('httpx', 'attrs', 'charthero_client') if m in sys.modules])"
+    names = ("httpx", "attrs", "charthero_client")
+    program = f"import sys, charthero_ext; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
