@@ -26,7 +26,7 @@ lock: ## Resolve the development versions anew into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
-.PHONY: demo test test-spark pull generate update check drift sandbox bench clean
+.PHONY: demo test test-spark wheel pull generate update check drift sandbox bench clean
 demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list encounters
 	@$(BIN)/python -m scripts.demo
 
@@ -36,6 +36,9 @@ test: $(READY) ## Run every test
 test-spark: $(READY) ## Run the tests that need Spark and Java 17
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[spark]'
 	@$(BIN)/python -m pytest -m spark tests/connectors
+
+wheel: $(READY) ## Build the wheel and do the main job with it in a clean environment
+	@$(BIN)/python -m scripts.try_wheel
 
 pull: $(READY) ## Fetch the published artifact into openapi/ (SPEC_URL=, an http(s) URL or a file)
 	@$(BIN)/python -m scripts.pull $(SPEC_URL)

@@ -1,6 +1,6 @@
-"""The main job, done with the installed wheel alone: list, read, transcribe and download, and see that types ship.
+"""Build the wheel and do the main job with it: list, walk, read, transcribe, download, in an environment of its own.
 
-Copied out of the repository before it runs, so that nothing of the repository can be imported by accident.
+Nothing of the repository is on the path of that environment, so what works there works for those who install it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,13 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
+import venv
+from pathlib import Path
+
+from scripts.artifact import ROOT
+
+__all__ = ["main"]
 
 PROGRAM = '''
 import hashlib, importlib.resources as resources, pathlib, sys, tempfile
@@ -26,6 +33,8 @@ assert hashlib.sha256(artifact).hexdigest() == ARTIFACT_SHA256
 with Sandbox(encounters=200) as sandbox, ChartHero(base_url=sandbox.base_url, api_key=sandbox.api_key) as ch:
     page = ch.encounters.list(limit=100)
     assert len(page.items) == 100 and page.total == 200, page
+    walk = ch.encounters.iter()
+    assert len({encounter.encounter_id for encounter in walk}) == 200 and walk.receipt.complete
     encounter, document = next(
         (encounter, document)
         for encounter in page.items
@@ -38,14 +47,32 @@ with Sandbox(encounters=200) as sandbox, ChartHero(base_url=sandbox.base_url, ap
     assert len(ch.documents.transcript(*ids).transcript.turns) > 1
     with tempfile.TemporaryDirectory() as scratch:
         assert ch.documents.download_audio(*ids, pathlib.Path(scratch) / "a.wav").read_bytes()[:4] == b"RIFF"
-print("the installed wheel lists, reads, transcribes and downloads")
+print("the installed wheel lists, walks, reads, transcribes and downloads")
 '''
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the main job in this environment, which has to hold the wheel and its extra ``sandbox``."""
-    argparse.ArgumentParser(description=main.__doc__).parse_args(arguments)
-    return subprocess.run([sys.executable, "-I", "-c", PROGRAM], check=False).returncode
+    """Build, install, run."""
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            _run([sys.executable, "-m", "build", "--wheel", "--outdir", scratch, str(ROOT)])
+            (wheel,) = Path(scratch).glob("*.whl")
+            venv.create(Path(scratch) / "venv", with_pip=True)
+            python = str(Path(scratch) / "venv" / "bin" / "python")
+            pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            _run([*pip, "--constraint", str(ROOT / "requirements.lock"), f"{wheel}[sandbox]"])
+            print(_run([python, "-I", "-W", "error", "-c", PROGRAM], cwd=scratch), end="")
+        except subprocess.CalledProcessError as error:
+            print(error.output, file=sys.stderr)
+            return 1
+    return 0
+
+
+def _run(command: list[str], cwd: str | None = None) -> str:
+    return subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd
+    ).stdout
 
 
 if __name__ == "__main__":
