@@ -10,7 +10,7 @@ SPEC_URL ?= https://developers.charthero.ai/openapi/v1/openapi.json
 .PHONY: help
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp makes a second run free; it is older than pyproject.toml or the lock when they change.
 $(READY): pyproject.toml requirements.lock
@@ -26,7 +26,7 @@ lock: ## Resolve the development versions anew into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
-.PHONY: demo test test-spark wheel pull generate update check drift sandbox bench clean
+.PHONY: demo test test-spark wheel pull generate update check drift release-day sandbox bench clean
 demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list encounters
 	@$(BIN)/python -m scripts.demo
 
@@ -53,13 +53,18 @@ update: $(READY) ## Release day: pull, generate, check, test; all of it or nothi
 check: $(READY) ## Compare the snapshot with generated/, lint, check types; offline
 	@$(BIN)/python -m scripts.generate --check
 	@$(BIN)/openapi-spec-validator openapi/openapi.json
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/zizmor --offline --quiet .github/workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy charthero_ext scripts generated/charthero_client tests/typing
 	@$(BIN)/pyright
 
-drift: $(READY) ## Compare the published artifact with the snapshot; exit 0 none, 1 drift, 2 could not tell (SPEC_URL=)
-	@$(BIN)/python -m scripts.drift $(SPEC_URL)
+drift: $(READY) ## Compare the published artifact with the snapshot (SPEC_URL=, FAIL_ON=, FORMAT=)
+	@$(BIN)/python -m scripts.drift $(SPEC_URL) --fail-on $(or $(FAIL_ON),any) --format $(or $(FORMAT),text)
+
+release-day: $(READY) ## The daily job: look, update, lay out a proposal (SPEC_URL=, BUNDLE=)
+	@$(BIN)/python -m scripts.release_day $(SPEC_URL) --bundle $(or $(BUNDLE),release-day)
 
 bench: $(READY) ## Measure this client beside its peers (QUICK=1 for under a minute)
 	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick)
@@ -68,5 +73,5 @@ sandbox: $(READY) ## Run a local ChartHero with synthetic data (PORT=, ENCOUNTER
 	@$(BIN)/python -m charthero_ext.sandbox --port $(or $(PORT),8400) --encounters $(or $(ENCOUNTERS),1000)
 
 clean: ## Remove what make made, the environment included
-	@rm -rf $(VENV) dist build .bench .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) dist build .bench release-day .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

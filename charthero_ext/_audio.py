@@ -10,9 +10,14 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
+from charthero_ext.config import is_loopback
 from charthero_ext.errors import TransportError
+
+if TYPE_CHECKING:
+    from charthero_ext.models import AudioUrl
 
 __all__ = ["AudioFile", "MediaError", "Progress"]
 
@@ -33,6 +38,7 @@ class AudioFile:
         self._received = 0
         self._total: int | None = None
         self._validator: str | None = None
+        self.url = ""
 
     def __enter__(self) -> Self:
         descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part")
@@ -49,6 +55,26 @@ class AudioFile:
         finally:
             self._file.close()
             self._aside.unlink(missing_ok=True)
+
+    def ask(self, audio: AudioUrl) -> Self:
+        """Take the URL to ask next.
+
+        Raises:
+            MediaError: A recording would travel in the clear.
+        """
+        try:
+            parts = urlsplit(audio.audio_url)
+            is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        except ValueError:
+            is_safe = False
+        if not is_safe:
+            raise self.failure("its URL is not https")
+        self.url = audio.audio_url
+        return self
+
+    def failure(self, reason: str) -> MediaError:
+        """Return the exception that says why the recording could not be had."""
+        return MediaError(f"documents.audio: the recording could not be had: {reason}")
 
     def request_headers(self) -> dict[str, str]:
         """Return the headers that ask for what is still missing."""
@@ -68,7 +94,7 @@ class AudioFile:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
             if found is None or int(found[1]) != self._received:
                 self._start_over()
-                raise MediaError("documents.audio: the media host sent another part than was asked for")
+                raise self.failure("another part was sent than was asked for")
             self._total = None if found[2] == "*" else int(found[2])
         elif status_code == 200:
             self._start_over()
@@ -79,7 +105,7 @@ class AudioFile:
         else:
             if status_code == 416:
                 self._start_over()
-            raise MediaError(f"documents.audio: the media host answered HTTP {status_code}")
+            raise self.failure(f"HTTP {status_code}")
 
     def write(self, chunk: bytes) -> None:
         """Append what was received."""
@@ -97,7 +123,7 @@ class AudioFile:
         if self._total is not None and self._received != self._total:
             if self._received > self._total:
                 self._start_over()
-            raise MediaError("documents.audio: the recording arrived incomplete")
+            raise self.failure("it arrived incomplete")
 
     def _start_over(self) -> None:
         self._file.seek(0)

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import isawaitable
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import stamina
@@ -29,9 +29,9 @@ from attrs import asdict, define, field, frozen
 from charthero_client.client import Client
 from charthero_client.types import Response
 
-from charthero_ext._audio import AudioFile, MediaError
+from charthero_ext._audio import MediaError
 from charthero_ext._status import MAX_ERROR_BODY, status_error
-from charthero_ext.config import KeySource, Settings, Timeouts, is_loopback
+from charthero_ext.config import KeySource, Settings, Timeouts
 from charthero_ext.errors import (
     AuthenticationError,
     ChartHeroError,
@@ -42,9 +42,6 @@ from charthero_ext.errors import (
     TransportError,
     UnexpectedResponseError,
 )
-
-if TYPE_CHECKING:
-    from charthero_ext.models import AudioUrl
 
 __all__ = ["AsyncTransport", "LastResponse", "Transport"]
 
@@ -58,6 +55,23 @@ HTTPX_ARGUMENTS = frozenset({"cert", "http1", "http2", "limits", "mounts", "prox
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Exception)
+
+
+class Sink(Protocol):
+    """Where something that a host without our key streams goes, and what it is asked with."""
+
+    @property
+    def url(self) -> str: ...
+
+    def request_headers(self) -> dict[str, str]: ...
+
+    def begin(self, status_code: int, headers: Mapping[str, str]) -> None: ...
+
+    def write(self, chunk: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+    def failure(self, reason: str) -> ChartHeroError: ...
 
 
 @frozen
@@ -116,8 +130,10 @@ class _Base:
     _client: Client | None = None
     _process: int = 0
     _closed: bool = False
+    _home: tuple[str, str, int | None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._home = _origin(httpx.URL(self.settings.base_url))
         if unknown := self._arguments.keys() - HTTPX_ARGUMENTS:
             raise ConfigurationError(
                 f"httpx_args may not have {', '.join(sorted(unknown))}; "
@@ -158,13 +174,11 @@ class _Base:
             on=MediaError, attempts=self.settings.attempts, timeout=self.settings.total_timeout
         )
 
-    def _media_arguments(self, audio: AudioUrl) -> dict[str, Any]:
-        scheme, host, _ = _origin(httpx.URL(audio.audio_url))
-        if scheme != "https" and not (scheme == "http" and is_loopback(host)):
-            raise MediaError("documents.audio: the recording's URL is not https")
+    def _arguments_elsewhere(self) -> dict[str, Any]:
+        """Return what makes an httpx client for hosts that get no key."""
         arguments = {name: value for name, value in self._arguments.items() if name != "transport"}
         timeout = httpx.Timeout(**asdict(self.settings.timeouts))
-        return {**arguments, "timeout": timeout, "follow_redirects": False}
+        return {**arguments, "timeout": timeout, "follow_redirects": False, "auth": _no_auth}
 
     def _usable_client(self) -> Client | None:
         """Return the client, or None where one has to be made: at first, and in a forked child."""
@@ -226,7 +240,7 @@ class _Base:
     def _attempt_for(self, request: httpx.Request) -> _Attempt | None:
         """Return the call a request belongs to, where it goes to the host the key was issued for."""
         attempt = _current.get()
-        return attempt if _origin(request.url) == _origin(httpx.URL(self.settings.base_url)) else None
+        return attempt if _origin(request.url) == self._home else None
 
     def _noted(self, response: httpx.Response) -> _Attempt | None:
         """Note a response; return its call where it is no success and has to be raised."""
@@ -269,25 +283,25 @@ class Transport(_Base):
             self._client.get_httpx_client().close()
         self._closed = True
 
-    def receive(self, audio: AudioUrl, file: AudioFile) -> None:
-        """Stream a recording from the media host, which gets no key.
+    def receive(self, sink: Sink) -> None:
+        """Stream something from a host that gets no key.
 
         Raises:
-            MediaError: It did not arrive, or not whole.
+            ChartHeroError: It did not arrive, or not whole; the sink says which.
         """
         failure = None
         with _quieted(self.settings):
             try:
                 with (
-                    httpx.Client(**self._media_arguments(audio)) as client,
-                    client.stream("GET", audio.audio_url, headers=file.request_headers()) as response,
+                    httpx.Client(**self._arguments_elsewhere()) as client,
+                    client.stream("GET", sink.url, headers=sink.request_headers()) as response,
                 ):
-                    file.begin(response.status_code, response.headers)
+                    sink.begin(response.status_code, response.headers)
                     for chunk in response.iter_bytes():
-                        file.write(chunk)
-                    file.end()
+                        sink.write(chunk)
+                    sink.end()
             except Exception as error:  # noqa: BLE001 - whatever happened must leave without the frames that hold the URL
-                failure = _media_failure(error)
+                failure = _stream_failure(error, sink)
         if failure is not None:
             raise failure
 
@@ -367,21 +381,21 @@ class AsyncTransport(_Base):
             await self._client.get_async_httpx_client().aclose()
         self._closed = True
 
-    async def receive(self, audio: AudioUrl, file: AudioFile) -> None:
+    async def receive(self, sink: Sink) -> None:
         """As :meth:`Transport.receive`."""
         failure = None
         with _quieted(self.settings):
             try:
                 async with (
-                    httpx.AsyncClient(**self._media_arguments(audio)) as client,
-                    client.stream("GET", audio.audio_url, headers=file.request_headers()) as response,
+                    httpx.AsyncClient(**self._arguments_elsewhere()) as client,
+                    client.stream("GET", sink.url, headers=sink.request_headers()) as response,
                 ):
-                    file.begin(response.status_code, response.headers)
+                    sink.begin(response.status_code, response.headers)
                     async for chunk in response.aiter_bytes():
-                        file.write(chunk)
-                    file.end()
+                        sink.write(chunk)
+                    sink.end()
             except Exception as error:  # noqa: BLE001 - whatever happened must leave without the frames that hold the URL
-                failure = _media_failure(error)
+                failure = _stream_failure(error, sink)
         if failure is not None:
             raise failure
 
@@ -460,6 +474,11 @@ def _quieted(settings: Settings) -> Iterator[None]:
         _quiet.reset(token)
 
 
+def _no_auth(request: httpx.Request) -> httpx.Request:
+    # Given as the authentication, it keeps httpx from looking for a password in the environment.
+    return request
+
+
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
@@ -501,9 +520,9 @@ def _translated(error: Exception, operation: str) -> ChartHeroError:
     )
 
 
-def _media_failure(error: Exception) -> Exception:
+def _stream_failure(error: Exception, sink: Sink) -> Exception:
     if isinstance(error, (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)):
-        return MediaError(f"documents.audio: the recording did not arrive ({type(error).__name__})")
+        return sink.failure(f"it did not arrive ({type(error).__name__})")
     return _without_origin(error)
 
 

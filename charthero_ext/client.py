@@ -17,6 +17,7 @@ from charthero_client.api.encounters import get_encounter, list_encounters
 
 from charthero_ext._arguments import Instant, SortOrder, as_instant, ids, page_query
 from charthero_ext._audio import AudioFile, Progress
+from charthero_ext._spec import PUBLISHED, SpecReport, check_spec, check_spec_async
 from charthero_ext._transport import AsyncTransport, LastResponse, Transport
 from charthero_ext._walk import AsyncWalk, Walk, cut_windows, cut_windows_async
 from charthero_ext.config import ApiKey, Settings, Timeouts, given_key
@@ -211,7 +212,7 @@ class Documents:
         with AudioFile(Path(path), progress) as file:
             for attempt in self._transport.media_retries():
                 with attempt:
-                    self._transport.receive(self.audio(encounter_id, document_id), file)
+                    self._transport.receive(file.ask(self.audio(encounter_id, document_id)))
         return Path(path)
 
 
@@ -254,6 +255,13 @@ class ChartHero:
     def last_response(self) -> LastResponse | None:
         """Status and headers of the last response this thread or task got through this client."""
         return self._transport.last_response
+
+    def check_spec(self, url: str = PUBLISHED) -> SpecReport:
+        """Compare the artifact this package was built from with the one published at *url*, which gets no key.
+
+        An answer that cannot be had is told as such, and never as *same*.
+        """
+        return check_spec(self._transport, url)
 
     def close(self) -> None:
         """Close the connections."""
@@ -371,7 +379,7 @@ class AsyncDocuments:
         with AudioFile(Path(path), progress) as file:
             async for attempt in self._transport.media_retries():
                 with attempt:
-                    await self._transport.receive(await self.audio(encounter_id, document_id), file)
+                    await self._transport.receive(file.ask(await self.audio(encounter_id, document_id)))
         return Path(path)
 
 
@@ -402,6 +410,10 @@ class AsyncChartHero:
     def last_response(self) -> LastResponse | None:
         """As :attr:`ChartHero.last_response`."""
         return self._transport.last_response
+
+    async def check_spec(self, url: str = PUBLISHED) -> SpecReport:
+        """As :meth:`ChartHero.check_spec`."""
+        return await check_spec_async(self._transport, url)
 
     async def aclose(self) -> None:
         """Close the connections."""

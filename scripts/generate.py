@@ -7,24 +7,31 @@ on the directory, the hash seed, or configuration around it.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from scripts.artifact import ROOT, SNAPSHOT, ArtifactError, load_snapshot, sha256
+from openapi_python_client.config import ConfigFile
+from ruamel.yaml import YAML
+
+from scripts.artifact import ROOT, SNAPSHOT, SOURCE, ArtifactError, load_snapshot, sha256
 from scripts.canonicalize import Canonical, Surface, canonicalize, load_surface
 
-__all__ = ["GENERATED", "GenerateError", "differences", "generate_into", "main", "replace_whole"]
+__all__ = ["GENERATED", "GenerateError", "alone", "differences", "generate_into", "main", "replace_whole"]
 
 GENERATED = ROOT / "generated" / "charthero_client"
 CONFIGURATION = ROOT / "openapi" / "generator.yaml"
 TEMPLATES = ROOT / "openapi" / "templates"
 OLDEST_GENERATOR = (0, 29, 1)
+SCRATCH = ".generating-"
 
 CONTRACT = '''"""The contract this package was generated from. Facts only, no behaviour."""
 
@@ -53,8 +60,11 @@ def generate_into(target: Path, snapshot: Path = SNAPSHOT) -> list[str]:
 
     Raises:
         ArtifactError: The snapshot cannot be used, or a promised name cannot be placed in it.
-        GenerateError: The generator gave a warning or an error, or is older than is safe.
+        GenerateError: The generator gave a warning or an error, is older than is safe, or does not know a key of its
+            configuration.
     """
+    if unknown := YAML(typ="safe").load(CONFIGURATION).keys() - ConfigFile.model_fields.keys():
+        raise GenerateError(f"{CONFIGURATION.name}: openapi-python-client knows no {', '.join(sorted(unknown))}")
     if tuple(map(int, version("openapi-python-client").split(".")[:3])) < OLDEST_GENERATOR:
         raise GenerateError("openapi-python-client is older than 0.29.1, which lets an artifact's text become code")
     content, document = load_snapshot(snapshot)
@@ -88,37 +98,78 @@ def differences(expected: Path, actual: Path) -> list[str]:
 def replace_whole(new: Path, old: Path) -> None:
     """Put the directory *new* in the place of *old*, leaving nothing of *old* behind.
 
-    A process killed in between leaves the old tree, the new one, or none; never a mixture.
+    A process killed in between leaves the old tree, the new one, or none, and then `alone` finds the old one again;
+    never a mixture.
     """
-    aside = old.with_name(f".{old.name}.old")
-    if aside.exists():
-        shutil.rmtree(aside)
+    aside = _aside(old)
     if old.exists():
         old.rename(aside)
-    new.rename(old)
+    try:
+        new.rename(old)
+    except BaseException:
+        if aside.exists():
+            aside.rename(old)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 
+@contextmanager
+def alone(directory: Path) -> Iterator[Path]:
+    """Wait until no other process writes the package *directory*, and give a place beside it for the new one.
+
+    What a killed process left behind is put back or removed.
+    """
+    directory.parent.mkdir(exist_ok=True)
+    descriptor = os.open(directory.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _aside(directory).exists() and not directory.exists():
+            _aside(directory).rename(directory)
+        for left in (_aside(directory), *directory.parent.glob(f"{SCRATCH}*")):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=SCRATCH, ignore_cleanup_errors=True) as scratch:
+            yield Path(scratch) / directory.name
+    finally:
+        os.close(descriptor)
+
+
+def _aside(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.old")
+
+
 def _run_generator(source: Path, target: Path) -> None:
-    command = [sys.executable, "-m", "openapi_python_client", "generate", "--path", str(source), "--meta", "none"]
-    command += ["--output-path", str(target), "--config", str(CONFIGURATION)]
-    command += ["--custom-template-path", str(TEMPLATES), "--fail-on-warning"]
-    # Sets are iterated while rendering, so the order of imports would follow the hash seed.
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONHASHSEED": "0"}
-    )
-    if done.returncode != 0:
-        raise GenerateError(f"openapi-python-client failed:\n{done.stdout}{done.stderr}".rstrip())
+    options = ["--path", str(source), "--output-path", str(target), "--meta", "none", "--fail-on-warning"]
+    options += ["--config", str(CONFIGURATION), "--custom-template-path", str(TEMPLATES)]
+    _run("openapi_python_client", "generate", *options)
 
 
 def _lay_out(target: Path) -> None:
-    options = ["--isolated", "--no-cache", "--quiet", "--line-length", "120", "--target-version", "py311", str(target)]
+    options = ["--isolated", "--no-cache", "--quiet", "--line-length", "120", "--target-version", "py311"]
+    # Every file, whatever it is called and whatever a .gitignore above it says.
+    options += ["--no-respect-gitignore", "--config", "exclude = []", str(target)]
     for command in (["check", "--fix-only", "--select", "F401,I"], ["format"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, *options], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise GenerateError(f"ruff failed:\n{done.stdout}{done.stderr}".rstrip())
+        _run("ruff", *command, *options)
+
+
+def _run(module: str, *arguments: str) -> None:
+    """Run a module of this environment, unmoved by the directory and the settings of whoever runs this.
+
+    Raises:
+        GenerateError: It failed.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "RUFF_"))}
+    kept |= {key: os.environ[key] for key in ("PYTHONHOME", "PYTHONPATH") if key in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", module, *arguments],
+        # Sets are iterated while rendering, so the order of imports would follow the hash seed.
+        env={**kept, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise GenerateError(f"{module} failed:\n{done.stdout}{done.stderr}".rstrip())
 
 
 def _contract(content: bytes, canonical: Canonical, surface: Surface) -> str:
@@ -136,6 +187,20 @@ def _frozensets(names: dict[str, list[str]]) -> str:
     return "{" + ", ".join(f"{key!r}: frozenset({sorted(values)!r})" for key, values in names.items()) + "}"
 
 
+def _check_record() -> None:
+    content, _ = load_snapshot()
+    try:
+        recorded = json.loads(SOURCE.read_bytes())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ArtifactError(
+            f"openapi/{SOURCE.name} cannot be read, so nobody knows where the snapshot is from"
+        ) from None
+    if recorded != sha256(content):
+        raise ArtifactError(
+            f"openapi/{SOURCE.name} is about another snapshot: its sha256 does not fit; run `make pull`"
+        )
+
+
 def _files(directory: Path) -> set[str]:
     return {
         path.relative_to(directory).as_posix()
@@ -149,17 +214,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write generated/charthero_client from openapi/openapi.json.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name the files that differ")
     options = parser.parse_args(arguments)
-    GENERATED.parent.mkdir(exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=GENERATED.parent, prefix=".generating-") as scratch:
-            new = Path(scratch) / GENERATED.name
+        if options.check:
+            _check_record()
+        with alone(GENERATED) as new:
             for note in generate_into(new):
                 print(f"generate: {note}")
             if not options.check:
                 replace_whole(new, GENERATED)
                 return 0
             found = differences(new, GENERATED)
-    except (ArtifactError, GenerateError) as error:
+    except (ArtifactError, GenerateError, OSError) as error:
         print(f"generate: {error}", file=sys.stderr)
         return 1
     for difference in found:

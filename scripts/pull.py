@@ -12,7 +12,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import stamina
@@ -33,24 +33,21 @@ def fetch(source: str) -> bytes:
     Raises:
         ArtifactError: It cannot be reached, answers with another status than 200, is too large, or takes too long.
     """
-    if urlsplit(source).scheme not in ("http", "https"):
-        try:
-            content = Path(source).read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{source}: {error.strerror}") from None
-        if len(content) > MAX_BYTES:
-            raise ArtifactError(f"{source}: larger than {MAX_BYTES:,} bytes")
-        return content
+    if not _is_url(source):
+        return _read(Path(source))
+    public = _public(source)
     try:
         for attempt in stamina.retry_context(on=_may_pass, attempts=3, timeout=MAX_SECONDS):
             with attempt:
                 return _download(source)
     except httpx.HTTPStatusError as error:
-        raise ArtifactError(f"{source}: HTTP {error.response.status_code}") from None
+        raise ArtifactError(f"{public}: HTTP {error.response.status_code}") from None
+    except httpx.RemoteProtocolError:
+        raise ArtifactError(f"{public}: the answer is cut short, or is not HTTP") from None
     except httpx.HTTPError as error:
-        raise ArtifactError(f"{source}: cannot be reached ({type(error).__name__})") from None
+        raise ArtifactError(f"{public}: cannot be reached ({type(error).__name__})") from None
     except (httpx.InvalidURL, UnicodeError):
-        raise ArtifactError(f"{source}: not a URL") from None
+        raise ArtifactError(f"{public}: not a URL") from None
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -63,11 +60,10 @@ def pull(source: str, *, snapshot: Path = SNAPSHOT, record: Path = SOURCE) -> bo
     content = fetch(source)
     canonicalize(parse(content), load_surface())
     digest = sha256(content)
-    known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    if known.get("sha256") == digest and known.get("provenance") == "pulled" and snapshot.read_bytes() == content:
+    if _recorded(record) == ("pulled", digest) and snapshot.is_file() and snapshot.read_bytes() == content:
         return False
     facts = {
-        "url": source if urlsplit(source).scheme in ("http", "https") else Path(source).name,
+        "url": _public(source) if _is_url(source) else Path(source).name,
         "sha256": digest,
         "fetched_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "provenance": "pulled",
@@ -78,6 +74,39 @@ def pull(source: str, *, snapshot: Path = SNAPSHOT, record: Path = SOURCE) -> bo
     return True
 
 
+def _is_url(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
+
+
+def _public(url: str) -> str:
+    """Return *url* without what may be a secret in it: credentials, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:
+        return "the address"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise ArtifactError(f"{path}: larger than {MAX_BYTES:,} bytes")
+    return content
+
+
+def _recorded(record: Path) -> tuple[object, object] | None:
+    """Return provenance and digest of the snapshot before, or None where they cannot be known."""
+    try:
+        known = json.loads(record.read_bytes())
+        return known["provenance"], known["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _download(url: str) -> bytes:
     # trust_env stays on for proxies, so netrc has to be shut out by hand: the artifact needs no credentials.
     with (
@@ -85,14 +114,16 @@ def _download(url: str) -> bytes:
         client.stream("GET", url, headers={"Accept": "application/json"}) as response,
     ):
         response.raise_for_status()
+        if url.lower().startswith("https:") and response.url.scheme != "https":
+            raise ArtifactError(f"{_public(url)}: leads from https to plain http")
         chunks, size, started = [], 0, time.monotonic()
         for chunk in response.iter_bytes():
             size += len(chunk)
             chunks.append(chunk)
             if size > MAX_BYTES:
-                raise ArtifactError(f"{url}: larger than {MAX_BYTES:,} bytes")
+                raise ArtifactError(f"{_public(url)}: larger than {MAX_BYTES:,} bytes")
             if time.monotonic() - started > MAX_SECONDS:
-                raise ArtifactError(f"{url}: took longer than {MAX_SECONDS:.0f} seconds")
+                raise ArtifactError(f"{_public(url)}: took longer than {MAX_SECONDS:.0f} seconds")
         return b"".join(chunks)
 
 

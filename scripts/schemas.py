@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from attrs import frozen
 
 from scripts.artifact import ArtifactError
 
-__all__ = ["COMPONENTS", "ObjectView", "Schemas", "types_of"]
+__all__ = ["COMPONENTS", "ObjectView", "Schemas", "listed", "types_of"]
 
 COMPONENTS = "#/components/schemas/"
 
-#: Unions inside ``allOf`` multiply; a document that needs more than this is made to exhaust its reader.
+#: Unions and compositions multiply; a schema that needs more steps than this is made to exhaust its reader.
+MAX_STEPS = 5_000
 MAX_VIEWS = 256
 
-type_names = frozenset({"string", "integer", "number", "boolean", "array", "object", "null"})
+TYPE_NAMES = frozenset({"string", "integer", "number", "boolean", "array", "object", "null"})
 
 
 @frozen
@@ -38,16 +40,21 @@ class ObjectView:
         return ObjectView(properties, self.required | other.required)
 
 
-def types_of(node: dict[str, Any]) -> set[str]:
+def listed(value: object) -> list[Any]:
+    """Return *value* if it is a list, and else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def types_of(schema: dict[str, Any]) -> set[str]:
     """Return the JSON types a schema names, or its ``enum`` or ``const`` imply; empty where it names none."""
-    declared = node.get("type")
-    names = set(declared) if isinstance(declared, list) else {declared} if isinstance(declared, str) else set()
+    declared = schema.get("type")
+    names = {name for name in (declared if isinstance(declared, list) else [declared]) if isinstance(name, str)}
     if not names:
-        values = node.get("enum", [node["const"]] if "const" in node else [])
-        names = {_type_of_value(value) for value in values} if isinstance(values, list) else set()
-    if node.get("nullable") is True:
+        values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+        names = {_type_of_value(value) for value in listed(values)}
+    if schema.get("nullable") is True:
         names.add("null")
-    return names & type_names
+    return names & TYPE_NAMES
 
 
 def _type_of_value(value: object) -> str:
@@ -59,6 +66,18 @@ def _type_of_value(value: object) -> str:
         if isinstance(value, kind):
             return name
     return "object"
+
+
+class _Steps:
+    """What one question may cost."""
+
+    def __init__(self) -> None:
+        self._left = MAX_STEPS
+
+    def take(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise ArtifactError("a schema combines too many alternatives")
 
 
 @frozen
@@ -76,52 +95,99 @@ class Schemas:
         name, seen = None, set()
         while isinstance(node, dict) and isinstance(reference := node.get("$ref"), str):
             if reference in seen:
-                raise ArtifactError(f"the reference {reference[:120]!r} leads back to itself")
+                raise ArtifactError(f"the reference {_shown(reference)} leads back to itself")
             seen.add(reference)
-            name = reference.removeprefix(COMPONENTS) if reference.startswith(COMPONENTS) else None
-            node = self._at(reference)
+            node, name = self._at(reference)
         return (node if isinstance(node, dict) else {}), name
 
-    def _at(self, reference: str) -> Any:
-        if not reference.startswith("#/"):
-            raise ArtifactError(f"the reference {reference[:120]!r} leads out of the document")
+    def _at(self, reference: str) -> tuple[Any, str | None]:
+        if not reference.startswith("#"):
+            raise ArtifactError(f"the reference {_shown(reference)} leads out of the document")
         node: Any = self.document
-        for part in reference[2:].split("/"):
-            key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(node, list) and key.isdecimal() and int(key) < len(node):
-                node = node[int(key)]
-            elif isinstance(node, dict) and key in node:
-                node = node[key]
+        keys = reference.split("/")
+        for position, part in enumerate(keys[1:]):
+            plain = part.replace("~1", "/").replace("~0", "~")
+            # A pointer in a URL is percent-encoded, but not every tool does that.
+            for key in (plain, unquote(part).replace("~1", "/").replace("~0", "~")):
+                if isinstance(node, dict) and key in node:
+                    node = node[key]
+                    break
             else:
-                raise ArtifactError(f"the reference {reference[:120]!r} leads nowhere")
-        return node
+                if not (isinstance(node, list) and part.isdecimal() and int(part) < len(node)):
+                    raise ArtifactError(f"the reference {_shown(reference)} leads nowhere")
+                node = node[int(part)]
+            keys[position + 1] = key
+        if keys[0] != "#" or len(keys) == 1:
+            raise ArtifactError(f"the reference {_shown(reference)} leads nowhere")
+        return node, keys[3] if len(keys) == 4 and keys[1:3] == ["components", "schemas"] else None
 
     def branches(self, node: Any) -> list[Any]:
-        """Return the alternatives of a union, nulls left out; a schema that is no union is its own only one."""
-        return [branch for branch in self._branches(node, frozenset()) if types_of(self.target(branch)[0]) != {"null"}]
+        """Return the alternatives of a union, nulls left out; a schema that is no union is its own only one.
 
-    def _branches(self, node: Any, seen: frozenset[int]) -> Iterator[Any]:
+        An ``allOf`` around a single schema, as 3.0 has it where a reference is to be described, is that schema.
+        """
+        found: dict[int, Any] = {}
+        for branch in self._branches(node, frozenset(), _Steps()):
+            schema, _ = self.target(branch)
+            if types_of(schema) != {"null"}:
+                found.setdefault(id(schema), branch)
+        return list(found.values())
+
+    def _branches(self, node: Any, seen: frozenset[int], steps: _Steps) -> Iterator[Any]:
+        steps.take()
         schema, _ = self.target(node)
-        alternatives = [*_list(schema.get("oneOf")), *_list(schema.get("anyOf"))]
-        if not alternatives or id(schema) in seen or "properties" in schema:
+        if id(schema) in seen:
+            return
+        alternatives = [*listed(schema.get("oneOf")), *listed(schema.get("anyOf"))]
+        parts = listed(schema.get("allOf"))
+        if "properties" in schema or (parts and alternatives) or len(parts) > 1 or not (parts or alternatives):
             yield node
             return
-        for alternative in alternatives:
-            yield from self._branches(alternative, seen | {id(schema)})
+        for alternative in parts or alternatives:
+            yield from self._branches(alternative, seen | {id(schema)}, steps)
 
     def nullable(self, node: Any) -> bool:
         """Tell whether null is allowed, in any of the spellings of 3.0 and 3.1."""
+        return self._nullable(node, frozenset(), _Steps())
+
+    def _nullable(self, node: Any, seen: frozenset[int], steps: _Steps) -> bool:
+        steps.take()
         schema, _ = self.target(node)
-        if "null" in types_of(schema) or None in _list(schema.get("enum")):
+        if id(schema) in seen:
+            return False
+        seen |= {id(schema)}
+        if "null" in types_of(schema) or None in listed(schema.get("enum")):
             return True
-        parts = _list(schema.get("allOf"))
-        alternatives = [*_list(schema.get("oneOf")), *_list(schema.get("anyOf"))]
-        return any(self.nullable(part) for part in alternatives) or (
-            bool(parts) and all(self.nullable(part) for part in parts)
+        parts = listed(schema.get("allOf"))
+        alternatives = [*listed(schema.get("oneOf")), *listed(schema.get("anyOf"))]
+        return any(self._nullable(part, seen, steps) for part in alternatives) or (
+            bool(parts) and all(self._nullable(part, seen, steps) for part in parts)
         )
 
-    def views(self, node: Any, seen: frozenset[int] = frozenset()) -> list[ObjectView]:
+    def kinds(self, node: Any) -> set[str]:
+        """Return the JSON types *node* may have, null left out; empty where it does not say."""
+        found = (self._kinds(branch, frozenset(), _Steps()) for branch in self.branches(node))
+        return {kind for kinds in found for kind in kinds} - {"null"}
+
+    def _kinds(self, node: Any, seen: frozenset[int], steps: _Steps) -> set[str]:
+        steps.take()
+        schema, _ = self.target(node)
+        kinds = types_of(schema)
+        if not kinds - {"null"} and isinstance(schema.get("properties"), dict):
+            kinds = {"object"}
+        elif not kinds - {"null"} and "items" in schema:
+            kinds = {"array"}
+        if id(schema) not in seen:
+            for part in listed(schema.get("allOf")):
+                kinds |= self._kinds(part, seen | {id(schema)}, steps)
+        return kinds
+
+    def views(self, node: Any) -> list[ObjectView]:
         """Return every way the object described by *node* may look; empty where *node* describes no object."""
+        return self._views(node, frozenset(), _Steps())
+
+    def _views(self, node: Any, seen: frozenset[int], steps: _Steps) -> list[ObjectView]:
+        steps.take()
         schema, _ = self.target(node)
         if id(schema) in seen:
             return []
@@ -129,24 +195,29 @@ class Schemas:
         properties = schema.get("properties")
         own = ObjectView(
             {name: [value] for name, value in properties.items()} if isinstance(properties, dict) else {},
-            frozenset(name for name in _list(schema.get("required")) if isinstance(name, str)),
+            frozenset(name for name in listed(schema.get("required")) if isinstance(name, str)),
         )
         views = [own] if isinstance(properties, dict) or "object" in types_of(schema) else []
-        for part in _list(schema.get("allOf")):
-            views = _each_with_each(views or [own], self.views(part, seen))
+        for part in listed(schema.get("allOf")):
+            views = _each_with_each(views or [own], self._views(part, seen, steps)) or views
         alternatives = [
             view
-            for alternative in (*_list(schema.get("oneOf")), *_list(schema.get("anyOf")))
-            for view in self.views(alternative, seen)
+            for alternative in (*listed(schema.get("oneOf")), *listed(schema.get("anyOf")))
+            for view in self._views(alternative, seen, steps)
         ]
-        return _each_with_each(views or [own], alternatives) if alternatives else views
+        return _each_with_each(views or [own], alternatives) or views
+
+    def is_object(self, node: Any) -> bool:
+        """Tell whether *node* describes an object and nothing else, null left aside."""
+        branches = self.branches(node)
+        return bool(branches) and all(self.views(branch) for branch in branches)
 
 
 def _each_with_each(left: list[ObjectView], right: list[ObjectView]) -> list[ObjectView]:
     if len(left) * len(right) > MAX_VIEWS:
         raise ArtifactError("a schema combines too many alternatives")
-    return [one.combined_with(other) for one in left for other in right] if right else left
+    return [one.combined_with(other) for one in left for other in right]
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _shown(reference: str) -> str:
+    return repr(reference[:120])

@@ -1,4 +1,4 @@
-"""Build the wheel and do the main job with it: list, walk, read, transcribe, download, in an environment of its own.
+"""Build dist/, and do the main job with the wheel in it: list, walk, read, transcribe, download, in an environment of its own.
 
 Nothing of the repository is on the path of that environment, so what works there works for those who install it.
 """
@@ -6,6 +6,7 @@ Nothing of the repository is on the path of that environment, so what works ther
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from pathlib import Path
 from scripts.artifact import ROOT
 
 __all__ = ["main"]
+
+DIST = ROOT / "dist"
 
 PROGRAM = '''
 import hashlib, importlib.resources as resources, pathlib, sys, tempfile
@@ -54,10 +57,12 @@ print("the installed wheel lists, walks, reads, transcribes and downloads")
 def main(arguments: list[str] | None = None) -> int:
     """Build, install, run."""
     argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    shutil.rmtree(DIST, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            _run([sys.executable, "-m", "build", "--wheel", "--outdir", scratch, str(ROOT)])
-            (wheel,) = Path(scratch).glob("*.whl")
+            # By way of the source distribution, so that this is proven to hold all that a build needs.
+            _run([sys.executable, "-m", "build", "--outdir", str(DIST), str(ROOT)])
+            (wheel,) = DIST.glob("*.whl")
             venv.create(Path(scratch) / "venv", with_pip=True)
             python = str(Path(scratch) / "venv" / "bin" / "python")
             pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -1,7 +1,8 @@
-"""Release day in one step: pull, generate, check, test; all of it, or nothing.
+"""Release day in one step: pull, say what it means, generate, check, test; all of it, or nothing.
 
 The work is done in a copy of the repository. Only when the last test has passed are the new snapshot and the new client
-put in place, so a failure or a killed process at any moment leaves the tree as it was.
+put in place, so a failure at any moment leaves the tree as it was. A process killed at the very end, while one file
+after the other is put in place, leaves a tree that `make check` refuses.
 """
 
 from __future__ import annotations
@@ -12,16 +13,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from scripts.artifact import ROOT, SNAPSHOT, SOURCE, write_atomically
-from scripts.generate import GENERATED, replace_whole
+from scripts.artifact import ROOT, SNAPSHOT, SOURCE, ArtifactError, write_atomically
+from scripts.changelog import CHANGELOG, record
+from scripts.compare import compare
+from scripts.drift import provenance_note
+from scripts.findings import as_text, counted
+from scripts.generate import GENERATED, alone, replace_whole
+from scripts.placing import load_surface
 from scripts.pull import PUBLISHED
 
 __all__ = ["main"]
 
-LEFT_BEHIND = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "dist", "build")
+LEFT_BEHIND = shutil.ignore_patterns(
+    ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "dist", "build", ".generating-*", ".bench"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Pull, generate, check and test; on any failure change nothing.")
     parser.add_argument("source", nargs="?", default=PUBLISHED, help="http(s) URL or file path (default: %(default)s)")
     options = parser.parse_args(arguments)
-    source = options.source if urlsplit(options.source).scheme else str(Path(options.source).resolve())
+    source = options.source if "://" in options.source else str(Path(options.source).resolve())
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "copy"
         shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND, symlinks=True)
@@ -38,25 +46,52 @@ def main(arguments: list[str] | None = None) -> int:
         for command in (
             [sys.executable, "-m", "scripts.pull", source],
             [sys.executable, "-m", "scripts.generate"],
-            ["make", f"VENV={Path(sys.prefix)}", "check", "test"],
+            # The environment is there, and must not be made anew for the copy.
+            ["make", f"VENV={sys.prefix}", "--assume-old", f"{sys.prefix}/.ready", "check", "test"],
         ):
             if subprocess.run(command, cwd=copy, env=environment, check=False).returncode != 0:
-                print("update: stopped; the tree is as it was", file=sys.stderr)
+                print("update: stopped; the tree is as it was. `make drift` says what changed", file=sys.stderr)
                 return 1
+            if "scripts.pull" in command:
+                _describe(copy)
         _put_in_place(copy)
     print("update: done; look at `git status` and commit")
     return 0
 
 
+def _describe(copy: Path) -> None:
+    """Print what the artifact that was pulled means to callers, and write it into the copy's changelog."""
+    new = (copy / SNAPSHOT.relative_to(ROOT)).read_bytes()
+    if not SNAPSHOT.exists() or SNAPSHOT.read_bytes() == new:
+        return
+    old = SNAPSHOT.read_bytes()
+    try:
+        findings = compare(old, new, load_surface())
+    except ArtifactError as error:
+        print(f"update: cannot say what changed: {error}", file=sys.stderr)
+        return
+    version = record(copy, new, findings, datetime.now(UTC).date(), provenance_note(old))
+    print(f"{as_text(findings)}\nupdate: {counted(findings)}; proposed version: {version}", flush=True)
+
+
 def _put_in_place(copy: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=GENERATED.parent, prefix=".updating-") as scratch:
-        new = Path(scratch) / GENERATED.name
+    paths = [path for path in (ROOT / CHANGELOG, SOURCE, SNAPSHOT) if (copy / path.relative_to(ROOT)).exists()]
+    before = {path: path.read_bytes() if path.exists() else None for path in paths}
+    with alone(GENERATED) as new:
         shutil.copytree(
             copy / GENERATED.relative_to(ROOT), new, ignore=shutil.ignore_patterns("__pycache__", ".*_cache")
         )
-        for path in (SOURCE, SNAPSHOT):
-            write_atomically(path, (copy / path.relative_to(ROOT)).read_bytes())
-        replace_whole(new, GENERATED)
+        try:
+            for path in before:
+                write_atomically(path, (copy / path.relative_to(ROOT)).read_bytes())
+            replace_whole(new, GENERATED)
+        except BaseException:
+            for path, content in before.items():
+                if content is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    write_atomically(path, content)
+            raise
 
 
 if __name__ == "__main__":

@@ -78,12 +78,14 @@ def worlds(draw: st.DrawFn, *, clamps: st.SearchStrategy[int] = st.integers(2, 6
     rows = {f"enc_{seed.getrandbits(40):010x}": seed.randrange(spread) * scale for _ in range(draw(st.integers(0, 60)))}
     clamp = draw(st.sampled_from(["none", "fixed", "erratic"]))
     fixed = draw(clamps)
+    sorts_as_shown = draw(st.booleans())
     return World(
         rows,
         step=draw(st.sampled_from([1, 10, 1000, SECOND, MINUTE])),
         rounding=draw(st.sampled_from(sorted(ROUND))),
         ties=draw(st.sampled_from(sorted(TIES))),
-        sorts_as_shown=draw(st.booleans()),
+        sorts_as_shown=sorts_as_shown,
+        parses=1 if sorts_as_shown else draw(st.sampled_from([1, 1, 1000, SECOND])),
         clamp={"none": lambda: 100, "fixed": lambda: fixed, "erratic": lambda: seed.randint(fixed, 6)}[clamp],
         total=draw(st.sampled_from(sorted(TOTALS))),
         changes=draw(st.lists(st.lists(st.sampled_from(CHANGES), max_size=3), max_size=40)),

@@ -91,6 +91,7 @@ class World:
     rounding: str = "down"
     ties: str = "by id"
     sorts_as_shown: bool = False
+    parses: int = 1
     clamp: Callable[[], int] = field(default=lambda: 100)
     total: str = "honest"
     changes: list[list[Callable[[World], None]]] = Factory(list)
@@ -135,11 +136,16 @@ class World:
                     tie(encounter_id, desc),
                 ),
             )
-        low = -math.inf if request.start_at is None else microseconds(request.start_at)
-        high = math.inf if request.end_at is None else microseconds(request.end_at)
+        low, high = self.range(request)
         if low == -math.inf and high == math.inf:
             return self.sorted[desc]
         return [encounter_id for encounter_id in self.sorted[desc] if low <= self.rows[encounter_id] < high]
+
+    def range(self, asked: Any) -> tuple[float, float]:
+        """A range as this server understands it."""
+        low = -math.inf if asked.start_at is None else microseconds(asked.start_at) // self.parses * self.parses
+        high = math.inf if asked.end_at is None else microseconds(asked.end_at) // self.parses * self.parses
+        return low, high
 
     def fetch(self, request: PageRequest) -> Answer:
         assert 1 <= request.limit <= 100
@@ -172,13 +178,8 @@ class World:
         rows = list(rows)
         got = [row.encounter_id for row in rows]
         assert len(got) == len(set(got)), "twice"
-        low = None if asked.start_at is None else microseconds(asked.start_at)
-        high = None if asked.end_at is None else microseconds(asked.end_at)
-        in_range = {
-            encounter_id
-            for encounter_id, at in self.ever.items()
-            if (low is None or at >= low) and (high is None or at < high)
-        }
+        low, high = self.range(asked)
+        in_range = {encounter_id for encounter_id, at in self.ever.items() if low <= at < high}
         assert set(got) <= in_range
         assert in_range - self.came - self.went <= set(got), "lost"
         shown = [row.created_at for row in rows]

@@ -1,0 +1,207 @@
+"""Rebuilding an artifact's schemas under canonical names, from the few keywords that matter to generated code.
+
+Nothing is copied: types, references, property names that can be attributes, and descriptions are written anew, so that
+no other part of an untrusted document reaches the generator.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import Factory, define
+
+from scripts.naming import OF_THE_CODE, Names, folded, identifier, is_property_name, pascal, shown, text
+from scripts.placing import KINDS, Placement, Surface
+from scripts.schemas import COMPONENTS, ObjectView, Schemas, listed
+
+__all__ = ["SCALARS", "Rebuilder"]
+
+#: The field kinds of surface.toml that may be shown in a repr, a log or a recording.
+SHOWABLE = frozenset({"id", "time", "enum", "count"})
+FORMATS = frozenset({"date-time", "date", "uuid"})
+SCALARS = frozenset({"string", "integer", "number", "boolean"})
+
+
+@define
+class Rebuilder:
+    """Rebuilds the schemas of one document; what becomes a component lands in ``components``."""
+
+    schemas: Schemas
+    surface: Surface
+    placement: Placement
+    notes: list[str]
+    components: dict[str, Any] = Factory(dict)
+    # The upstream component -> the name it is generated under.
+    _upstream: dict[str, str] = Factory(dict)
+    # Objects without a name of their own, by the identity of what describes them -> the name given to them.
+    _inline: dict[tuple[int, ...], str] = Factory(dict)
+    _names: Names = Factory(Names)
+
+    def models(self) -> None:
+        """Rebuild every promised model, and every object among the components."""
+        self._name_components()
+        for model, spec in self.surface.models.items():
+            self.components[model] = self._model(model, spec)
+        for upstream, name in sorted(self._upstream.items()):
+            if name not in self.components:
+                node = {"$ref": COMPONENTS + upstream.replace("~", "~0").replace("/", "~1")}
+                self.components[name] = self._merged(self.schemas.views(node), name)
+                self.components[name]["description"] = text(self.schemas.target(node)[0].get("description"))
+
+    def schema(self, nodes: list[Any], name: str, seen: frozenset[int] = frozenset()) -> dict[str, Any]:
+        """Rebuild what any one of *nodes* describes; *name* is for an object that has none."""
+        branches = {
+            id(self.schemas.target(branch)[0]): branch for node in nodes for branch in self.schemas.branches(node)
+        }
+        if not branches or branches.keys() & seen:
+            return {}
+        seen |= branches.keys()
+        described = list(branches.values())
+        if all(self.schemas.is_object(branch) for branch in described):
+            rebuilt = [self._object(described, name)]
+        elif all(self.schemas.kinds(branch) == {"array"} for branch in described):
+            items = [self.schemas.target(branch)[0].get("items") for branch in described]
+            rebuilt = [{"type": "array", "items": self.schema(items, f"{name}Item", seen)}]
+        else:
+            rebuilt = [self._scalar(branch) for branch in described]
+        union = _any_of(rebuilt, nullable=any(self.schemas.nullable(node) for node in nodes))
+        if description := self._description(nodes):
+            union["description"] = description
+        return union
+
+    def _name_components(self) -> None:
+        """Give every upstream component its name: a model's where exactly one claims it directly, else its own."""
+        claimed: dict[str, set[str]] = {}
+        for model, claims in self.placement.claims.items():
+            for claim in claims:
+                upstream = self.schemas.target(claim.node)[1]
+                if upstream is not None and len(self.schemas.branches(claim.node)) == 1:
+                    claimed.setdefault(upstream, set()).add(model)
+        self._names.taken |= {*map(folded, self.surface.models), *OF_THE_CODE}
+        components = self.schemas.document.get("components")
+        upstream_schemas = components.get("schemas") if isinstance(components, dict) else None
+        for upstream in upstream_schemas if isinstance(upstream_schemas, dict) else ():
+            node = {"$ref": COMPONENTS + upstream.replace("~", "~0").replace("/", "~1")}
+            models = claimed.get(upstream, set())
+            if len(models) == 1:
+                self._upstream[upstream] = next(iter(models))
+            elif self.schemas.is_object(node) and self.schemas.target(node)[1] == upstream:
+                name = identifier(upstream, "Schema")
+                taken = folded(name) in self._names.taken
+                self._upstream[upstream] = self._names.unused(f"Upstream{name}" if taken else name)
+
+    def _model(self, model: str, spec: dict[str, Any]) -> dict[str, Any]:
+        views = self.placement.views[model]
+        schema = self._merged(views, model, fields=spec["fields"])
+        schema["x-charthero"] = {
+            "fields": sorted(spec["fields"]),
+            "essential": spec.get("essential", []),
+            "showable": sorted(
+                field
+                for field, kind in spec["fields"].items()
+                if kind.strip("[]?") in SHOWABLE | self.surface.models.keys()
+            ),
+            "known": self._known_values(views, spec["fields"]),
+        }
+        if claims := self.placement.claims[model]:
+            schema["description"] = self._description([claim.node for claim in claims])
+        return schema
+
+    def _merged(self, views: list[ObjectView], name: str, fields: dict[str, str] | None = None) -> dict[str, Any]:
+        """Merge the ways an object may look into one object that can look like any of them."""
+        fields = fields or {}
+        nodes: dict[str, list[Any]] = {field: [] for field in fields}
+        for view in views:
+            for key, here in view.properties.items():
+                nodes.setdefault(key, []).extend(here)
+        always = frozenset.intersection(*(view.required for view in views)) if views else frozenset(fields)
+        properties: dict[str, Any] = {}
+        attributes = Names(set(map(folded, fields)))
+        for key, here in nodes.items():
+            if key in fields:
+                properties[key] = self._pinned(here, fields[key])
+            elif is_property_name(key) and folded(key) not in attributes.taken:
+                attributes.unused(key)
+                properties[key] = self.schema(here, name + pascal(key))
+            else:
+                self.notes.append(f"{name}: {shown(key)} cannot be an attribute; it is among the additional properties")
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": sorted(always & properties.keys()),
+            "additionalProperties": True,
+        }
+
+    def _pinned(self, nodes: list[Any], kind: str) -> dict[str, Any]:
+        optional, bare = kind.endswith("?"), kind.rstrip("?")
+        child = bare.strip("[]")
+        schema: dict[str, Any] = dict(KINDS[child]) if child in KINDS else {"$ref": COMPONENTS + child}
+        if bare.startswith("["):
+            schema = {"type": "array", "items": schema}
+        if any(self.schemas.nullable(node) for node in nodes) or (optional and not nodes):
+            schema = {"anyOf": [schema, {"type": "null"}]}
+        if description := self._description(nodes):
+            schema["description"] = description
+        return schema
+
+    def _description(self, nodes: list[Any]) -> str:
+        """Return the first description there is: beside a reference, of what it refers to, or of an alternative."""
+        described = [
+            holder
+            for node in nodes
+            for holder in (node, self.schemas.target(node)[0], *map(self._target, self.schemas.branches(node)))
+        ]
+        found = (text(holder.get("description")) for holder in described if isinstance(holder, dict))
+        return next(filter(None, found), "")
+
+    def _target(self, node: Any) -> dict[str, Any]:
+        return self.schemas.target(node)[0]
+
+    def _known_values(self, views: list[ObjectView], fields: dict[str, str]) -> dict[str, list[str]]:
+        """Return the enumerations the artifact closes; one branch that leaves a field open leaves it open."""
+        known = {}
+        for field, kind in fields.items():
+            branches = [
+                self._target(branch)
+                for view in views
+                for node in view.properties.get(field, [])
+                for branch in self.schemas.branches(node)
+            ]
+            values = [
+                listed(branch.get("enum", [branch["const"]] if "const" in branch else None)) for branch in branches
+            ]
+            if kind.rstrip("?") == "enum" and values and all(values):
+                known[field] = sorted({value for closed in values for value in closed if isinstance(value, str)})
+        return known
+
+    def _object(self, branches: list[Any], name: str) -> dict[str, Any]:
+        """Return a reference to the component that is any one of *branches*."""
+        views = [view for branch in branches for view in self.schemas.views(branch)]
+        upstream = self.schemas.target(branches[0])[1]
+        if len(branches) == 1 and upstream in self._upstream:
+            return {"$ref": COMPONENTS + self._upstream[upstream]}
+        if not any(view.properties for view in views):
+            return {}
+        key = tuple(sorted(id(self._target(branch)) for branch in branches))
+        if key not in self._inline:
+            self._inline[key] = self._names.unused(name)
+            self.components[self._inline[key]] = self._merged(views, self._inline[key])
+        return {"$ref": COMPONENTS + self._inline[key]}
+
+    def _scalar(self, branch: Any) -> dict[str, Any]:
+        types = self.schemas.kinds(branch)
+        if len(types) != 1 or not types <= SCALARS:
+            return {}
+        (name,) = types
+        format_ = self._target(branch).get("format")
+        is_known = name == "string" and isinstance(format_, str) and format_ in FORMATS
+        return {"type": name, "format": format_} if is_known else {"type": name}
+
+
+def _any_of(schemas: list[dict[str, Any]], *, nullable: bool) -> dict[str, Any]:
+    distinct = [schema for number, schema in enumerate(schemas) if schema not in schemas[:number]]
+    if {} in distinct:
+        return {}
+    if nullable:
+        distinct.append({"type": "null"})
+    return dict(distinct[0]) if len(distinct) == 1 else {"anyOf": distinct}

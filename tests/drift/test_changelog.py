@@ -1,0 +1,119 @@
+"""A dated section per artifact, which people may edit, and the version it asks for."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from scripts.changelog import WORDS, proposal, record
+from scripts.findings import Finding
+
+TODAY, TOMORROW = date(2026, 5, 1), date(2026, 5, 2)
+BREAKING, ADDED, WARNING, WORDS_ONLY = (
+    Finding("received-null-added", "GET /x", "$.a", "A.a"),
+    Finding("received-field-added", "GET /x", "$.b", "A.b"),
+    Finding("received-value-added", "GET /x", "$.c", "A.c", "", '"z"'),
+    Finding("prose-changed", "GET /x"),
+)
+CHANGELOG = """# Changelog
+
+Words.
+
+## Unreleased
+
+### Added
+
+* A thing.
+
+## 0.1.0 - 2026-04-01
+
+* The first.
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.3.7"\n')
+    (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
+    return tmp_path
+
+
+def changelog(repository: Path) -> str:
+    return (repository / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("findings", "version"),
+    [
+        ([ADDED, BREAKING], "1.0.0"),
+        ([WORDS_ONLY, WARNING, ADDED], "0.4.0"),
+        ([WARNING, WORDS_ONLY], "0.3.8"),
+        ([WORDS_ONLY], "0.3.8"),
+    ],
+)
+def test_what_breaks_asks_for_a_major_release_and_what_adds_for_a_minor_one(
+    findings: list[Finding], version: str
+) -> None:
+    assert proposal("0.3.7", findings) == version
+
+
+def test_the_section_stands_first_under_unreleased_and_leaves_the_rest_alone(repository: Path) -> None:
+    record(repository, b"1", [BREAKING, ADDED, WARNING, WORDS_ONLY], TODAY)
+    before, _, after = changelog(repository).partition("### ChartHero's API on 2026-05-01\n")
+    assert before == CHANGELOG.partition("### Added")[0]
+    section, _, rest = after.partition("### Added")
+    assert f"### Added{rest}" == "### Added" + CHANGELOG.partition("### Added")[2]
+    assert WORDS in section
+    assert "Proposed version: 1.0.0" in section
+    assert [line for line in section.splitlines() if line.startswith("* ")] == [
+        "* ⚠ `A.a`: the value may be null now (`GET /x $.a`)",
+        "* `A.b`: a field is new (`GET /x $.b`)",
+        '* `A.c`: a value is new; it is read as it comes: `"z"` (`GET /x $.c`)',
+        "* differences that change nothing for callers: 1",
+    ]
+
+
+def test_the_same_artifact_is_written_down_once_whatever_people_made_of_it(repository: Path) -> None:
+    record(repository, b"1", [BREAKING], TODAY)
+    edited = (
+        changelog(repository).replace(WORDS, "Null means unsigned.").replace("the value may be null now", "Mind it")
+    )
+    (repository / "CHANGELOG.md").write_text(edited)
+    assert record(repository, b"1", [BREAKING], TOMORROW) == "1.0.0"
+    assert changelog(repository) == edited
+
+
+def test_two_releases_of_the_api_ask_for_the_higher_version(repository: Path) -> None:
+    assert record(repository, b"1", [BREAKING], TODAY) == "1.0.0"
+    assert record(repository, b"2", [WORDS_ONLY], TOMORROW) == "1.0.0"
+    text = changelog(repository)
+    assert text.index("2026-05-02") < text.index("2026-05-01")
+    assert text.count("Proposed version: 1.0.0") == 2
+
+
+def test_what_was_proposed_for_an_earlier_release_does_not_count(repository: Path) -> None:
+    record(repository, b"1", [BREAKING], TODAY)
+    released = changelog(repository).replace("## Unreleased", "## Unreleased\n\n## 1.0.0 - 2026-05-01")
+    (repository / "CHANGELOG.md").write_text(released)
+    (repository / "pyproject.toml").write_text('[project]\nversion = "1.0.0"\n')
+    assert record(repository, b"2", [WORDS_ONLY], TOMORROW) == "1.0.1"
+    assert changelog(repository).count("## Unreleased") == 1
+
+
+@pytest.mark.parametrize("text", [None, "# Changelog\n", "# Changelog\n\n## 0.1.0\n\n* The first.\n"])
+def test_a_changelog_without_unreleased_gets_one(text: str | None, repository: Path) -> None:
+    path = repository / "CHANGELOG.md"
+    path.unlink() if text is None else path.write_text(text)
+    record(repository, b"1", [ADDED], TODAY)
+    written = changelog(repository)
+    assert written.startswith("# Changelog\n\n## Unreleased\n\n### ChartHero's API on 2026-05-01\n")
+    assert text is None or written.endswith(text.removeprefix("# Changelog\n\n").removeprefix("# Changelog\n"))
+    record(repository, b"1", [ADDED], TODAY)
+    assert changelog(repository) == written
+
+
+def test_what_is_wrong_with_the_comparison_stands_in_the_section(repository: Path) -> None:
+    record(repository, b"1", [ADDED], TODAY, "Reconstructed.")
+    assert "\n\nReconstructed.\n\nProposed version: 0.4.0\n\n* `A.b`" in changelog(repository)

@@ -1,0 +1,152 @@
+"""Whether the published artifact is the one in the package, asked by the client itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from charthero_client.contract import ARTIFACT_SHA256
+
+from charthero_ext import Settings
+from charthero_ext._spec import PUBLISHED, SpecReport, check_spec, check_spec_async
+from charthero_ext._transport import AsyncTransport, Transport
+
+from .conftest import Docs
+
+KEY = "ch_sk_synthetic_canary"
+PACKAGED = (resources.files("charthero_client") / "openapi.json").read_bytes()
+
+
+def sync(url: str) -> SpecReport:
+    transport = Transport(settings(), {}, None)
+    try:
+        return check_spec(transport, url)
+    finally:
+        transport.close()
+
+
+def awaited(url: str) -> SpecReport:
+    async def check() -> SpecReport:
+        transport = AsyncTransport(settings(), {}, None)
+        try:
+            return await check_spec_async(transport, url)
+        finally:
+            await transport.close()
+
+    return asyncio.run(check())
+
+
+def settings() -> Settings:
+    return Settings.load(api_key=KEY, base_url="https://api.example.test")
+
+
+both = pytest.mark.parametrize("check", [sync, awaited])
+Check = Callable[[str], SpecReport]
+
+
+@both
+def test_the_same_bytes_are_the_same(check: Check, docs: Docs) -> None:
+    docs.body = PACKAGED
+    report = check(docs.url)
+    assert (report.outcome, report.same, report.reason) == ("same", True, "the same bytes")
+    assert report.built_from_sha256 == report.published_sha256 == ARTIFACT_SHA256
+
+
+@both
+def test_another_layout_is_the_same_and_the_hashes_tell(check: Check, docs: Docs) -> None:
+    docs.body = json.dumps(json.loads(PACKAGED), sort_keys=True).encode()
+    report = check(docs.url)
+    assert report.same
+    assert report.published_sha256 != report.built_from_sha256
+
+
+@both
+def test_another_content_differs(check: Check, docs: Docs) -> None:
+    docs.body = json.dumps({**json.loads(PACKAGED), "paths": {}}).encode()
+    report = check(docs.url)
+    assert (report.outcome, report.same) == ("differs", False)
+
+
+@both
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (b"<html>", 200, "not JSON"),
+        (PACKAGED[:-2], 200, "not JSON"),
+        (b"[" * 100_000, 200, "not JSON"),
+        (b"{}", 200, "not an OpenAPI document"),
+        (b"[]", 200, "not an OpenAPI document"),
+        (PACKAGED, 404, "HTTP 404"),
+        (PACKAGED, 503, "HTTP 503"),
+        (PACKAGED, 304, "HTTP 304"),
+    ],
+    ids=["html", "truncated", "nested", "empty", "list", "404", "503", "304"],
+)
+def test_no_usable_answer_is_no_good_news(check: Check, body: bytes, status: int, reason: str, docs: Docs) -> None:
+    docs.body, docs.status = body, status
+    report = check(docs.url)
+    assert (report.outcome, report.same) == ("could not tell", False)
+    assert reason in report.reason
+
+
+@both
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:1/openapi.json",
+        "http://docs.example.test/openapi.json",
+        "ftp://127.0.0.1/",
+        "openapi.json",
+        "https://",
+        "http://[",
+    ],
+)
+def test_an_address_that_cannot_be_asked_or_trusted_is_no_good_news(check: Check, url: str) -> None:
+    report = check(url)
+    assert report.outcome == "could not tell"
+    assert report.published_sha256 is None
+
+
+@both
+def test_nobody_gets_the_key(
+    check: Check, docs: Docs, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login synthetic password synthetic-password\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    docs.body = PACKAGED
+    with caplog.at_level(0):
+        report = check(docs.url)
+    (asked,) = docs.asked
+    assert "authorization" not in asked
+    assert KEY not in repr(asked) + repr(report) + caplog.text
+
+
+@both
+def test_a_password_in_the_address_is_in_no_report(check: Check, docs: Docs) -> None:
+    docs.body = PACKAGED
+    report = check(docs.url.replace("http://", "http://user:synthetic-password@") + "?token=synthetic-token")
+    assert report.same
+    assert "synthetic-" not in repr(report)
+
+
+def test_a_package_that_was_tampered_with_says_so(docs: Docs, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs.body = PACKAGED
+    monkeypatch.setattr("charthero_ext._spec.ARTIFACT_SHA256", "0" * 64)
+    report = sync(docs.url)
+    assert report.outcome == "could not tell"
+    assert not docs.asked
+
+
+def test_a_reconstructed_artifact_is_named_as_one(docs: Docs) -> None:
+    docs.body = PACKAGED
+    about = json.loads(PACKAGED)["info"].get("description", "")
+    assert sync(docs.url).reconstructed == about.startswith("Reconstructed ")
+
+
+def test_the_published_address_is_the_one_the_developer_pages_name() -> None:
+    assert PUBLISHED == "https://developers.charthero.ai/openapi/v1/openapi.json"

@@ -1,0 +1,68 @@
+"""What the workflows may do: nothing that cannot be done here too, with no more rights than it takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts.artifact import ROOT
+from scripts.check_tag import main as check_tag
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+each = pytest.mark.parametrize("workflow", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
+
+
+def test_there_are_three() -> None:
+    assert [path.stem for path in WORKFLOWS] == ["ci", "drift", "release"]
+
+
+@each
+def test_every_step_of_the_shell_is_a_make_target_or_a_script(workflow: Path) -> None:
+    steps = re.findall(r"\brun: (.*)", workflow.read_text())
+    targets = {*re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)}
+    for step in steps:
+        program, *arguments = step.split()
+        if program == "make":
+            assert {argument for argument in arguments if "=" not in argument} <= targets
+        else:
+            assert re.fullmatch(r"python3 -m scripts\.(\w+) \"\$[\w/-]+\"", step), step
+            assert (ROOT / "scripts" / f"{arguments[1].partition('.')[2]}.py").exists()
+
+
+@each
+def test_every_action_is_pinned_by_commit_with_its_release_in_a_comment(workflow: Path) -> None:
+    uses = re.findall(r"uses: (.*)", workflow.read_text())
+    assert uses
+    assert [use for use in uses if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)] == []
+
+
+@each
+def test_no_rights_unless_a_job_asks_for_them_and_no_credentials_left_behind(workflow: Path) -> None:
+    text = workflow.read_text()
+    assert "\npermissions: {}\n" in text
+    assert text.count("actions/checkout@") == text.count("persist-credentials: false")
+
+
+@each
+def test_nothing_from_outside_is_pasted_into_a_shell(workflow: Path) -> None:
+    assert not re.search(r"run:.*\${{", workflow.read_text())
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n## 1.2.0 - 2026-05-01\n")
+    monkeypatch.setattr("scripts.check_tag.ROOT", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("tag", "code"), [("v1.2.0", 0), ("1.2.0", 1), ("v1.2.1", 1), ("v1.2.0-rc1", 1)])
+def test_a_tag_is_released_only_as_the_version_it_names(tag: str, code: int, repository: Path) -> None:
+    assert check_tag([tag]) == code
+
+
+def test_nothing_is_released_that_the_changelog_does_not_have(repository: Path) -> None:
+    (repository / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n## 1.2.0rc1\n")
+    assert check_tag(["v1.2.0"]) == 1
