@@ -22,6 +22,7 @@ from charthero_ext import ChartHero, Settings
 from charthero_ext.errors import InvalidRequestError, NotFoundError
 from charthero_ext.models import UNSET
 from charthero_ext.testing import vcr_config
+from tests.payloads import BODIES
 
 HERE = Path(__file__).parent
 SPEC = json.loads((files("charthero_client") / "openapi.json").read_text())
@@ -117,11 +118,7 @@ def payloads() -> dict[str, Any]:
             return [planted(item) for item in node]
         return f"{CANARY} {node}" if isinstance(node, str) else node
 
-    examples = {}
-    for operation, (_, route) in ROUTES.items():
-        content = SPEC["paths"][route]["get"]["responses"]["200"]["content"]["application/json"]
-        examples[operation] = planted(content["example"])
-    return examples
+    return {operation: planted(body) for operation, body in BODIES.items()}
 
 
 @pytest.mark.parametrize("operation", ROUTES)

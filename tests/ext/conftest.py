@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from typing import Any
 
 import httpx
 import pytest
 import stamina
-from charthero_client.contract import ROUTES
 from charthero_client.types import SURPRISES
 
 from charthero_ext import AsyncChartHero, ChartHero, Settings
+from tests.payloads import BODIES
 
 KEY = "ch_sk_synthetic_test_1"
 HOST = "http://localhost:1"
-SPEC = json.loads((files("charthero_client") / "openapi.json").read_text())
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def example(operation: str) -> Any:
-    """Return the artifact's own example of a success."""
-    content = SPEC["paths"][ROUTES[operation][1]]["get"]["responses"]["200"]["content"]
-    return json.loads(json.dumps(content["application/json"]["example"]))
+    """Return the body of a success."""
+    return copy.deepcopy(BODIES[operation])
 
 
 def settings(**others: Any) -> Settings:

@@ -27,8 +27,9 @@ from charthero_ext.models import (
     Transcript,
     TranscriptReadyEvent,
 )
+from tests.payloads import EVENT
 
-from .conftest import SPEC, example
+from .conftest import example
 
 MODELS: list[tuple[type[Model], Any]] = [
     (EncounterPage, example("encounters.list")),
@@ -36,7 +37,7 @@ MODELS: list[tuple[type[Model], Any]] = [
     (Document, example("documents.get")["document"]),
     (Transcript, example("documents.transcript")),
     (AudioUrl, example("documents.audio")),
-    (TranscriptReadyEvent, SPEC["components"]["schemas"]["TranscriptReadyWebhook"]["examples"][0]),
+    (TranscriptReadyEvent, EVENT),
 ]
 
 json_values = st.recursive(
