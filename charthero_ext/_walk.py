@@ -221,7 +221,7 @@ class _Course(Generic[E]):
             if source.failure is not None:
                 failure, source.failure = source.failure, None
                 raise failure
-            if source.machine.request is not None:
+            if source.job is not None or source.machine.request is not None:
                 return False
             for name in ("received", "duplicates", "anchors_moved"):
                 self._done[name] += getattr(source.machine, name)

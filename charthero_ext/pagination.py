@@ -1,20 +1,21 @@
 """Every encounter exactly once, worked out without any I/O.
 
-The list route pages by offset over data that moves and refuses offsets above 10,000. `WindowWalk` says which page
-to ask for next and takes the answer; whoever drives it does the asking. What it relies on, and nothing else: the
-server filters ``start_at <= created_at < end_at``, sorts by ``created_at`` in the direction asked, and keeps encounters
-with an equal ``created_at`` in *some* order that does not change. What it keeps true after every page:
+The list route pages by offset over data that moves, and refuses offsets above 10,000. `WindowWalk` says which page to ask
+for next and takes the answer; whoever drives it does the asking. It relies on this alone: the server filters
+``start_at <= created_at < end_at`` and sorts by ``created_at`` in the direction asked, and encounters with an equal
+``created_at`` stay in the order they are in, whichever that is. After every page this is true:
 
-* **Key.** Times are whole microseconds, negated for ``desc``, so that both directions walk upwards.
-* **Passed.** Every encounter that is there throughout and not later in the server's order than the furthest one
-  taken, has been taken. So a row is passed when it shows an earlier instant than the furthest, or the same instant and a
-  known id: only the ids of one instant are ever held (at most the 10,100 that offsets can reach).
-* **Anchor.** The shown instant may be rounded, to a step no larger than the greatest common divisor of all instants
-  seen. What is still to come lies less than one step before the furthest shown instant: there the next request starts.
-* **Join.** A page at an offset counts only if it begins the query (offset 0) or holds a passed row; then nothing can lie
-  unseen between it and what was taken, whatever was inserted or deleted. Otherwise the walk steps back.
-* **End.** Neither ``total`` nor a short page is believed. The end is an empty page followed by a page one offset
-  earlier that holds a single, passed row; or the query being empty.
+* **Keys.** Times are whole microseconds, negated for ``desc``: both directions walk upwards.
+* **Passed.** Every encounter that is there throughout, and is not behind the furthest one taken in the server's order, has
+  been taken. A row is passed if it shows an earlier instant than the furthest, or the same one and a known id; so only
+  the ids of one instant are held, at most the 10,100 that offsets can reach.
+* **Join.** A page counts only if it begins the window or holds a passed row: then nothing lies unseen between it and what was
+  taken, whatever came or went. If it does not, the walk steps back, first by offset, then in time.
+* **Anchor.** What is still to come is less than one step before the furthest instant shown, where a step is the greatest
+  common divisor of all instants seen: times shown less exactly than the server keeps them widen it by themselves. There
+  the next query starts, and the offset only has to get through what shows that one instant.
+* **End.** Neither ``total`` nor a short page is believed. A window ends with an empty page, and after it, from one offset
+  before, a page of one row that is passed; or with nothing in it at all.
 
 Source in the contract: "List parameters".
 """
@@ -35,7 +36,20 @@ from attrs.validators import in_
 
 from charthero_ext.errors import ConfigurationError, PaginationError
 
-__all__ = ["Listed", "Page", "PageRequest", "Position", "Receipt", "SortOrder", "Window", "WindowPlanner", "WindowWalk"]
+__all__ = [
+    "Listed",
+    "Page",
+    "PageRequest",
+    "Position",
+    "Receipt",
+    "SortOrder",
+    "Window",
+    "WindowPlanner",
+    "WindowWalk",
+    "begin",
+    "read_checkpoint",
+    "write_checkpoint",
+]
 
 MAX_LIMIT = 100
 MAX_OFFSET = 10_000
@@ -45,42 +59,48 @@ SortOrder: TypeAlias = Literal["asc", "desc"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = 86_400_000_000
-_MARK_SIZE = 8
+#: How far to step back in time for a row to join: a server may read its filters less exactly than they are sent.
+_MARGINS = (1_000, 1_000_000, 60_000_000)
+_PATIENCE = 50  # unjoined pages without one new encounter
+_MARK_SIZE, _CHECKSUM_SIZE = 8, 4
 _CHECKPOINT = "ch1."
 _HEAD = struct.Struct(">?qqqq")  # desc, start, end, furthest instant, step
 _NONE = -(2**63)
-_PATIENCE = 50  # steps back without a single new encounter before a tie is given up
 
 
 class Listed(Protocol):
-    """An encounter as the walk sees it. Both are checked when read, so a model may declare them optional."""
+    """An encounter, as far as the walk looks at it. What these hold is checked when a page is read."""
 
     @property
-    def encounter_id(self) -> object: ...
+    def encounter_id(self) -> object:
+        """Text."""
+
     @property
-    def created_at(self) -> object: ...
+    def created_at(self) -> object:
+        """A ``datetime`` with a time zone."""
 
 
 E = TypeVar("E", bound=Listed)
-E_co = TypeVar("E_co", bound=Listed, covariant=True)
+_E_co = TypeVar("_E_co", bound=Listed, covariant=True)
 _Row: TypeAlias = tuple[int, str, E]  # key, id, encounter
 
 
-class Page(Protocol[E_co]):
-    """One answer of the list route. ``total`` is read where there is one; ``limit`` and ``offset`` are not needed."""
+class Page(Protocol[_E_co]):
+    """An answer of the list route. ``total`` is read where there is one."""
 
     @property
-    def items(self) -> Sequence[E_co]: ...
+    def items(self) -> Sequence[_E_co]:
+        """The encounters of the page, in order."""
 
 
-def _aware(instance: object, attribute: Attribute[Any], value: datetime | None) -> None:
+def _aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None:
     if value is not None and value.utcoffset() is None:
         raise ValueError(f"{attribute.name} needs a time zone")
 
 
 @frozen(kw_only=True)
 class Window:
-    """A range of encounters, ``start_at <= created_at < end_at``; None leaves that side open. Can be pickled.
+    """A range of encounters, ``start_at <= created_at < end_at``; None leaves a side open. Can be pickled.
 
     Raises:
         ValueError: A bound has no time zone, ``start_at`` is not before ``end_at``, or the order is unknown.
@@ -103,27 +123,27 @@ class PageRequest(Window):
     offset: int
 
     def __str__(self) -> str:
-        bounds = (bound.isoformat() if bound else "open" for bound in (self.start_at, self.end_at))
-        return f"the page at offset {self.offset} of {' to '.join(bounds)}, {self.sort_order}"
+        start, end = (bound.isoformat() if bound else "open" for bound in (self.start_at, self.end_at))
+        return f"the page at offset {self.offset} of {start} to {end}, {self.sort_order}"
 
 
 @frozen(kw_only=True)
 class Receipt:
-    """What a walk asked, saw and dropped. Holds no ids and no patient data.
+    """What a walk asked, saw and dropped. It holds no ids and no patient data.
 
     Attributes:
-        start_at: The range asked for, from its start (inclusive); None where open.
-        end_at: To its end (exclusive); None where open.
+        start_at: Start of the range asked for, inclusive; None where open.
+        end_at: Its end, exclusive; None where open.
         sort_order: The direction asked for.
-        requests: Calls of the list route, those that failed and those that only cut windows included.
+        requests: Calls of the list route, with those that failed and those that only cut windows.
         rows: Encounters handed out.
-        duplicates: Rows that came again, or came to be behind the walk, and were dropped.
+        duplicates: Rows that came again, or came into being behind the walk, and were dropped.
         anchors_moved: How often the walk went on from a later instant instead of a higher offset.
         first_created_at: Of the first encounter handed out.
         last_created_at: Of the last one.
-        total_at_start: What this walk had to hand out, by the ``total`` of the first answer; None if it had none.
-        total_at_end: The same by the last answer. The server's word: neither decides when a walk ends.
-        complete: The end of the range was proven and everything up to it handed out.
+        total_at_start: How many this walk was to hand out, by the ``total`` of the first answer; None if it had none.
+        total_at_end: The same by the last answer. It is the server's word, and decides nothing.
+        complete: The end of the range was proven, and everything before it handed out.
     """
 
     start_at: datetime | None
@@ -140,8 +160,8 @@ class Receipt:
     complete: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for ``json.dumps``: times in ISO 8601."""
-        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+        """Ready for ``json.dumps``; times in ISO 8601."""
+        return {name: at.isoformat() if isinstance(at, datetime) else at for name, at in asdict(self).items()}
 
 
 def _microseconds(instant: datetime) -> int:
@@ -149,7 +169,7 @@ def _microseconds(instant: datetime) -> int:
 
 
 def _instant(microseconds: int | None) -> datetime | None:
-    """The instant; None, which filters nothing, where the calendar ends."""
+    """The instant, or None, which filters nothing, beyond the calendar."""
     try:
         return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
@@ -157,21 +177,21 @@ def _instant(microseconds: int | None) -> datetime | None:
 
 
 def _keys(window: Window) -> tuple[int | None, int | None]:
-    """The half-open range of keys of a window; `_range` is the inverse."""
+    """The half-open range of keys in a window; `_bounds` is the inverse."""
     start, end = (None if at is None else _microseconds(at) for at in (window.start_at, window.end_at))
     if window.sort_order == "asc":
         return start, end
     return None if end is None else 1 - end, None if start is None else 1 - start
 
 
-def _range(low: int | None, high: int | None, sort_order: SortOrder) -> dict[str, Any]:
+def _bounds(low: int | None, high: int | None, sort_order: SortOrder) -> dict[str, Any]:
     if sort_order == "desc":
         low, high = None if high is None else 1 - high, None if low is None else 1 - low
     return {"start_at": _instant(low), "end_at": _instant(high), "sort_order": sort_order}
 
 
 def _read(page: Page[E], request: PageRequest, step: int) -> list[_Row[E]]:
-    """The rows of a page with their keys and ids, or PaginationError where they are not what was asked for."""
+    """The rows of a page, or PaginationError where they cannot be what was asked for."""
     items = getattr(page, "items", None)
     if not isinstance(items, (list, tuple)):
         raise PaginationError(f"{request}: there is no list of items")
@@ -188,19 +208,18 @@ def _read(page: Page[E], request: PageRequest, step: int) -> list[_Row[E]]:
     keys = [key for key, _, _ in rows]
     for index, (before, after) in enumerate(pairwise(keys), 1):
         if after < before:
-            raise PaginationError(f"{request}: item {index}, created at {_instant(sign * after)}, is out of order")
+            at = _instant(sign * after)
+            raise PaginationError(f"{request}: item {index}, created at {at}, is out of order")
     low, high = _keys(request)
-    step = math.gcd(step, *keys)
+    margin = math.gcd(step, *keys) + _MARGINS[-1]
     for key in keys[:1] + keys[-1:]:
-        if (low is not None and key <= low - step) or (high is not None and key >= high - 1 + step):
-            raise PaginationError(
-                f"{request}: an encounter created at {_instant(sign * key)} is outside the range asked for"
-            )
+        if (low is not None and key < low - margin) or (high is not None and key >= high + margin):
+            at = _instant(sign * key)
+            raise PaginationError(f"{request}: an encounter created at {at} is outside the range asked for")
     return rows
 
 
-def total_of(page: Page[E]) -> int | None:
-    """What the server says its query holds; None where it says nothing usable."""
+def _total(page: Page[E]) -> int | None:
     total = getattr(page, "total", None)
     return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
 
@@ -213,7 +232,7 @@ def _mark(encounter_id: str) -> bytes:
 class Position:
     """How far a walk has come: the furthest instant shown, and which encounters of that instant were taken.
 
-    ``step`` is the precision shown so far. ``marks`` are hashed ids, left by the walk that this one resumes.
+    ``step`` is the precision shown so far, a day at most. ``marks`` are hashed ids, left by the walk that is resumed.
     """
 
     last: int | None = None
@@ -222,7 +241,7 @@ class Position:
     marks: frozenset[bytes] = frozenset()
 
     def copy(self) -> Position:
-        """One that can go on by itself."""
+        """One that goes on by itself."""
         return evolve(self, ids=set(self.ids))
 
     @property
@@ -230,19 +249,21 @@ class Position:
         """How many encounters of the furthest instant were taken."""
         return len(self.ids) + len(self.marks)
 
-    @property
-    def anchor(self) -> int | None:
-        """The smallest key that an encounter still to come can have."""
-        return None if self.last is None else self.last - self.step + 1
+    def start(self, high: int | None) -> int | None:
+        """The smallest key below ``high`` that an encounter still to come can have."""
+        if self.last is None:
+            return None
+        start = self.last - self.step + 1
+        return start if high is None else min(start, high - 1)
 
     def passed(self, key: int, encounter_id: str) -> bool:
-        """Whether this row needs no further attention."""
+        """Whether the row was taken, or came into being behind the walk."""
         if self.last is None or key != self.last:
             return self.last is not None and key < self.last
         return encounter_id in self.ids or (bool(self.marks) and _mark(encounter_id) in self.marks)
 
     def take(self, key: int, encounter_id: str) -> bool:
-        """Go on to this row. False if it was passed before."""
+        """Go on to this row. False if it was passed."""
         if self.passed(key, encounter_id):
             return False
         if key != self.last:
@@ -263,48 +284,45 @@ class WindowWalk(Generic[E]):
 
     Attributes:
         proven: The end of the window was proven.
-        received: Encounters returned by `receive` so far.
-        duplicates: Rows that were passed before.
+        received: Encounters that `receive` has returned.
+        duplicates: Rows that were passed.
         anchors_moved: How often the query was narrowed instead of raising the offset.
         remaining: How many are still to come, by the ``total`` of the last page; None if it had none.
     """
 
     def __init__(
-        self,
-        window: Window,
-        *,
-        position: Position | None = None,
-        limit: int = MAX_LIMIT,
-        max_rows: int | None = None,
+        self, window: Window, *, position: Position | None = None, limit: int = MAX_LIMIT, max_rows: int | None = None
     ) -> None:
         self.proven = False
         self.received = self.duplicates = self.anchors_moved = 0
         self.remaining: int | None = None
-        self._sort_order = window.sort_order
-        self._anchor, self._high = _keys(window)
+        self._order: SortOrder = window.sort_order
+        self._low, self._high = _keys(window)
         self._position = position.copy() if position else Position()
-        self._offset = 0
-        start = self._position.anchor
-        if start is not None and (self._anchor is None or start >= self._anchor):
-            self._anchor, self._offset = start, min(self._position.count - 1, MAX_OFFSET)
-        self._limit = max(limit, 2)  # pages overlap by one
+        self._limit = max(limit, 2)  # pages overlap by one row
         self._left = max_rows
-        self._overlap = min(self._position.count, 1)  # how many rows of the next page will have been passed
         self._capacity = self._limit  # what a full page holds
-        self._ahead: list[_Row[E]] | None = None  # the page before this one, from one offset further on
-        self._back = self._steps_back = 0
-        self._totals: set[int | None] = set()  # all that this query reported
+        self._fruitful = True  # the last page brought something new
+        self._ahead: list[_Row[E]] | None = None  # the page before, where it was unjoined and one offset further on
+        self._back = self._unjoined = self._widened = 0
+        self._totals: set[int | None] = set()  # all that this query has reported
+        self._anchor, self._offset = self._low, 0
+        start = self._position.start(self._high)
+        if start is not None and (self._low is None or start >= self._low):
+            self._anchor, self._offset = start, min(self._position.count - 1, MAX_OFFSET)
 
     @property
     def request(self) -> PageRequest | None:
-        """What to ask next; the same until it is answered. None: the end is proven, or ``max_rows`` are received."""
-        if self.proven or (self._left is not None and self._left <= 0):
+        """What to ask next; the same until it is answered. None: the end is proven, or ``max_rows`` were received."""
+        if self.proven or self._left == 0:
             return None
-        limit = self._limit if self._left is None else min(self._limit, self._left + self._overlap)
-        return PageRequest(**_range(self._anchor, self._high, self._sort_order), limit=limit, offset=self._offset)
+        limit = self._limit
+        if self._left is not None and self._fruitful:
+            limit = min(limit, self._left + min(self._position.count, 1))
+        return PageRequest(**_bounds(self._anchor, self._high, self._order), limit=limit, offset=self._offset)
 
     def receive(self, page: Page[E]) -> list[E]:
-        """Take the answer to `request` and return the encounters to hand out, in order.
+        """Take the answer to `request`, and return the encounters to hand out, in order.
 
         Raises:
             PaginationError: The page is not what was asked for, or the walk cannot get past an instant. Nothing of
@@ -315,19 +333,19 @@ class WindowWalk(Generic[E]):
             raise RuntimeError("a page was received that nobody asked for")
         rows = _read(page, request, position.step)
         known = sum(position.passed(key, encounter_id) for key, encounter_id, _ in rows)
-        if self._offset and not known:
+        if not known and (self._offset or (self._anchor != self._low and self._widened < len(_MARGINS))):
             self._step_back(request, rows)
             return []
         ahead, self._ahead, self._back = self._ahead, None, 0
-        total = total_of(page)
+        total = _total(page)
         self.remaining = None if total is None else max(0, total - self._offset - len(rows))
         short = len(rows) == 1 or len(rows) < min(request.limit, self._capacity)
         if ahead is not None and len(rows) == known <= 1:
             if not ahead:
                 return self._end(known)
             if known and not self._offset:
-                # The server sends single rows. The passed row is first in its query now, so it was not further back
-                # then, unless behind newcomers: what stood at offset 1 a moment ago follows it without a gap.
+                # The server sends single rows. The passed row is the first in its query now; it was not further back
+                # then, unless behind newcomers. So what stood at offset 1 a moment ago follows it without a gap.
                 rows = rows + ahead
         if not rows:
             if total == 0 and position.last is None:
@@ -341,9 +359,10 @@ class WindowWalk(Generic[E]):
         fresh = [encounter for key, encounter_id, encounter in rows if position.take(key, encounter_id)]
         self._totals.add(total)
         reach = self._offset + len(rows)
-        anchor = position.anchor
-        if anchor is not None and (self._anchor is None or anchor > self._anchor):
-            self._anchor, reach = anchor, position.count
+        start = position.start(self._high)
+        if fresh and start is not None and (self._anchor is None or start > self._anchor):
+            self._anchor, reach = start, position.count
+            self._widened = 0
             self._totals.clear()
             self.anchors_moved += 1
         elif not fresh and self._offset == MAX_OFFSET:
@@ -351,78 +370,82 @@ class WindowWalk(Generic[E]):
             if self._totals == {reach}:
                 return self._end(len(rows))
             raise PaginationError(
-                f"{request}: offsets go no further, after {position.count} encounters created at {self._instant()};"
+                f"{request}: offsets go no further, after {position.count} encounters created at {self._furthest()};"
                 f" total says {total}"
             )
-        # One row of overlap joins the pages, but what looks like the end is probed just behind the last row.
+        # A row of overlap joins the pages, but what looks like the end is probed just behind the last row.
         self._offset = min(reach if short else reach - 1, MAX_OFFSET)
-        self._overlap = max(len(rows) - len(fresh), 1) if fresh else self._limit
-        self._steps_back = 0 if fresh else self._steps_back
-        self.received += len(fresh)
+        self._fruitful = bool(fresh)
+        self._unjoined = 0 if fresh else self._unjoined
         self.duplicates += len(rows) - len(fresh)
         if self._left is not None:
+            fresh = fresh[: self._left]
             self._left -= len(fresh)
+        self.received += len(fresh)
         return fresh
 
     def _step_back(self, request: PageRequest, rows: list[_Row[E]]) -> None:
-        """The page does not join what was taken: rows before it are gone, or it only probed for the end."""
-        self._steps_back += 1
-        if self._steps_back > _PATIENCE:
-            self._steps_back = 0
+        """Go back until a page joins: rows before this one are gone, or it only probed for the end."""
+        if self._unjoined == _PATIENCE:
+            self._unjoined = 0
             raise PaginationError(
-                f"{request}: {_PATIENCE} times a page did not join the {self._position.count} encounters taken"
-                f" of those created at {self._instant()}; this one holds {len(rows)}"
+                f"{request}: {_PATIENCE} pages did not join the {self._position.count} encounters taken of those"
+                f" created at {self._furthest()}; this one holds {len(rows)}"
             )
-        if self._back:
-            self._ahead = None
-        else:
+        self._unjoined += 1
+        self._ahead = None
+        if not self._offset:
+            start = cast("int", self._position.start(self._high)) - _MARGINS[self._widened]
+            self._anchor = start if self._low is None else max(self._low, start)
+            self._widened += 1
+            self._totals.clear()
+        elif not self._back:
             self._ahead = rows
-            if rows:  # so the page before it was not short, but as long as the server makes them
+            if rows:  # the page before was not short: the server makes them so
                 self._capacity = len(rows)
         self._back = self._back * 10 or 1
         self._offset = max(0, self._offset - self._back)
-        self._overlap = self._limit
+        self._fruitful = False
 
     def _end(self, duplicates: int) -> list[E]:
         self.proven = True
         self.duplicates += duplicates
         return []
 
-    def _instant(self) -> datetime | None:
+    def _furthest(self) -> datetime | None:
         last = self._position.last
-        return _instant(last if last is None or self._sort_order == "asc" else -last)
+        return _instant(last if last is None or self._order == "asc" else -last)
 
 
 class WindowPlanner:
-    """Cuts a window into windows of about ``max_rows`` each, at the price of one single-row page per cut.
+    """Cuts a window into windows of about ``max_rows``, by one page of one row each.
 
-    The row at offset ``max_rows`` of what is left says where the next window begins. Any cut is right, as the windows
-    leave no gap and the outer bounds stay as they were, open ones too; so it does not matter that data moves meanwhile.
-    Send `request` and hand the answer to `receive`, until `request` is None.
+    The row at offset ``max_rows`` of what is left says where the next window begins. Any cut is right: there are no gaps
+    and the outer bounds stay as they were, open ones too, so data may move. No ``total`` is believed here either.
+    Send `request`, hand the answer to `receive`, until `request` is None.
     """
 
     def __init__(self, window: Window, *, max_rows: int, position: Position | None = None) -> None:
         if max_rows < 1:
             raise ValueError("max_rows is at least 1")
-        self._sort_order = window.sort_order
+        self.remaining: int | None = None  # by the total of the last answer
+        self._order: SortOrder = window.sort_order
         self._low, self._high = _keys(window)
-        self._end = _far_end(window)
-        self._step = _DAY
-        if position and position.anchor is not None:
-            self._low = position.anchor if self._low is None else max(self._low, position.anchor)
+        start = position.start(self._high) if position else None
+        self._from = self._low if start is None or (self._low is not None and start < self._low) else start
         self._offset = min(max_rows, MAX_OFFSET)
+        self._step, self._stride = _DAY, 0
         self._done = False
-        self.remaining: int | None = None
 
     @property
     def request(self) -> PageRequest | None:
         """What to ask next; None when the last window was cut."""
         if self._done:
             return None
-        return PageRequest(**_range(self._low, self._high, self._sort_order), limit=1, offset=self._offset)
+        return PageRequest(**_bounds(self._from, self._high, self._order), limit=1, offset=self._offset)
 
     def receive(self, page: Page[E]) -> list[Window]:
-        """Take the answer to `request` and return the window that it completes.
+        """Take the answer to `request`, and return the window that ends there.
 
         Raises:
             PaginationError: The page is not what was asked for; the same request can be sent again.
@@ -430,35 +453,35 @@ class WindowPlanner:
         request = self.request
         if request is None:
             raise RuntimeError("a page was received that nobody asked for")
-        self.remaining = total_of(page)
-        cut: int | None = None
-        for cut, _, _ in _read(page, request, self._step)[:1]:
-            self._step = math.gcd(self._step, cut)
-            if self._low is not None and cut <= self._low:  # more than max_rows at one instant
-                cut += self._step
-        if cut is None or (self._high is not None and cut >= self._high):
-            cut = self._high
-        window = Window(**_range(self._low, cut, self._sort_order))
-        self._low, self._done = cut, _far_end(window) == self._end
-        return [window]
-
-
-def _far_end(window: Window) -> datetime | None:
-    return window.end_at if window.sort_order == "asc" else window.start_at
+        rows = _read(page, request, self._step)
+        self.remaining = _total(page)
+        cut = self._high
+        if rows:
+            key = rows[0][0]
+            self._step = math.gcd(self._step, key)
+            if self._from is None or key > self._from:
+                self._stride = 0
+            else:  # one instant holds more than max_rows
+                self._stride = self._stride * 10 or self._step
+                key = self._from + self._stride
+            if self._high is None or key < self._high:
+                cut = key
+        bounds = _bounds(self._low, cut, self._order)
+        self._done = bounds == _bounds(self._low, self._high, self._order)
+        self._low = self._from = cut
+        return [Window(**bounds)]
 
 
 def write_checkpoint(window: Window, position: Position) -> str:
-    """All that another process needs to go on: letters, digits, ``-``, ``_`` and ``.``.
+    """All that another process needs to go on: about 65 letters, digits, ``-``, ``_`` and ``.``.
 
-    About 65 characters; 11 more for every further encounter of the furthest instant, as each has to be known again.
-    Ids are kept as hashes of 64 bits: with 10,000 encounters at one instant, the chance that any two are confused is one
-    in 10^11.
+    There are 11 more for each further encounter of the furthest instant, as all of these have to be known again: 110,000
+    at most. Their ids are kept as hashes of 64 bits; that any two of 10,000 are confused has a chance of 1 in 10^11.
     """
     bounds = (None if at is None else _microseconds(at) for at in (window.start_at, window.end_at))
     numbers = (_NONE if number is None else number for number in (*bounds, position.last))
-    body = _HEAD.pack(window.sort_order == "desc", *numbers, position.step)
-    body += b"".join(sorted(position.marks.union(map(_mark, position.ids))))
-    return _encode(body)
+    marks = position.marks.union(map(_mark, position.ids))
+    return _encode(_HEAD.pack(window.sort_order == "desc", *numbers, position.step) + b"".join(sorted(marks)))
 
 
 def read_checkpoint(text: str) -> tuple[Window, Position]:
@@ -468,8 +491,7 @@ def read_checkpoint(text: str) -> tuple[Window, Position]:
         ConfigurationError: The text is something else, or was changed.
     """
     try:
-        packed = base64.urlsafe_b64decode(text.removeprefix(_CHECKPOINT) + "==")
-        body, marks = packed[:-4], packed[_HEAD.size : -4]
+        body = base64.urlsafe_b64decode(text.removeprefix(_CHECKPOINT) + "==")[:-_CHECKSUM_SIZE]
         desc, *numbers, step = _HEAD.unpack_from(body)
         start, end, last = (None if number == _NONE else number for number in numbers)
         window = Window(start_at=_instant(start), end_at=_instant(end), sort_order="desc" if desc else "asc")
@@ -478,21 +500,17 @@ def read_checkpoint(text: str) -> tuple[Window, Position]:
         intact = False
     if not intact:
         raise ConfigurationError("resume_from is not a checkpoint of this version of charthero_ext, or was changed")
-    known = frozenset(marks[at : at + _MARK_SIZE] for at in range(0, len(marks), _MARK_SIZE))
-    return window, Position(last=last, step=step, marks=known)
+    marks = (body[at : at + _MARK_SIZE] for at in range(_HEAD.size, len(body), _MARK_SIZE))
+    return window, Position(last=last, step=step, marks=frozenset(marks))
 
 
 def _encode(body: bytes) -> str:
-    checksum = hashlib.blake2b(body, digest_size=4).digest()
+    checksum = hashlib.blake2b(body, digest_size=_CHECKSUM_SIZE).digest()
     return _CHECKPOINT + base64.urlsafe_b64encode(body + checksum).decode().rstrip("=")
 
 
 def begin(
-    *,
-    start_at: datetime | None,
-    end_at: datetime | None,
-    sort_order: SortOrder | None,
-    resume_from: str | None,
+    *, start_at: datetime | None, end_at: datetime | None, sort_order: SortOrder | None, resume_from: str | None
 ) -> tuple[Window, Position]:
     """What to walk, and from where. With ``resume_from`` the range may be left out, but not changed.
 
