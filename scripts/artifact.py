@@ -49,7 +49,8 @@ def parse(content: bytes) -> dict[str, Any]:
     if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         raise ArtifactError("the answer is HTML or XML, not JSON; is the address the artifact's own?")
     try:
-        document = json.loads(content.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        text = content.decode("utf-8")
+        document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     except RecursionError:
         raise ArtifactError("the JSON is nested too deeply") from None
     except ValueError as error:

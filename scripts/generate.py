@@ -174,7 +174,9 @@ def _run(module: str, *arguments: str) -> None:
 
 def _contract(content: bytes, canonical: Canonical, surface: Surface) -> str:
     routes = {name: tuple(spec["route"].split(" ")) for name, spec in surface.operations.items()}
-    scopes = {name: canonical.scopes.get(name, spec["scopes"]) for name, spec in surface.operations.items()}
+    scopes: dict[str, list[str]] = {
+        name: canonical.scopes.get(name) or spec["scopes"] for name, spec in surface.operations.items()
+    }
     showable = {
         model: canonical.document["components"]["schemas"][model]["x-charthero"]["showable"] for model in surface.models
     }

@@ -1,6 +1,7 @@
-"""Build dist/, and do the main job with the wheel in it: list, walk, read, transcribe, download, in an environment of its own.
+"""Build dist/, and do the main job with the wheel in it: list, walk, read, transcribe, download.
 
-Nothing of the repository is on the path of that environment, so what works there works for those who install it.
+That is done in an environment of its own, with nothing of the repository on its path, so what works there works for
+those who install it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["main"]
 
 DIST = ROOT / "dist"
 
-PROGRAM = '''
+PROGRAM = """
 import hashlib, importlib.resources as resources, pathlib, sys, tempfile
 import charthero_client, charthero_ext
 from charthero_client.contract import ARTIFACT_SHA256
@@ -51,7 +52,7 @@ with Sandbox(encounters=200) as sandbox, ChartHero(base_url=sandbox.base_url, ap
     with tempfile.TemporaryDirectory() as scratch:
         assert ch.documents.download_audio(*ids, pathlib.Path(scratch) / "a.wav").read_bytes()[:4] == b"RIFF"
 print("the installed wheel lists, walks, reads, transcribes and downloads")
-'''
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -66,6 +66,11 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _refuse_other_machines(instance: object, attribute: object, host: str) -> None:
+    if not is_loopback(host):
+        raise ValueError("the sandbox listens on this machine only: 127.0.0.1, ::1 or localhost")
+
+
 @define(kw_only=True, eq=False, slots=False)
 class Sandbox(State):
     """A local ChartHero that behaves as published, over synthetic data.
@@ -78,13 +83,8 @@ class Sandbox(State):
     ``api_key`` works for everything; :func:`~charthero_ext.sandbox.checks.sandbox_keys` has one for every refusal.
     """
 
-    host: str = field(default="127.0.0.1")
+    host: str = field(default="127.0.0.1", validator=_refuse_other_machines)
     port: int = 0
-
-    @host.validator
-    def _refuse_other_machines(self, attribute: object, host: str) -> None:
-        if not is_loopback(host):
-            raise ValueError("the sandbox listens on this machine only: 127.0.0.1, ::1 or localhost")
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
