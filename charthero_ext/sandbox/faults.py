@@ -45,6 +45,11 @@ RANDOM = (
 _OPERATIONS = frozenset(OPERATIONS) | {"artifact", "audio_file"}
 
 
+def _at_least_once(instance: object, attribute: object, times: int | None) -> None:
+    if times is not None and times < 1:
+        raise ValueError("times has to be at least 1, or None")
+
+
 @frozen(kw_only=True)
 class Fault:
     """One fault; which of the options matter is said in :data:`KINDS`.
@@ -59,7 +64,7 @@ class Fault:
     seconds: float = field(default=0.1, converter=float, validator=[validators.ge(0), validators.le(600)])
     limit: int = field(default=10, converter=int, validator=validators.ge(0))
     operation: str | None = field(default=None, validator=validators.optional(validators.in_(_OPERATIONS)))
-    times: int | None = field(default=1, validator=validators.optional(validators.ge(1)))
+    times: int | None = field(default=1, validator=_at_least_once)
     after: int = field(default=0, validator=validators.ge(0))
 
 
