@@ -161,7 +161,7 @@ def _run(module: str, *arguments: str) -> None:
     kept |= {key: os.environ[key] for key in ("PYTHONHOME", "PYTHONPATH") if key in os.environ}
     done = subprocess.run(
         [sys.executable, "-P", "-m", module, *arguments],
-        # Sets are iterated while rendering, so the order of imports would follow the hash seed.
+        # The generator iterates over sets; what it writes must not follow the hash seed.
         env={**kept, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"},
         capture_output=True,
         encoding="utf-8",

@@ -1,0 +1,330 @@
+"""Shapes in which the artifact calls things otherwise: operations, tags, schemas, parameters, paths."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .shapes import (
+    ALL,
+    DOCUMENT,
+    ENCOUNTER,
+    LIST,
+    Document,
+    operations,
+    reference,
+    rename_schemas,
+    rewrite,
+    schemas,
+    shape,
+    spelled_nullable,
+)
+
+__all__: list[str] = []
+
+
+@shape()
+def as_it_is(document: Document) -> None:
+    """The artifact the others are made of."""
+
+
+@shape(same=ALL - {"ApiError"})
+def framework_style(document: Document) -> None:
+    """As FastAPI writes it: long ids, titles everywhere, its own 422, ``anyOf`` null, no other error, a key header."""
+    for path, item in document["paths"].items():
+        operation = item["get"]
+        words = re.sub(r"\W+", "_", operation["summary"].lower())
+        operation["operationId"] = f"{words}{re.sub(r'[^a-z0-9]', '_', path)}_get"
+        operation["tags"] = ["public-api", "v1"]
+        operation["security"] = [{"HTTPBearer": []}]
+        operation["parameters"] = [
+            *operation.get("parameters", []),
+            {"name": "authorization", "in": "header", "required": True, "schema": {"type": "string"}},
+        ]
+        operation["responses"] = {
+            "200": operation["responses"]["200"],
+            "422": {
+                "description": "Validation Error",
+                "content": {"application/json": {"schema": reference("HTTPValidationError")}},
+            },
+        }
+    del schemas(document)["PublicApiError"]
+    place = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
+    schemas(document)["ValidationError"] = {
+        "properties": {
+            "loc": {"items": place, "type": "array", "title": "Location"},
+            "msg": {"type": "string", "title": "Message"},
+            "type": {"type": "string", "title": "Error Type"},
+            "input": {"title": "Input"},
+            "ctx": {"type": "object", "title": "Context"},
+        },
+        "type": "object",
+        "required": ["loc", "msg", "type"],
+        "title": "ValidationError",
+    }
+    schemas(document)["HTTPValidationError"] = {
+        "properties": {"detail": {"items": reference("ValidationError"), "type": "array", "title": "Detail"}},
+        "type": "object",
+        "title": "HTTPValidationError",
+    }
+
+    def either(node: dict[str, Any]) -> dict[str, Any]:
+        described = {key: node[key] for key in ("description",) if key in node}
+        rest = {key: value for key, value in node.items() if key not in described}
+        return {"anyOf": [rest, {"type": "null"}], **described}
+
+    rewrite(document, lambda node: spelled_nullable(node, either))
+    for name, schema in schemas(document).items():
+        schema["title"] = name
+        for key, node in schema["properties"].items():
+            if "$ref" not in node:
+                node["title"] = key.replace("_", " ").title()
+
+
+@shape()
+def camel_case_ids(document: Document) -> None:
+    for operation, name in zip(operations(document), ("list", "get", "getDoc", "listTurns", "import"), strict=True):
+        operation["operationId"] = name
+        operation["tags"] = ["encounter controller"]
+
+
+@shape()
+def neither_ids_nor_tags(document: Document) -> None:
+    for operation in operations(document):
+        del operation["operationId"], operation["tags"]
+    document.pop("tags")
+
+
+@shape()
+def the_same_id_everywhere(document: Document) -> None:
+    for operation in operations(document):
+        operation["operationId"] = "list_encounters"
+
+
+@shape()
+def other_schema_names(document: Document) -> None:
+    rename_schemas(document, {name: f"Dto{number}" for number, name in enumerate(schemas(document))})
+
+
+@shape()
+def schemas_called_by_our_names_for_something_else(document: Document) -> None:
+    rename_schemas(
+        document,
+        {
+            "PublicDocumentSummary": "Document",
+            "PublicDocument": "DocumentSummary",
+            "PublicTranscriptTurn": "Transcript",
+            "PublicDocumentTranscript": "TranscriptTurn",
+            "PublicEncounter": "EncounterPage",
+            "PublicEncounterList": "Encounter",
+            "PublicApiError": "Patient",
+            "PublicPatient": "ApiError",
+            "PublicDocumentAudio": "TranscriptReadyEvent",
+            "PublicEncounterDetail": "AudioUrl",
+        },
+    )
+
+
+@shape(same=ALL - {"Encounter"})
+def an_unclaimed_schema_called_by_our_name(document: Document) -> None:
+    for name in ("Encounter", "Document", "Transcript"):
+        schemas(document)[name] = {"type": "object", "properties": {f"{name}_only": {"type": "integer"}}}
+    schemas(document)["PublicEncounter"]["properties"]["internal"] = reference("Encounter")
+
+
+@shape(same=ALL - {"Encounter"})
+def names_that_differ_only_in_case(document: Document) -> None:
+    rename_schemas(document, {"PublicEncounter": "encounter", "PublicPatient": "person"})
+    for name in ("Encounter", "ENCOUNTER", "Person", "PERSON", "per_son"):
+        schemas(document)[name] = {"type": "object", "properties": {f"of_{name}": {"type": "string"}}}
+        schemas(document)["encounter"]["properties"][f"my{name}"] = reference(name)
+
+
+@shape()
+def input_and_output_variants(document: Document) -> None:
+    """As FastAPI splits a model that is read and written."""
+    rename_schemas(document, {"PublicEncounter": "Encounter-Output", "PublicPatient": "Patient-Output"})
+    schemas(document)["Encounter-Input"] = {"type": "object", "properties": {"note": {"type": "string"}}}
+    schemas(document)["Patient-Input"] = {"type": "object", "properties": {"name": {"type": "string"}}}
+    body = {"content": {"application/json": {"schema": reference("Encounter-Input")}}, "required": True}
+    created = {"description": "", "content": {"application/json": {"schema": reference("Encounter-Output")}}}
+    document["paths"][LIST]["post"] = {"requestBody": body, "responses": {"201": created}}
+
+
+@shape()
+def names_no_identifier_can_have(document: Document) -> None:
+    names = ["Page«Encounter»", "a/b", "x~y", "100%", "Ärztliche Notiz", "病歴", "1st", "with space", "", "..", "class"]
+    rename_schemas(document, dict(zip(schemas(document), names, strict=False)))
+
+
+@shape()
+def references_in_percent_encoding(document: Document) -> None:
+    rename_schemas(document, {"PublicEncounter": "Public Encounter", "PublicPatient": "Page[Patient]"})
+    spelled = {"Public Encounter": "Public%20Encounter", "Page[Patient]": "Page%5BPatient%5D"}
+
+    def change(node: dict[str, Any]) -> dict[str, Any]:
+        for plain, encoded in spelled.items():
+            if node.get("$ref") == f"#/components/schemas/{plain}":
+                return {"$ref": f"#/components/schemas/{encoded}"}
+        return node
+
+    rewrite(document, change)
+
+
+AWKWARD = """
+    Number Model Any Response Client AuthenticatedClient UUID Literal None True Error Unset UNSET HTTPStatus Mapping
+    ClassVar File Optional Union List Dict Self datetime date str int object type Exception T Encounters api models
+    types errors client TypeError ValueError import init Surprises Field Config Base Generic Final
+"""
+
+
+@shape(same=ALL - {"Encounter"})
+def schemas_named_like_what_generated_code_uses(document: Document) -> None:
+    for name in AWKWARD.split():
+        schemas(document)[name] = {
+            "type": "object",
+            "properties": {
+                "at": {"type": "string", "format": "date-time"},
+                "key": {"type": "string", "format": "uuid"},
+            },
+        }
+        schemas(document)["PublicEncounter"]["properties"][f"the_{name}"] = reference(name)
+        content = {"application/json": {"schema": {"type": "array", "items": reference(name)}}}
+        document["paths"][f"/external/v1/awkward/{name}"] = {
+            "post": {
+                "operationId": name,
+                "tags": [name],
+                "requestBody": {"content": {"application/json": {"schema": reference(name)}}},
+                "responses": {
+                    "200": {"description": "", "content": content},
+                    "201": {"description": "", "content": {"application/json": {"schema": reference(name)}}},
+                },
+            }
+        }
+
+
+def _renamed_in_path(document: Document, names: dict[str, str]) -> None:
+    for old in list(document["paths"]):
+        item = document["paths"].pop(old)
+        for parameter in item["get"].get("parameters", []):
+            if parameter["in"] == "path":
+                parameter["name"] = names[parameter["name"]]
+        new = old
+        for plain, other in names.items():
+            new = new.replace(f"{{{plain}}}", f"{{{other}}}")
+        document["paths"][new] = item
+
+
+@shape()
+def path_parameters_called_otherwise(document: Document) -> None:
+    _renamed_in_path(document, {"encounter_id": "id", "document_id": "docId"})
+
+
+@shape()
+def path_parameters_no_identifier_can_have(document: Document) -> None:
+    _renamed_in_path(document, {"encounter_id": "encounter-id", "document_id": "class"})
+
+
+@shape()
+def the_prefix_in_the_server_url(document: Document) -> None:
+    document["servers"] = [{"url": "https://api.example.test/external/v1"}]
+    document["paths"] = {path.removeprefix("/external/v1"): item for path, item in document["paths"].items()}
+
+
+@shape()
+def a_namesake_without_the_prefix(document: Document) -> None:
+    """An internal route first, with the same path but for the prefix, and another body."""
+    internal = {"type": "object", "properties": {"rows": {"type": "array", "items": {"type": "string"}}}}
+    get = {"responses": {"200": {"description": "", "content": {"application/json": {"schema": internal}}}}}
+    document["paths"] = {"/encounters": {"get": get}, "/encounters/{id}": {"get": get}, **document["paths"]}
+    document["paths"]["/encounters/{id}"]["parameters"] = [
+        {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    ]
+
+
+@shape()
+def trailing_slashes(document: Document) -> None:
+    document["paths"] = {f"{path}/": item for path, item in document["paths"].items()}
+
+
+@shape()
+def the_webhook_under_another_key(document: Document) -> None:
+    document["webhooks"] = {"transcriptReady": document["webhooks"]["recording.transcript_ready"]}
+
+
+@shape()
+def the_webhook_by_reference_among_others(document: Document) -> None:
+    item = document["webhooks"]["recording.transcript_ready"]
+    test = {"type": "object", "properties": {"id": {"type": "string"}, "type": {"type": "string"}}}
+    body = {"content": {"application/json": {"schema": test}}}
+    document["components"]["pathItems"] = {"ready": item}
+    document["components"]["requestBodies"] = {"ready": item["post"]["requestBody"]}
+    item["post"]["requestBody"] = {"$ref": "#/components/requestBodies/ready"}
+    document["webhooks"] = {
+        "webhook.endpoint_test": {"post": {"requestBody": body, "responses": {"200": {"description": ""}}}},
+        "events": {"$ref": "#/components/pathItems/ready"},
+    }
+
+
+@shape()
+def parameters_and_responses_by_reference(document: Document) -> None:
+    components = document["components"]
+    components["parameters"], components["responses"] = {}, {}
+    for number, operation in enumerate(operations(document)):
+        for position, parameter in enumerate(operation["parameters"]):
+            name = f"p{number}_{position}"
+            components["parameters"][name] = parameter
+            operation["parameters"][position] = {"$ref": f"#/components/parameters/{name}"}
+        for status, response in operation["responses"].items():
+            name = f"r{number}_{status}"
+            components["responses"][name] = response
+            operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+
+
+@shape()
+def parameters_of_the_path(document: Document) -> None:
+    for item in document["paths"].values():
+        item["parameters"] = item["get"].pop("parameters")
+
+
+@shape()
+def path_items_by_reference(document: Document) -> None:
+    document["components"]["pathItems"] = {}
+    for number, path in enumerate(list(document["paths"])):
+        document["components"]["pathItems"][f"i{number}"] = document["paths"][path]
+        document["paths"][path] = {"$ref": f"#/components/pathItems/i{number}"}
+
+
+@shape(same=ALL - {"ApiError"})
+def no_error_bodies(document: Document) -> None:
+    for operation in operations(document):
+        operation["responses"] = {"200": operation["responses"]["200"]}
+    del schemas(document)["PublicApiError"]
+
+
+@shape()
+def one_error_body_for_every_status(document: Document) -> None:
+    for operation in operations(document):
+        error = operation["responses"]["401"]
+        operation["responses"] = {"200": operation["responses"]["200"], "default": error}
+
+
+@shape()
+def success_and_media_type_spelled_broadly(document: Document) -> None:
+    for number, operation in enumerate(operations(document)):
+        response = operation["responses"].pop("200")
+        schema = response["content"].pop("application/json")
+        media = ("application/json; charset=utf-8", "application/vnd.charthero.v1+json", "Application/JSON")[number % 3]
+        response["content"] = {"text/html": {"schema": {"type": "string"}}, media: schema}
+        operation["responses"]["2XX" if number % 2 else "200"] = response
+
+
+@shape()
+def links_callbacks_and_extensions_everywhere(document: Document) -> None:
+    for operation in operations(document):
+        operation["x-internal"] = {"$ref": "https://elsewhere.example/never-followed"}
+        operation["callbacks"] = {"done": {"{$request.body#/url}": {"post": {"responses": {}}}}}
+        operation["responses"]["200"]["links"] = {"next": {"operationId": "nowhere"}}
+    document["x-tag-groups"] = [{"name": "\u202e", "tags": [None]}]
+    document["paths"][ENCOUNTER]["x-gateway"] = {"timeout": 3}
+    document["paths"][DOCUMENT]["summary"] = "A document"

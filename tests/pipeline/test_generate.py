@@ -1,0 +1,345 @@
+"""Generation: the same bytes from everywhere, the whole tree or nothing, and a check that names what differs."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from scripts import generate
+from scripts.artifact import ROOT
+
+from .trees import COMMITTED, environment
+
+PARTS = ("scripts", "openapi", "generated")
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Return every file below *directory*, hidden ones and those of the interpreter left out."""
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@frozen
+class Repository:
+    """A copy of what generation reads and writes, so that a test may break it."""
+
+    root: Path
+
+    @property
+    def package(self) -> Path:
+        return self.root / "generated" / "charthero_client"
+
+    def start(self, *arguments: str, cwd: Path | None = None, umask: int = -1, **env: str) -> subprocess.Popen[str]:
+        path = os.pathsep.join(filter(None, (env.pop("PYTHONPATH", ""), str(self.root))))
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "scripts.generate", *arguments],
+            env=environment(self.root, **env) | {"PYTHONPATH": path},
+            cwd=cwd or self.root,
+            umask=umask,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def generate(self, *arguments: str, cwd: Path | None = None, umask: int = -1, **env: str) -> tuple[int, str]:
+        """Run the program, and return its exit code and what it said."""
+        process = self.start(*arguments, cwd=cwd, umask=umask, **env)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out + err
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return copied(tmp_path / "repository")
+
+
+def copied(root: Path) -> Repository:
+    for part in PARTS:
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__", ".generating-*"))
+    return Repository(root)
+
+
+# The same bytes
+
+
+def test_the_committed_package_is_what_the_committed_snapshot_gives(repository: Repository) -> None:
+    assert repository.generate("--check") == (0, "")
+
+
+def test_neither_hash_seed_directory_umask_nor_settings_around_it_change_a_byte(tmp_path: Path) -> None:
+    def elsewhere(root: Path) -> tuple[Path, dict[str, str]]:
+        hostile = root / "hostile"
+        hostile.mkdir()
+        for name in ("ruff.py", "openapi_python_client.py", "jinja2.py", "yaml.py"):
+            (hostile / name).write_text("raise SystemExit('the wrong module')")
+        (hostile / "pyproject.toml").write_text("[tool.ruff]\nline-length = 20\n")
+        return hostile, {}
+
+    def configured(root: Path) -> tuple[Path, dict[str, str]]:
+        (root / ".git").mkdir()
+        settings = "line-length = 40\nindent-width = 2\nexclude = ['*']\n[format]\nquote-style = 'single'\n"
+        for place in (root, root / "generated", root.parent):
+            (place / "ruff.toml").write_text(settings)
+            (place / "pyproject.toml").write_text("[tool.ruff]\nline-length = 20\n[tool.black]\nline-length = 20\n")
+            (place / ".gitignore").write_text("*\n")
+        return root, {"RUFF_OUTPUT_FORMAT": "json", "RUFF_NO_CACHE": "false", "PYTHONWARNINGS": "error"}
+
+    def plain(root: Path) -> tuple[Path, dict[str, str]]:
+        return root, {"LC_ALL": "C", "TZ": "Asia/Kathmandu", "PYTHONUTF8": "0", "COLUMNS": "20"}
+
+    def made(number: int, surroundings: Callable[[Path], tuple[Path, dict[str, str]]]) -> None:
+        repository = copied(tmp_path / str(number) / "build" / "repository")
+        shutil.rmtree(repository.root / "generated" / "charthero_client")
+        cwd, env = surroundings(repository.root)
+        done = repository.generate(cwd=cwd, umask=(0o000, 0o022, 0o077)[number], PYTHONHASHSEED=str(number), **env)
+        assert done == (0, "")
+        assert contents(repository.package) == contents(COMMITTED)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(made, range(3), (plain, elsewhere, configured)))
+
+
+def test_a_tag_called_like_a_directory_that_formatters_skip_is_laid_out_too(tmp_path: Path) -> None:
+    document = json.loads((ROOT / "openapi" / "openapi.json").read_text())
+    for tag in ("build", "dist", "venv", "node_modules"):
+        document["paths"][f"/external/v1/{tag}"] = {
+            "get": {"operationId": f"get_{tag}", "tags": [tag], "responses": {}}
+        }
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+    generate.generate_into(tmp_path / "charthero_client", tmp_path / "openapi.json")
+    for tag in ("build", "dist", "venv", "node_modules"):
+        text = (tmp_path / "charthero_client" / "api" / tag / f"get_{tag}.py").read_text()
+        assert "\n\n\n\n" not in text
+        assert "from typing import Any, cast" not in text
+
+
+def test_the_package_holds_the_artifact_byte_for_byte_and_its_digest() -> None:
+    program = "from importlib.resources import files; from charthero_client import contract; import hashlib as h; "
+    program += "b = files('charthero_client').joinpath('openapi.json').read_bytes(); "
+    program += "print(h.sha256(b).hexdigest() == contract.ARTIFACT_SHA256, len(b))"
+    done = subprocess.run([sys.executable, "-c", program], env=environment(ROOT), capture_output=True, text=True)
+    assert done.stdout.split() == ["True", str((ROOT / "openapi" / "openapi.json").stat().st_size)]
+
+
+def test_an_artifact_that_is_laid_out_oddly_is_kept_as_it_is(tmp_path: Path) -> None:
+    odd = (ROOT / "openapi" / "openapi.json").read_bytes().replace(b"\n", b"\r\n") + b"\t \n"
+    (tmp_path / "openapi.json").write_bytes(odd)
+    generate.generate_into(tmp_path / "charthero_client", tmp_path / "openapi.json")
+    assert (tmp_path / "charthero_client" / "openapi.json").read_bytes() == odd
+    assert hashlib.sha256(odd).hexdigest() in (tmp_path / "charthero_client" / "contract.py").read_text()
+
+
+# The whole tree or nothing
+
+
+def test_what_the_snapshot_does_not_give_is_removed(repository: Repository) -> None:
+    for name in ("models/stale.py", "api/old/__init__.py", "mine.py", ".hidden"):
+        (repository.package / name).parent.mkdir(exist_ok=True)
+        (repository.package / name).write_text("stale")
+    assert repository.generate() == (0, "")
+    assert contents(repository.package) == contents(COMMITTED)
+    assert [path.name for path in (repository.root / "generated").iterdir()] == ["charthero_client"]
+
+
+@pytest.mark.parametrize("module", ["openapi_python_client", "ruff"])
+def test_a_failing_generator_or_formatter_leaves_the_tree_as_it_was(
+    repository: Repository, tmp_path: Path, module: str
+) -> None:
+    (repository.package / "models" / "encounter.py").write_text("the old tree")
+    before = contents(repository.root)
+    broken = tmp_path / "broken" / module
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").touch()
+    keys = ("project_name_override", "package_name_override", "field_prefix", "post_hooks")
+    (broken / "config.py").write_text(f"class ConfigFile:\n    model_fields = dict.fromkeys({keys})\n")
+    (broken / "__main__.py").write_text("import sys; print('something broke'); sys.exit(3)")
+    code, said = repository.generate(PYTHONPATH=str(broken.parent))
+    assert (code, said) == (1, f"generate: {module} failed:\nsomething broke\n")
+    assert contents(repository.root) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("generator.yaml", "post_hooks: [no-such-program]", "no-such-program is not in PATH"),
+        ("templates/model.py.jinja", "{{ nothing.at.all }}", "'nothing' is undefined"),
+    ],
+)
+def test_a_warning_of_the_generator_is_a_failure_like_an_error(
+    repository: Repository, file: str, text: str, said: str
+) -> None:
+    (repository.root / "openapi" / file).write_text(text)
+    before = contents(repository.root)
+    code, line = repository.generate()
+    assert code == 1
+    assert line.startswith("generate: openapi_python_client failed:\n")
+    assert said in line
+    assert contents(repository.root) == before
+
+
+def test_a_missing_or_broken_snapshot_is_one_line_and_changes_nothing(repository: Repository) -> None:
+    snapshot = repository.root / "openapi" / "openapi.json"
+    before = contents(repository.package)
+    snapshot.write_bytes(snapshot.read_bytes()[:1000])
+    code, said = repository.generate()
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith("generate: not JSON, or cut short: ")
+    snapshot.unlink()
+    line = "generate: no snapshot at openapi.json: No such file or directory; run `make pull`\n"
+    assert repository.generate() == (1, line)
+    assert repository.generate("--check") == (1, line)
+    assert contents(repository.package) == before
+
+
+def test_a_key_the_generator_does_not_know_is_an_error_and_not_ignored(repository: Repository) -> None:
+    configuration = repository.root / "openapi" / "generator.yaml"
+    configuration.write_text(configuration.read_text() + "feild_prefix: x_\nliteral_enum: true\n")
+    line = "generate: generator.yaml: openapi-python-client knows no feild_prefix, literal_enum\n"
+    assert repository.generate() == (1, line)
+
+
+def test_an_old_generator_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(generate, "version", lambda name: "0.29.0")
+    with pytest.raises(generate.GenerateError, match=r"older than 0\.29\.1"):
+        generate.generate_into(tmp_path / "charthero_client")
+
+
+def test_a_killed_run_leaves_the_tree_usable_and_the_next_one_cleans_up(repository: Repository, tmp_path: Path) -> None:
+    """It is killed when the new tree is written and not yet laid out: the formatter rings when it is called."""
+    (repository.package / "mine.py").write_text("of before")
+    before = contents(repository.package)
+    formatter = tmp_path / "broken" / "ruff"
+    formatter.mkdir(parents=True)
+    (formatter / "__init__.py").touch()
+    with socket.create_server(("127.0.0.1", 0)) as bell:
+        bell.settimeout(30)
+        ring = f"import signal, socket\nsocket.create_connection({bell.getsockname()!r})\nsignal.pause()\n"
+        (formatter / "__main__.py").write_text(ring)
+        process = repository.start(PYTHONPATH=str(formatter.parent))
+        try:
+            bell.accept()[0].close()
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    generated = repository.root / "generated"
+    (left,) = generated.glob(".generating-*/charthero_client")
+    assert (left / "models" / "encounter.py").exists()
+    assert contents(repository.package) == before
+    assert repository.generate() == (0, "")
+    assert [path.name for path in generated.iterdir()] == ["charthero_client"]
+    assert contents(repository.package) == contents(COMMITTED)
+
+
+def test_a_run_killed_between_taking_the_old_tree_away_and_putting_the_new_one_there_loses_neither(
+    repository: Repository,
+) -> None:
+    repository.package.rename(repository.root / "generated" / ".charthero_client.old")
+    assert repository.generate("--check") == (0, "")
+    assert [path.name for path in (repository.root / "generated").iterdir()] == ["charthero_client"]
+
+
+def test_when_the_new_tree_cannot_be_put_in_place_the_old_one_is_put_back(tmp_path: Path) -> None:
+    old = tmp_path / "charthero_client"
+    old.mkdir()
+    (old / "a.py").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        generate.replace_whole(tmp_path / "nothing", old)
+    assert contents(tmp_path) == {"charthero_client/a.py": b"old"}
+
+
+def test_only_one_process_at_a_time_writes_the_package(tmp_path: Path) -> None:
+    generated = tmp_path / "generated"
+
+    def is_free() -> bool:
+        descriptor = os.open(generated, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    with generate.alone(generated / "charthero_client"):
+        assert not is_free()
+    assert is_free()
+
+
+# The check
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A copy for tests of one check each; they put back what they change."""
+    return copied(tmp_path_factory.mktemp("check") / "repository")
+
+
+def test_the_check_names_every_new_missing_and_changed_file_and_writes_nothing(repository: Repository) -> None:
+    (repository.package / "models" / "encounter.py").unlink()
+    (repository.package / "models" / "mine.py").write_text("")
+    (repository.package / "client.py").write_text("changed")
+    (repository.package / "py.typed").write_text("changed")
+    before = contents(repository.root)
+    assert repository.generate("--check") == (
+        1,
+        "generated/charthero_client: missing: models/encounter.py\n"
+        "generated/charthero_client: not generated: models/mine.py\n"
+        "generated/charthero_client: changed: client.py\n"
+        "generated/charthero_client: changed: py.typed\n"
+        "generated/ is not what the snapshot gives; run `make generate`\n",
+    )
+    assert contents(repository.root) == before
+
+
+def test_the_check_of_a_package_that_is_not_there_names_every_file(repository: Repository) -> None:
+    shutil.rmtree(repository.package)
+    code, said = repository.generate("--check")
+    assert code == 1
+    assert said.count("missing: ") == len(contents(COMMITTED))
+
+
+@pytest.mark.parametrize(
+    ("record", "line"),
+    [
+        (b'{"sha256": "0000"}', "is about another snapshot: its sha256 does not fit; run `make pull`"),
+        (b"{", "cannot be read, so nobody knows where the snapshot is from"),
+        (b"[]", "cannot be read, so nobody knows where the snapshot is from"),
+        (None, "cannot be read, so nobody knows where the snapshot is from"),
+    ],
+)
+def test_a_record_that_does_not_fit_the_snapshot_fails_the_check(
+    shared: Repository, record: bytes | None, line: str
+) -> None:
+    path = shared.root / "openapi" / "source.json"
+    before = path.read_bytes()
+    path.unlink()
+    if record is not None:
+        path.write_bytes(record)
+    assert shared.generate("--check") == (1, f"generate: openapi/source.json {line}\n")
+    path.write_bytes(before)
+
+
+def test_a_snapshot_edited_by_hand_fails_the_check(repository: Repository) -> None:
+    snapshot = repository.root / "openapi" / "openapi.json"
+    snapshot.write_bytes(snapshot.read_bytes() + b"\n")
+    code, said = repository.generate("--check")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "its sha256 does not fit" in said

@@ -1,0 +1,219 @@
+"""What nobody promised is generated too, under its own names; what cannot be is left out, and said to be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.canonicalize import Canonical, canonicalize, load_surface
+
+from . import shapes_of_names, shapes_of_schemas  # noqa: F401
+from .shapes import LIST, SHAPES, Document, Shape, operations, reference, schemas, unchanged
+from .trees import Tree, Workshop, environment
+
+CALLER = """
+import json, sys
+import httpx
+from charthero_client.api.default import (
+    get_encounter_2, get_external_v1_odd_0_undeclared, get_external_v1_odd_places, put_external_v1_odd_unions,
+)
+from charthero_client.api.patients import create_patient, get_external_v1_patients_patient_id, list_patients
+from charthero_client.client import Client
+from charthero_client.models.patient import Patient
+
+PATIENT = {"patient_id": "p1", "unknown": [1]}
+asked = []
+
+def answer(request):
+    asked.append([request.method, str(request.url), request.headers.get("x-trace"), request.content.decode()])
+    if request.method == "POST":
+        return httpx.Response(201, json=json.loads(request.content))
+    return httpx.Response(200, json=[PATIENT] if request.url.path.endswith("/patients") else PATIENT)
+
+client = Client(base_url="https://api.example.test", httpx_args={"transport": httpx.MockTransport(answer)})
+made = create_patient.sync(client=client, body=Patient.from_dict(PATIENT))
+listed = list_patients.sync(client=client, q=["a", "b"], x_trace="t")
+either = get_external_v1_patients_patient_id.sync("p/1", client=client)
+get_external_v1_odd_0_undeclared.sync_detailed("a b", "c", client=client)
+get_encounter_2.sync_detailed("e", client=client)
+put_external_v1_odd_unions.sync(client=client, body=either)
+print(json.dumps([asked, made.to_dict(), [one.to_dict() for one in listed], either.to_dict()]))
+"""
+
+
+def canonical(change: Any) -> Canonical:
+    document = unchanged()
+    change(document)
+    return canonicalize(document, load_surface())
+
+
+def named(name: str) -> Shape:
+    return next(shape for shape in SHAPES if shape.name == name)
+
+
+@pytest.fixture(scope="module")
+def routes(workshop: Workshop) -> Tree:
+    return workshop.tree(named("extra_routes"))
+
+
+def test_calls_to_other_routes_send_and_read_what_the_artifact_describes(routes: Tree, tmp_path: Path) -> None:
+    assert routes.error == ""
+    env = environment(tmp_path, routes.package.parent)
+    done = subprocess.run([sys.executable, "-c", CALLER], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    asked, made, listed, either = json.loads(done.stdout)
+    patient = {"patient_id": "p1", "unknown": [1]}
+    assert (made, listed, either) == (patient, [patient], patient)
+    sent = json.dumps(patient, separators=(",", ":"))
+    host = "https://api.example.test/external/v1"
+    assert [(method, url) for method, url, *_ in asked] == [
+        ("POST", f"{host}/patients"),
+        ("GET", f"{host}/patients?q=a&q=b"),
+        ("GET", f"{host}/patients/p%2F1"),
+        ("GET", f"{host}/odd/a%20b/c"),
+        ("DELETE", f"{host}/encounters/e"),
+        ("PUT", f"{host}/odd/unions"),
+    ]
+    assert json.loads(asked[0][3]) == json.loads(sent)
+    assert asked[1][2] == "t"
+
+
+def test_what_is_left_out_of_other_routes_is_said_a_line_each(routes: Tree) -> None:
+    assert "POST `/external/v1/odd/upload`: left out, its request body is not JSON" in routes.notes
+    left_out = "left out, the path has characters that cannot be generated"
+    assert f"GET `relative`: {left_out}" in routes.notes
+    assert [note for note in routes.notes if "\n" in note] == []
+    by_name = [note for note in routes.notes if "its name cannot be generated" in note]
+    assert "get_external_v1_odd_names_id: the parameter `body` is left out, its name cannot be generated" in by_name
+
+
+def test_another_operation_that_needs_a_parameter_that_cannot_be_sent_is_left_out_whole() -> None:
+    needed = {"name": "quote", "in": "query", "required": True, "schema": {"type": "string"}}
+    found = canonical(lambda document: document["paths"].update({"/x": {"get": {"parameters": [needed]}}}))
+    assert found.notes == ["GET `/x`: left out, its parameter `quote` cannot be generated"]
+    assert "/x" not in found.document["paths"]
+
+
+def test_other_routes_get_the_prefix_that_the_server_url_holds() -> None:
+    def change(document: Document) -> None:
+        document["servers"] = [{"url": "https://api.example.test/external/v1"}]
+        document["paths"] = {path.removeprefix("/external/v1"): item for path, item in document["paths"].items()}
+        document["paths"]["/patients/{id}"] = {"get": {"responses": {}}}
+
+    assert "/external/v1/patients/{id}" in canonical(change).document["paths"]
+
+
+def test_other_routes_outside_of_the_prefix_stay_where_they_are() -> None:
+    found = canonical(lambda document: document["paths"].update({"/health": {"get": {"responses": {}}}}))
+    assert "/health" in found.document["paths"]
+
+
+def test_a_promised_operation_keeps_its_id_when_another_one_has_it_too() -> None:
+    route = {"get": {"operationId": "listEncounters", "responses": {}}}
+    paths = canonical(lambda document: document["paths"].update({"/x": route})).document["paths"]
+    assert paths[LIST]["get"]["operationId"] == "list_encounters"
+    assert paths["/x"]["get"]["operationId"] == "listEncounters_2"
+
+
+def test_objects_of_one_name_are_not_mistaken_for_each_other(workshop: Workshop) -> None:
+    tree = workshop.tree(named("extra_fields"))
+    encounter = tree.source("models/encounter.py")
+    assert "    page: EncounterPage2 | Unset" in encounter
+    assert "    not_a_page: str | Unset" in tree.source("models/encounter_page_2.py")
+    assert "    component_plan: EncounterPlan | Unset" in encounter
+    assert "    of_the_component: str | Unset" in tree.source("models/encounter_plan.py")
+    assert "    plan: EncounterPlan2 | Unset" in encounter
+    assert "    of_the_field: EncounterPlan2OfTheField | Unset" in tree.source("models/encounter_plan_2.py")
+
+
+def test_a_schema_that_two_promised_models_share_keeps_its_own_name(workshop: Workshop) -> None:
+    tree = workshop.tree(named("one_schema_for_a_document_wherever_it_is"))
+    names = {path.stem for path in (tree.package / "models").iterdir()}
+    assert {"document", "document_summary", "public_document"} <= names
+
+
+def test_a_field_that_cannot_be_an_attribute_is_left_out_with_a_note() -> None:
+    def change(document: Document) -> None:
+        schemas(document)["PublicPatient"]["properties"]["to_dict"] = {"type": "string"}
+
+    assert canonical(change).notes == [
+        "Patient: `to_dict` cannot be an attribute; it is among the additional properties"
+    ]
+
+
+def test_another_field_that_is_a_reference_or_null_is_that_model_or_none() -> None:
+    def change(document: Document) -> None:
+        referrer = {"anyOf": [reference("PublicPatient"), {"type": "null"}]}
+        schemas(document)["PublicEncounter"]["properties"]["referrer"] = referrer
+
+    encounter = canonical(change).document["components"]["schemas"]["Encounter"]
+    assert encounter["properties"]["referrer"] == {
+        "anyOf": [{"$ref": "#/components/schemas/Patient"}, {"type": "null"}],
+        "description": "The patient of an encounter.",
+    }
+
+
+# Enumerations and scopes
+
+
+def known(change: Any, model: str) -> Any:
+    return canonical(change).document["components"]["schemas"][model]["x-charthero"]["known"]
+
+
+def test_an_enumeration_the_artifact_closes_is_known_however_it_is_spelled() -> None:
+    expected = {"speaker": ["clinician", "patient"]}
+    for name in ("enumerations_inline", "enumerations_shared", "enumerations_wrapped_and_nullable"):
+        found = canonicalize(named(name).document, load_surface()).document["components"]["schemas"]
+        assert found["TranscriptTurn"]["x-charthero"]["known"] == expected
+
+
+def test_an_enumeration_that_one_alternative_leaves_open_is_open() -> None:
+    def change(document: Document) -> None:
+        kind = {"anyOf": [{"enum": ["document"]}, {"type": "string"}]}
+        schemas(document)["PublicDocument"]["properties"]["schema_type"] = kind
+
+    assert known(change, "Document") == {}
+
+
+def test_the_kinds_of_a_union_are_those_of_all_its_alternatives() -> None:
+    document = named("a_document_union_with_discriminator").document
+    found = canonicalize(document, load_surface()).document["components"]["schemas"]["Document"]
+    assert found["x-charthero"]["known"] == {"schema_type": ["ambient_transcript", "document"]}
+    assert "content" not in found["required"]
+
+
+def secured(*alternatives: dict[str, list[str]]) -> Any:
+    return lambda document: [operation.update(security=list(alternatives)) for operation in operations(document)]
+
+
+def test_the_scopes_of_the_artifact_win_and_a_difference_is_said() -> None:
+    found = canonical(secured({"bearer": ["documents:read", "all:read"]}))
+    assert found.scopes["documents.audio"] == ["all:read", "documents:read"]
+    assert (
+        "documents.audio: the artifact asks for other scopes than the developer pages: `all:read`, `documents:read`"
+    ) in found.notes
+
+
+def test_of_alternative_keys_the_one_that_needs_least_counts_and_scopes_add_up() -> None:
+    found = canonical(secured({"a": ["x", "y", "z"]}, {"a": ["x"], "b": ["y"]}))
+    assert found.scopes["encounters.list"] == ["x", "y"]
+
+
+@pytest.mark.parametrize("security", [(), ({},), ({"bearer": []},), ({"bearer": "x"},), ("bearer",)])
+def test_an_artifact_without_scopes_leaves_the_documented_ones(security: Any) -> None:
+    found = canonical(secured(*security))
+    assert (found.scopes, found.notes) == ({}, [])
+
+
+def test_scopes_for_the_whole_document_count_where_an_operation_has_none_of_its_own() -> None:
+    def change(document: Document) -> None:
+        for operation in operations(document):
+            del operation["security"]
+        document["security"] = [{"bearer": ["everything:read"]}]
+
+    assert set(map(tuple, canonical(change).scopes.values())) == {("everything:read",)}

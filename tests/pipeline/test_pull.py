@@ -1,0 +1,420 @@
+"""Pulling over HTTP from a real server on loopback, which answers well, badly, slowly or not at all."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx
+import pytest
+import stamina
+from attrs import define, field
+
+from scripts import pull
+from scripts.artifact import SNAPSHOT, sha256
+
+from .trees import environment
+
+ARTIFACT = SNAPSHOT.read_bytes()
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@define
+class Published:
+    """A docs host: every request is answered by the next of its answers, the last of them for ever."""
+
+    url: str
+    answers: list[Answer] = field(factory=list)
+    requests: list[tuple[str, dict[str, str]]] = field(factory=list)
+    #: Set when the test is over, so that no answer outlives it.
+    over: Event = field(factory=Event)
+
+    def asked(self, handler: BaseHTTPRequestHandler) -> None:
+        self.requests.append((handler.path, {key.lower(): value for key, value in handler.headers.items()}))
+        (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(handler)
+
+
+@pytest.fixture
+def published() -> Iterator[Published]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            host.asked(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    # A client that has read enough hangs up, which is no error of the server.
+    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
+    host = Published(f"http://127.0.0.1:{server.server_port}/openapi/v1/openapi.json")
+    thread = Thread(target=functools.partial(server.serve_forever, poll_interval=0.01))
+    thread.start()
+    yield host
+    host.over.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_and_no_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with stamina.set_testing(True, attempts=3):
+        yield
+
+
+@define
+class Tree:
+    """A snapshot and its record, in a directory of their own."""
+
+    snapshot: Path
+    record: Path
+
+    def pull(self, source: str) -> bool:
+        return pull.pull(source, snapshot=self.snapshot, record=self.record)
+
+    def facts(self) -> dict[str, str]:
+        facts: dict[str, str] = json.loads(self.record.read_text())
+        return facts
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    made = Tree(tmp_path / "openapi.json", tmp_path / "source.json")
+    made.snapshot.write_bytes(b"old")
+    made.record.write_text('{"sha256": "old", "provenance": "reconstructed"}')
+    return made
+
+
+def answer(status: int = 200, body: bytes = ARTIFACT, **headers: str) -> Answer:
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in {"content-length": str(len(body)), **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return send
+
+
+def refused(tree: Tree, source: str) -> str:
+    with pytest.raises(pull.ArtifactError) as error:
+        tree.pull(source)
+    assert tree.snapshot.read_bytes() == b"old"
+    assert tree.facts()["sha256"] == "old"
+    assert sorted(path.name for path in tree.record.parent.iterdir()) == ["openapi.json", "source.json"]
+    line = str(error.value)
+    assert "\n" not in line
+    return line
+
+
+def test_the_artifact_is_written_byte_for_byte_with_a_record_of_where_it_came_from(
+    tree: Tree, published: Published
+) -> None:
+    odd = ARTIFACT.replace(b"{", b"{ \r\n\t", 1) + b"\n\n "
+    published.answers = [answer(body=odd)]
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert tree.pull(published.url)
+    assert tree.snapshot.read_bytes() == odd
+    facts = tree.facts()
+    assert list(facts) == ["url", "sha256", "fetched_at", "provenance"]
+    assert (facts["url"], facts["provenance"], facts["sha256"]) == (published.url, "pulled", sha256(odd))
+    assert facts["fetched_at"].endswith("Z")
+    assert before <= datetime.fromisoformat(facts["fetched_at"]) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_answer_is_written_as_it_was_before_compression(
+    tree: Tree, published: Published, encoding: str
+) -> None:
+    body = gzip.compress(ARTIFACT) if encoding == "gzip" else zlib.compress(ARTIFACT)
+    published.answers = [answer(body=body, content_encoding=encoding)]
+    tree.pull(published.url)
+    assert tree.snapshot.read_bytes() == ARTIFACT
+    assert tree.facts()["sha256"] == sha256(ARTIFACT)
+
+
+def test_a_second_pull_of_the_same_bytes_changes_nothing(tree: Tree, published: Published) -> None:
+    published.answers = [answer()]
+    assert tree.pull(published.url)
+    tree.record.write_text(json.dumps({**tree.facts(), "fetched_at": "2000-01-01T00:00:00Z"}))
+    times = [(path.stat().st_mtime_ns, path.stat().st_ino) for path in (tree.snapshot, tree.record)]
+    assert not tree.pull(published.url)
+    assert [(path.stat().st_mtime_ns, path.stat().st_ino) for path in (tree.snapshot, tree.record)] == times
+
+
+def test_the_first_real_pull_of_the_reconstructed_bytes_records_that_they_were_pulled(
+    tree: Tree, published: Published
+) -> None:
+    published.answers = [answer()]
+    tree.snapshot.write_bytes(ARTIFACT)
+    tree.record.write_text(json.dumps({"sha256": sha256(ARTIFACT), "provenance": "reconstructed", "note": "x"}))
+    assert tree.pull(published.url)
+    assert tree.facts()["provenance"] == "pulled"
+    assert "note" not in tree.facts()
+
+
+@pytest.mark.parametrize("record", [None, b"", b"{", b"[]", b'{"sha256": 1}', b"\xff", b"null"])
+def test_a_record_that_is_missing_or_broken_is_written_anew(
+    tree: Tree, published: Published, record: bytes | None
+) -> None:
+    published.answers = [answer()]
+    tree.record.unlink()
+    if record is not None:
+        tree.record.write_bytes(record)
+    assert tree.pull(published.url)
+    assert tree.facts()["sha256"] == sha256(ARTIFACT)
+
+
+def test_a_snapshot_that_was_deleted_or_edited_by_hand_is_pulled_again(tree: Tree, published: Published) -> None:
+    published.answers = [answer()]
+    tree.pull(published.url)
+    tree.snapshot.unlink()
+    assert tree.pull(published.url)
+    tree.snapshot.write_bytes(ARTIFACT + b" ")
+    assert tree.pull(published.url)
+    assert tree.snapshot.read_bytes() == ARTIFACT
+
+
+def test_redirects_are_followed_and_the_address_that_was_asked_is_recorded(tree: Tree, published: Published) -> None:
+    published.answers = [answer(302, b"", location="/there"), answer(308, b"", location="/openapi.json"), answer()]
+    tree.pull(published.url)
+    assert [path for path, _ in published.requests] == ["/openapi/v1/openapi.json", "/there", "/openapi.json"]
+    assert tree.facts()["url"] == published.url
+
+
+def test_redirects_that_never_end_are_refused(tree: Tree, published: Published) -> None:
+    published.answers = [answer(302, b"", location="/again")]
+    assert refused(tree, published.url) == f"{published.url}: cannot be reached (TooManyRedirects)"
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://", "//", "http://[::1"])
+def test_a_redirect_to_something_else_than_http_is_refused(tree: Tree, published: Published, location: str) -> None:
+    published.answers = [answer(302, b"", location=location)]
+    assert refused(tree, published.url).startswith(f"{published.url}: ")
+
+
+def test_https_that_leads_to_plain_http_is_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.scheme == "https":
+            return httpx.Response(302, headers={"location": "http://docs.example/openapi.json"})
+        return httpx.Response(200, content=ARTIFACT)
+
+    monkeypatch.setattr(httpx, "Client", functools.partial(httpx.Client, transport=httpx.MockTransport(serve)))
+    line = refused(tree, "https://docs.example/openapi.json")
+    assert line == "https://docs.example/openapi.json: leads from https to plain http"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_a_status_that_will_not_pass_is_refused_at_once(tree: Tree, published: Published, status: int) -> None:
+    published.answers = [answer(status, b"no")]
+    assert refused(tree, published.url) == f"{published.url}: HTTP {status}"
+    assert len(published.requests) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
+def test_a_status_that_may_pass_is_asked_again(tree: Tree, published: Published, status: int) -> None:
+    published.answers = [answer(status, b"<html>"), answer(status, b""), answer()]
+    assert tree.pull(published.url)
+    assert len(published.requests) == 3
+
+
+def test_a_server_that_stays_broken_is_refused_after_three_attempts(tree: Tree, published: Published) -> None:
+    published.answers = [answer(500, b"no")]
+    assert refused(tree, published.url) == f"{published.url}: HTTP 500"
+    assert len(published.requests) == 3
+
+
+def test_an_answer_that_is_cut_short_is_asked_again_and_then_refused(tree: Tree, published: Published) -> None:
+    def half(handler: BaseHTTPRequestHandler) -> None:
+        answer(content_length=str(len(ARTIFACT) * 2))(handler)
+        handler.close_connection = True
+
+    published.answers = [half, answer()]
+    assert tree.pull(published.url)
+    tree.snapshot.write_bytes(b"old")
+    tree.record.write_text('{"sha256": "old"}')
+    published.answers, published.requests = [half], []
+    assert refused(tree, published.url) == f"{published.url}: the answer is cut short, or is not HTTP"
+    assert len(published.requests) == 3
+
+
+def test_a_broken_compression_is_refused(tree: Tree, published: Published) -> None:
+    published.answers = [answer(body=gzip.compress(ARTIFACT)[:20] + b"x" * 200, content_encoding="gzip")]
+    assert refused(tree, published.url) == f"{published.url}: cannot be reached (DecodingError)"
+
+
+def test_html_with_status_200_is_refused(tree: Tree, published: Published) -> None:
+    published.answers = [answer(body=b"<!doctype html><h1>Developer docs</h1>", content_type="application/json")]
+    assert refused(tree, published.url).startswith("the answer is HTML or XML, not JSON")
+
+
+def test_a_host_that_cannot_be_reached_is_refused(tree: Tree, published: Published) -> None:
+    closed = "http://127.0.0.1:1/openapi.json"
+    assert refused(tree, closed) == f"{closed}: cannot be reached (ConnectError)"
+
+
+@pytest.mark.parametrize(
+    "source", ["http://", "https:///x", "http://[::1", "http://a b/", "http://\x00/", "http://é\udcff/"]
+)
+def test_an_address_that_is_none_is_refused(tree: Tree, source: str) -> None:
+    assert len(refused(tree, source)) < 120
+
+
+def test_more_than_the_limit_is_refused_before_it_is_read_whole(
+    tree: Tree, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("transfer-encoding", "chunked")
+        handler.end_headers()
+        try:
+            while not published.over.is_set():
+                handler.wfile.write(b"8000\r\n" + b" " * 0x8000 + b"\r\n")
+                sent.append(0x8000)
+        except OSError:
+            pass
+        handler.close_connection = True
+
+    monkeypatch.setattr(pull, "MAX_BYTES", 1_000_000)
+    published.answers = [endless]
+    assert refused(tree, published.url) == f"{published.url}: larger than 1,000,000 bytes"
+    assert len(published.requests) == 1
+    assert sum(sent) < 20_000_000
+
+
+def test_a_small_answer_that_unpacks_to_more_than_the_limit_is_refused(
+    tree: Tree, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "MAX_BYTES", 1_000_000)
+    published.answers = [answer(body=gzip.compress(b" " * 50_000_000), content_encoding="gzip")]
+    assert refused(tree, published.url) == f"{published.url}: larger than 1,000,000 bytes"
+
+
+def test_an_answer_that_drips_is_given_up(tree: Tree, published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-length", "400")
+        handler.end_headers()
+        try:
+            for byte in ARTIFACT[:400]:
+                handler.wfile.write(bytes([byte]))
+                handler.wfile.flush()
+                if published.over.wait(0.01):
+                    break
+        except OSError:
+            pass
+        handler.close_connection = True
+
+    monkeypatch.setattr(pull, "MAX_SECONDS", 0.3)
+    published.answers = [drip]
+    started = time.monotonic()
+    assert refused(tree, published.url) == f"{published.url}: took longer than 0 seconds"
+    assert time.monotonic() - started < 3
+
+
+# What is sent
+
+
+def test_no_credentials_are_sent_whatever_the_address_the_machine_or_a_redirect_holds(
+    tree: Tree, published: Published, tmp_path: Path
+) -> None:
+    """In a process of its own, with a home directory whose ~/.netrc has an entry for the host."""
+    home = tmp_path / "home"
+    home.mkdir()
+    netrc = home / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password synthetic-secret\ndefault login x password y\n")
+    netrc.chmod(0o600)
+    address = published.url.replace("http://", "http://someone:synthetic-secret@")
+    published.answers = [answer(302, b"", location=address.replace("openapi.json", "there.json")), answer()]
+    program = "import sys; from pathlib import Path; from scripts.pull import pull; a = sys.argv\n"
+    program += "pull(a[1], snapshot=Path(a[2]), record=Path(a[3]))"
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        f"{address}?token=synthetic-secret#x",
+        str(tree.snapshot),
+        str(tree.record),
+    ]
+    env = environment(home, NETRC=str(netrc), CHARTHERO_API_KEY="ch_sk_synthetic_secret", no_proxy="*")
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(published.requests) == 2
+    for _, headers in published.requests:
+        assert headers.keys() <= {"host", "accept", "accept-encoding", "connection", "user-agent"}
+    assert tree.facts()["url"] == published.url
+    assert "synthetic" not in tree.record.read_text()
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_no_secret_of_the_address_is_in_what_is_said(
+    tree: Tree, published: Published, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    published.answers = [answer(status, b"")]
+    address = published.url.replace("http://", "HTTP://someone:synthetic-secret@") + "?sig=synthetic-secret"
+    caplog.set_level("INFO", "stamina")
+    assert refused(tree, address) == f"{published.url}: HTTP {status}"
+    assert "synthetic" not in caplog.text
+
+
+# Files
+
+
+def test_a_file_is_recorded_by_its_name_and_not_by_where_it_was_on_the_machine(tree: Tree, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "downloads"
+    elsewhere.mkdir()
+    (elsewhere / "artifact.json").write_bytes(ARTIFACT)
+    assert tree.pull(str(elsewhere / "artifact.json"))
+    assert tree.snapshot.read_bytes() == ARTIFACT
+    assert tree.facts()["url"] == "artifact.json"
+    assert tree.facts()["provenance"] == "pulled"
+
+
+def test_a_missing_file_a_directory_or_an_unknown_scheme_is_refused(tree: Tree) -> None:
+    assert refused(tree, "/nowhere/openapi.json") == "/nowhere/openapi.json: No such file or directory"
+    assert refused(tree, "/") == "/: Is a directory"
+    assert refused(tree, "ftp://docs.example/openapi.json").endswith("No such file or directory")
+    assert refused(tree, "") == ".: Is a directory"
+
+
+def test_a_file_without_end_is_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "MAX_BYTES", 1_000_000)
+    assert refused(tree, "/dev/zero") == "/dev/zero: larger than 1,000,000 bytes"
+
+
+def test_a_snapshot_that_cannot_be_written_leaves_nothing_half_written(tree: Tree, published: Published) -> None:
+    published.answers = [answer()]
+    tree.snapshot.unlink()
+    tree.snapshot.mkdir()
+    with pytest.raises(OSError, match=r"openapi\.json"):
+        tree.pull(published.url)
+    assert sorted(path.name for path in tree.record.parent.iterdir()) == ["openapi.json", "source.json"]
+
+
+def test_the_program_says_in_one_line_what_happened(
+    published: Published, tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pull.pull, "__kwdefaults__", {"snapshot": tree.snapshot, "record": tree.record})
+    published.answers = [answer(404, b""), answer()]
+    assert [pull.main([published.url]) for _ in range(3)] == [1, 0, 0]
+    said = capsys.readouterr()
+    assert said.err == f"pull: {published.url}: HTTP 404; the snapshot is as it was\n"
+    assert said.out == "pull: a new snapshot\npull: the snapshot is the published artifact already\n"

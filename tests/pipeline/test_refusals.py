@@ -1,0 +1,425 @@
+"""What cannot be used is refused with one line that says what is missing and where, and nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts import artifact, canonicalize, generate, pull
+from scripts.artifact import ArtifactError, parse
+from scripts.canonicalize import SurfaceError, load_surface
+
+from .shapes import (
+    AUDIO,
+    DOCUMENT,
+    ENCOUNTER,
+    LIST,
+    TRANSCRIPT,
+    Document,
+    inlined,
+    reference,
+    respond,
+    schemas,
+    unchanged,
+)
+
+Change = Callable[[Document], Any]
+
+
+def refusal(change: Change) -> str:
+    """Return the one line that an artifact is refused with."""
+    document = unchanged()
+    change(document)
+    with pytest.raises(ArtifactError) as refused:
+        canonicalize.canonicalize(document, load_surface())
+    line = str(refused.value)
+    assert "\n" not in line
+    assert len(line) < 300
+    return line
+
+
+def drop(document: Document, schema: str, field: str) -> None:
+    del schemas(document)[schema]["properties"][field]
+
+
+def retype(document: Document, schema: str, field: str, node: Any) -> None:
+    schemas(document)[schema]["properties"][field] = node
+
+
+ROUTES = {"encounters.list": LIST, "encounters.get": ENCOUNTER, "documents.get": DOCUMENT}
+ROUTES |= {"documents.transcript": TRANSCRIPT, "documents.audio": AUDIO}
+
+
+@pytest.mark.parametrize(("name", "path"), ROUTES.items())
+def test_a_route_that_is_gone_is_named(name: str, path: str) -> None:
+    line = refusal(lambda document: document["paths"].pop(path))
+    assert line == f"GET {path}: the artifact has no such route, which {name} needs"
+
+
+def test_a_route_that_is_no_longer_read_with_get_is_gone() -> None:
+    def change(document: Document) -> None:
+        document["paths"][AUDIO]["post"] = document["paths"][AUDIO].pop("get")
+
+    assert refusal(change).startswith(f"GET {AUDIO}: the artifact has no such route")
+
+
+@pytest.mark.parametrize(
+    ("schema", "field", "line"),
+    [
+        (
+            "PublicEncounterList",
+            "total",
+            f"GET {LIST} 200: the artifact has no field `total`, which EncounterPage.total",
+        ),
+        (
+            "PublicEncounterList",
+            "items",
+            f"GET {LIST} 200: the artifact has no field `items`, which EncounterPage.items",
+        ),
+        (
+            "PublicEncounter",
+            "status",
+            f"GET {ENCOUNTER} 200: the artifact has no field `status`, which Encounter.status",
+        ),
+        ("PublicPatient", "patient_id", f"GET {ENCOUNTER} 200.patient: the artifact has no field `patient_id`"),
+        ("PublicDocumentSummary", "title", f"GET {ENCOUNTER} 200.documents[]: the artifact has no field `title`"),
+        (
+            "PublicDocument",
+            "content",
+            f"GET {DOCUMENT} 200: the artifact has no field `content`, which Document.content",
+        ),
+        ("PublicDocumentContent", "text", f"GET {DOCUMENT} 200.content: the artifact has no field `text`"),
+        ("PublicTranscriptTurn", "end", f"GET {TRANSCRIPT} 200.transcript.turns[]: the artifact has no field `end`"),
+        ("PublicDocumentAudio", "audio_url", f"GET {AUDIO} 200: the artifact has no field `audio_url`"),
+        ("PublicApiError", "field", f"GET {LIST} 4XX: the artifact has no field `field`, which ApiError.field needs"),
+        (
+            "TranscriptReadyWebhook",
+            "resources",
+            "webhook recording.transcript_ready: the artifact has no field `resources`",
+        ),
+    ],
+)
+def test_a_field_that_is_gone_is_named_with_its_route(schema: str, field: str, line: str) -> None:
+    assert refusal(lambda document: drop(document, schema, field)).startswith(line)
+
+
+def test_a_field_that_only_one_of_two_routes_lacks_is_named_with_that_route() -> None:
+    def without(document: Document, path: str) -> None:
+        whole = inlined(document, reference("PublicEncounter"))
+        lacking = inlined(document, reference("PublicEncounter"))
+        del lacking["properties"]["updated_at"]
+        bodies = {LIST: inlined(document, reference("PublicEncounterList")), ENCOUNTER: whole}
+        bodies[LIST]["properties"]["items"]["items"] = lacking if path == LIST else whole
+        bodies[ENCOUNTER] = lacking if path == ENCOUNTER else whole
+        for place, body in bodies.items():
+            respond(document, place, body)
+
+    line = "the artifact has no field `updated_at`, which Encounter.updated_at needs"
+    assert refusal(lambda document: without(document, LIST)) == f"GET {LIST} 200.items[]: {line}"
+    assert refusal(lambda document: without(document, ENCOUNTER)) == f"GET {ENCOUNTER} 200: {line}"
+
+
+@pytest.mark.parametrize("field", ["first_name", "last_name", "date_of_birth"])
+def test_a_field_the_artifact_may_leave_out_is_not_needed(field: str) -> None:
+    document = unchanged()
+    drop(document, "PublicPatient", field)
+    canonical = canonicalize.canonicalize(document, load_surface()).document
+    assert field in canonical["components"]["schemas"]["Patient"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("node", "found"),
+    [
+        ({"type": "integer"}, "integer"),
+        ({"type": ["boolean", "null"]}, "boolean"),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "integer/string"),
+        ({"allOf": [{"type": "integer"}]}, "integer"),
+        ({"allOf": [{"description": "x"}, {"type": "number"}]}, "number"),
+        ({"$ref": "#/components/schemas/PublicPatient"}, "object"),
+        ({"properties": {"text": {"type": "string"}}}, "object"),
+        ({"items": {"type": "string"}}, "array"),
+        ({"enum": [1, 2]}, "integer"),
+        ({"const": True}, "boolean"),
+    ],
+)
+def test_a_field_of_another_type_is_named_with_both_types(node: Any, found: str) -> None:
+    line = refusal(lambda document: retype(document, "PublicEncounter", "status", node))
+    assert line == f"GET {ENCOUNTER} 200: `status` is {found}, and Encounter.status needs string"
+
+
+@pytest.mark.parametrize(
+    ("schema", "field", "node", "line"),
+    [
+        ("PublicEncounterList", "items", {"type": "object"}, f"GET {LIST} 200: the field `items` is not a list"),
+        ("PublicEncounterList", "items", {"type": "array"}, f"GET {LIST} 200: the field `items` is not a list"),
+        (
+            "PublicEncounter",
+            "patient",
+            {"type": "string"},
+            f"GET {ENCOUNTER} 200.patient: the artifact describes no object",
+        ),
+        (
+            "PublicEncounter",
+            "patient",
+            {"type": "object"},
+            f"GET {ENCOUNTER} 200.patient: the artifact has no field `patie",
+        ),
+        ("PublicEncounter", "patient", {}, f"GET {ENCOUNTER} 200.patient: the artifact describes no object"),
+        (
+            "PublicEncounterList",
+            "total",
+            {"type": "number"},
+            f"GET {LIST} 200: `total` is number, and EncounterPage.total",
+        ),
+    ],
+)
+def test_a_field_that_is_no_list_or_no_object_is_named(schema: str, field: str, node: Any, line: str) -> None:
+    assert refusal(lambda document: retype(document, schema, field, node)).startswith(line)
+
+
+def test_a_whole_number_is_a_number() -> None:
+    document = unchanged()
+    retype(document, "PublicTranscriptTurn", "start", {"type": "integer"})
+    canonicalize.canonicalize(document, load_surface())
+
+
+@pytest.mark.parametrize("name", ["limit", "offset", "sort_order", "start_at", "end_at"])
+def test_a_parameter_that_is_gone_is_named(name: str) -> None:
+    def change(document: Document) -> None:
+        operation = document["paths"][LIST]["get"]
+        operation["parameters"] = [one for one in operation["parameters"] if one["name"] != name]
+
+    line = refusal(change)
+    assert line == f"GET {LIST}: the artifact has no query parameter `{name}`, which encounters.list needs"
+
+
+def test_a_parameter_of_another_type_is_named() -> None:
+    def change(document: Document) -> None:
+        document["paths"][LIST]["get"]["parameters"][0]["schema"] = {"type": "string"}
+
+    assert refusal(change) == f"GET {LIST} query: `limit` is string, and encounters.list.limit needs integer"
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "line"),
+    [
+        (
+            "query",
+            "organization",
+            "it now needs the query parameter `organization`, which documents.audio does not send",
+        ),
+        ("header", "X-Tenant", "it now needs the header `X-Tenant`, which documents.audio does not send"),
+        ("cookie", "sid", "it now needs the cookie `sid`, which documents.audio does not send"),
+    ],
+)
+def test_a_parameter_that_is_needed_and_not_sent_is_named(place: str, name: str, line: str) -> None:
+    parameter = {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
+    added = refusal(lambda document: document["paths"][AUDIO]["get"]["parameters"].append(parameter))
+    assert added == f"GET {AUDIO}: {line}"
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "Accept", "Content-Type"])
+def test_a_header_that_openapi_describes_elsewhere_is_no_parameter(name: str) -> None:
+    document = unchanged()
+    parameter = {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+    document["paths"][AUDIO]["get"]["parameters"].append(parameter)
+    canonicalize.canonicalize(document, load_surface())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document.pop("webhooks"),
+        lambda document: document.update(webhooks={}),
+        lambda document: document.update(webhooks=[]),
+        lambda document: document.update(webhooks={"other": {"get": {}}}),
+        lambda document: document.update(webhooks={key: next(iter(document["webhooks"].values())) for key in "ab"}),
+    ],
+)
+def test_a_webhook_that_is_gone_or_cannot_be_told_is_named(change: Change) -> None:
+    line = "webhook recording.transcript_ready: the artifact has no such webhook, which TranscriptReadyEvent needs"
+    assert refusal(change) == line
+
+
+@pytest.mark.parametrize(
+    "responses",
+    [None, {}, {"200": None}, {"200": {"description": ""}}, {"200": {"content": {"text/html": {"schema": {}}}}}, []],
+)
+def test_a_success_without_a_json_body_is_named(responses: Any) -> None:
+    line = refusal(lambda document: document["paths"][LIST]["get"].update(responses=responses))
+    assert line == f"GET {LIST} 200: the artifact describes no JSON body, which EncounterPage needs"
+
+
+def test_a_body_that_is_another_model_altogether_is_refused_instead_of_half_read() -> None:
+    def change(document: Document) -> None:
+        respond(document, ENCOUNTER, reference("PublicPatient"))
+
+    assert refusal(change).startswith(f"GET {ENCOUNTER} 200: the artifact has no field `encounter_id`")
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        ("https://elsewhere.example/schema.json", "leads out of the document"),
+        ("other.json#/Patient", "leads out of the document"),
+        ("file:///etc/hosts", "leads out of the document"),
+        ("#/components/schemas/Nobody", "leads nowhere"),
+        ("#/components/schemas/PublicPatient/properties/nothing", "leads nowhere"),
+        ("#/servers/7", "leads nowhere"),
+        ("#anchor", "leads nowhere"),
+        ("#", "leads nowhere"),
+        ("", "leads out of the document"),
+    ],
+)
+def test_a_reference_that_cannot_be_followed_inside_the_document_is_shown(target: str, line: str) -> None:
+    refused = refusal(lambda document: retype(document, "PublicEncounter", "patient", {"$ref": target}))
+    assert refused == f"the reference {target!r} {line}"
+
+
+def test_a_reference_in_an_unpromised_place_is_checked_too() -> None:
+    line = refusal(lambda document: retype(document, "PublicPatient", "extra", {"$ref": "https://x.example/y"}))
+    assert line == "the reference 'https://x.example/y' leads out of the document"
+
+
+def test_references_that_lead_round_in_a_circle_are_refused() -> None:
+    def change(document: Document) -> None:
+        schemas(document)["A"], schemas(document)["B"] = reference("B"), reference("A")
+        retype(document, "PublicEncounter", "patient", reference("A"))
+
+    assert refusal(change) == "the reference '#/components/schemas/A' leads back to itself"
+
+
+@pytest.mark.parametrize("keyword", ["allOf", "oneOf", "anyOf"])
+@pytest.mark.parametrize("leaf", [{"type": "string"}, {"type": "object", "properties": {"a": {}}}, {"nullable": False}])
+def test_alternatives_that_multiply_are_refused_at_once(keyword: str, leaf: Any) -> None:
+    def change(document: Document) -> None:
+        schemas(document)["L40"] = leaf
+        for level in range(40):
+            halves = [{keyword: [reference(f"L{level + 1}")]}, {keyword: [reference(f"L{level + 1}")], "title": "x"}]
+            schemas(document)[f"L{level}"] = {keyword: halves}
+        retype(document, "PublicPatient", "extra", reference("L0"))
+
+    started = time.monotonic()
+    assert refusal(change) == "a schema combines too many alternatives"
+    assert time.monotonic() - started < 5
+
+
+def test_compositions_of_unions_that_multiply_are_refused_at_once() -> None:
+    def change(document: Document) -> None:
+        union = {"oneOf": [{"properties": {f"p{number}": {}}} for number in range(10)]}
+        retype(document, "PublicPatient", "extra", {"allOf": [union] * 8})
+
+    assert refusal(change) == "a schema combines too many alternatives"
+
+
+# Bytes that are no artifact at all
+
+
+WHOLE = json.dumps(unchanged()).encode()
+NO_ARTIFACT = {
+    "html": (
+        b"<!doctype html><title>Docs</title>",
+        "the answer is HTML or XML, not JSON; is the address the artifact's own?",
+    ),
+    "html after a byte order mark": (b"\xef\xbb\xbf\n <html>", "the answer is HTML or XML, not JSON"),
+    "nothing": (b"", "not JSON, or cut short"),
+    "cut short": (WHOLE[: len(WHOLE) // 2], "not JSON, or cut short"),
+    "cut in a character": ('{"openapi": "3.1.0é'.encode()[:-1], "not JSON, or cut short"),
+    "another encoding": (WHOLE.decode().encode("utf-16"), "not JSON, or cut short"),
+    "yaml": (b"openapi: 3.1.0\npaths: {}\n", "not JSON, or cut short"),
+    "a list": (b"[]", "the JSON is not an object"),
+    "null": (b"null", "the JSON is not an object"),
+    "no openapi": (b'{"data": []}', "not an OpenAPI 3.0 or 3.1 document"),
+    "swagger 2": (b'{"swagger": "2.0", "paths": {}}', "this is a Swagger 2 document; OpenAPI 3.x is needed"),
+    "a version to come": (b'{"openapi": "4.0.0", "paths": {}}', "not an OpenAPI 3.0 or 3.1 document"),
+    "a version that is a number": (b'{"openapi": 3.1, "paths": {}}', "not an OpenAPI 3.0 or 3.1 document"),
+    "no paths": (b'{"openapi": "3.1.0", "webhooks": {}}', "the document has no `paths`"),
+    "paths that are none": (b'{"openapi": "3.1.0", "paths": []}', "the document has no `paths`"),
+    "another api": (
+        b'{"openapi": "3.1.0", "paths": {"/pets": {"get": {"responses": {}}}}}',
+        f"GET {LIST}: the artifact has no such route, which encounters.list needs",
+    ),
+    "equal keys": (b'{"openapi": "3.1.0", "paths": {}, "paths": {}}', "an object has the same key twice"),
+    "not a number": (b'{"openapi": "3.1.0", "paths": {"x": NaN}}', "NaN is not JSON"),
+    "infinity": (b'{"openapi": "3.1.0", "paths": {"x": -Infinity}}', "-Infinity is not JSON"),
+    "a number without end": (b'{"openapi": ' + b"9" * 100_000 + b"}", "not JSON, or cut short"),
+    "a megabyte of brackets": (b"[" * 1_000_000, "the JSON is nested too deeply"),
+    "a megabyte of objects": (b'{"a":' * 200_000, "the JSON is nested too deeply"),
+    "deep, and whole": (
+        b'{"openapi":"3.1.0","paths":{"x":' + b"[" * 150 + b"]" * 150 + b"}}",
+        "the JSON is nested too deeply",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "line"), NO_ARTIFACT.values(), ids=NO_ARTIFACT.keys())
+def test_bytes_that_are_no_artifact_are_refused_by_pull_and_the_snapshot_stays(
+    content: bytes,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "fetched.json").write_bytes(content)
+    snapshot_path, record = tmp_path / "openapi.json", tmp_path / "source.json"
+    snapshot_path.write_bytes(b"the old snapshot")
+    record.write_bytes(b"the old record")
+    monkeypatch.setattr(pull.pull, "__kwdefaults__", {"snapshot": snapshot_path, "record": record})
+
+    assert pull.main([str(tmp_path / "fetched.json")]) == 1
+
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert re.fullmatch(rf"pull: .*{re.escape(line)}.*; the snapshot is as it was\n", said)
+    assert (snapshot_path.read_bytes(), record.read_bytes()) == (b"the old snapshot", b"the old record")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fetched.json", "openapi.json", "source.json"]
+
+
+def test_every_refusal_is_the_same_whichever_program_meets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = unchanged()
+    drop(document, "PublicEncounter", "status")
+    lacking = tmp_path / "lacking.json"
+    lacking.write_text(json.dumps(document))
+    monkeypatch.setattr(generate, "GENERATED", tmp_path / "generated" / "charthero_client")
+    monkeypatch.setattr(generate.generate_into, "__defaults__", (lacking,))
+    line = f"GET {ENCOUNTER} 200: the artifact has no field `status`, which Encounter.status needs"
+
+    assert (canonicalize.main([str(lacking)]), generate.main([])) == (1, 1)
+    assert capsys.readouterr().err == f"canonicalize: {line}\ngenerate: {line}\n"
+    assert list((tmp_path / "generated").iterdir()) == []
+
+
+def test_the_name_that_cannot_be_placed_is_known_to_programs_too() -> None:
+    document = unchanged()
+    drop(document, "PublicEncounter", "status")
+    with pytest.raises(SurfaceError) as refused:
+        canonicalize.canonicalize(document, load_surface())
+    assert refused.value.public == "Encounter.status"
+
+
+def test_a_missing_snapshot_is_one_line_that_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert canonicalize.main([str(tmp_path / "openapi.json")]) == 1
+    assert capsys.readouterr().err == (
+        "canonicalize: no snapshot at openapi.json: No such file or directory; run `make pull`\n"
+    )
+
+
+@pytest.mark.parametrize("levels", [artifact.MAX_DEPTH - 3, sys.getrecursionlimit() // 2, sys.getrecursionlimit() * 3])
+def test_no_depth_of_nesting_ends_in_a_traceback(levels: int) -> None:
+    nested: bytes = b'{"allOf":[' * levels + b"{}" + b"]}" * levels
+    content = WHOLE[:-1] + b', "x-deep": ' + nested + b"}"
+    try:
+        canonicalize.canonicalize(parse(content), load_surface())
+    except ArtifactError as error:
+        assert str(error) == "the JSON is nested too deeply"  # noqa: PT017

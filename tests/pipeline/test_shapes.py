@@ -1,0 +1,114 @@
+"""Whatever the artifact calls things and however it spells them, the same names give the same models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from . import shapes_of_names, shapes_of_schemas  # noqa: F401
+from .shapes import ALL, BODIES, EVENT, SHAPES, Shape
+from .trees import Tree, Workshop
+
+FILES = {
+    "ApiError": "api_error",
+    "AudioUrl": "audio_url",
+    "Document": "document",
+    "DocumentContent": "document_content",
+    "DocumentSummary": "document_summary",
+    "Encounter": "encounter",
+    "EncounterPage": "encounter_page",
+    "EventResources": "event_resources",
+    "Patient": "patient",
+    "Transcript": "transcript",
+    "TranscriptContent": "transcript_content",
+    "TranscriptReadyEvent": "transcript_ready_event",
+    "TranscriptTurn": "transcript_turn",
+}
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+
+
+@pytest.fixture
+def tree(shape: Shape, workshop: Workshop) -> Tree:
+    return workshop.tree(shape)
+
+
+@pytest.fixture
+def plain(workshop: Workshop) -> Tree:
+    """What the others are compared with."""
+    return workshop.tree(SHAPES[0])
+
+
+def test_every_promised_model_has_its_file_in_this_test() -> None:
+    assert FILES.keys() == ALL
+
+
+@every_shape
+def test_every_shape_generates_imports_and_passes_the_type_checker(tree: Tree) -> None:
+    assert (tree.error, tree.types) == ("", "")
+
+
+@every_shape
+def test_a_program_on_charthero_ext_reads_what_a_server_of_the_shape_sends(shape: Shape, tree: Tree) -> None:
+    assert tree.error == ""
+    sent = shape.bodies()
+    unwrapped = [_unwrapped(body, plain) for body, plain in zip(sent.values(), BODIES.values(), strict=True)]
+    assert tree.read["bodies"] == [*unwrapped, EVENT]
+    assert tree.read["kinds"] == ["Encounter", "Patient", "DocumentSummary"]
+    assert tree.read["read"] == [
+        1,
+        "2026-05-01T15:00:00+00:00",
+        "Synthetic",
+        61.5,
+        "completed",
+        "# Synthetic note\n\nNo real patient.",
+        "markdown",
+        "clinician",
+        2026,
+        "recording.transcript_ready",
+        "doc_synthetic_0002",
+    ]
+    assert tree.read["missing"] == "not_found"
+    assert tree.read["surprises"] == {} or shape.sends
+
+
+@every_shape
+def test_requests_go_to_the_documented_routes(tree: Tree) -> None:
+    assert tree.error == ""
+    encounter = "https://api.example.test/external/v1/encounters"
+    document = f"{encounter}/enc_synthetic_0001/documents/doc_synthetic_0001"
+    page, *others = tree.read["asked"]
+    assert page.startswith(f"{encounter}?limit=2&offset=0&sort_order=asc&start_at=2026-01-01T00%3A00%3A00")
+    assert others == [
+        f"{encounter}/enc_synthetic_0001",
+        document,
+        f"{document}/transcript",
+        f"{document}/audio",
+        f"{encounter}/..%2Felsewhere%3Fx%3D1",
+    ]
+
+
+@every_shape
+def test_what_only_is_called_or_spelled_otherwise_gives_the_same_models_byte_for_byte(
+    shape: Shape, tree: Tree, plain: Tree
+) -> None:
+    assert tree.error == ""
+    changed = {
+        model for model, file in FILES.items() if tree.source(f"models/{file}.py") != plain.source(f"models/{file}.py")
+    }
+    assert changed == ALL - shape.same
+
+
+@every_shape
+def test_the_operations_keep_their_places_and_their_signatures(tree: Tree, plain: Tree) -> None:
+    assert tree.error == ""
+    for path in plain.package.glob("api/*/*.py"):
+        assert tree.source(str(path.relative_to(plain.package))) == path.read_text(encoding="utf-8")
+
+
+def _unwrapped(sent: Any, plain: dict[str, Any]) -> Any:
+    """Return the body itself, out of the envelope it was sent in."""
+    first = next(iter(plain))
+    return (
+        sent if first in sent else next(value for value in sent.values() if isinstance(value, dict) and first in value)
+    )

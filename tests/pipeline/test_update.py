@@ -1,0 +1,230 @@
+"""Release day: everything is replaced together once all steps have passed, and nothing when one has not.
+
+Each test works in a copy of the repository whose `make` is a stand-in, so that no test runs the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from scripts import update
+from scripts.artifact import ROOT, SNAPSHOT, sha256
+
+from .shapes import Document, schemas, unchanged
+from .test_generate import contents
+from .trees import environment
+
+#: Says what it was asked, and whether the snapshot and the package it is to judge belong together.
+MAKE = """#!{python}
+import hashlib, json, os, pathlib, sys, time
+root, seen = pathlib.Path.cwd(), pathlib.Path({seen!r})
+contract = (root / "generated/charthero_client/contract.py").read_text()
+digest = hashlib.sha256((root / "openapi/openapi.json").read_bytes()).hexdigest()
+seen.write_text(json.dumps({{
+    "arguments": sys.argv[1:], "directory": str(root), "fits": digest in contract, "path": os.environ["PYTHONPATH"],
+}}))
+print("the tests say so", flush=True)
+time.sleep(float(os.environ.get("MAKE_TAKES", 0)))
+sys.exit(int(os.environ.get("MAKE_EXITS", 0)))
+"""
+
+
+@frozen
+class Repository:
+    root: Path
+    seen: Path
+
+    def command(self, source: Path | str) -> list[str]:
+        return [sys.executable, "-P", "-m", "scripts.update", str(source)]
+
+    def environment(self, **env: str) -> dict[str, str]:
+        path = os.pathsep.join((str(self.root.parent / "bin"), os.environ["PATH"]))
+        scratch = self.root.parent / "scratch"
+        scratch.mkdir(exist_ok=True)
+        surroundings = environment(self.root.parent, PATH=path, TMPDIR=str(scratch), **env)
+        return surroundings | {"PYTHONPATH": str(self.root)}
+
+    def update(self, source: Path | str, *, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        surroundings = self.environment(**env)
+        return subprocess.run(
+            self.command(source), cwd=cwd or self.root, env=surroundings, capture_output=True, text=True, timeout=60
+        )
+
+    def made(self) -> dict[str, object]:
+        seen: dict[str, object] = json.loads(self.seen.read_text())
+        return seen
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    root = tmp_path / "repository"
+    root.mkdir()
+    for part in ("scripts", "openapi", "generated"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__", ".generating-*"))
+    for file in ("Makefile", "pyproject.toml", "CHANGELOG.md"):
+        if (ROOT / file).exists():
+            shutil.copy(ROOT / file, root / file)
+    (root / ".venv").mkdir()
+    (root / "notes.txt").write_text("somebody's own")
+    made = Repository(root, tmp_path / "seen.json")
+    (tmp_path / "bin").mkdir()
+    make = tmp_path / "bin" / "make"
+    make.write_text(MAKE.format(python=sys.executable, seen=str(made.seen)))
+    make.chmod(0o755)
+    return made
+
+
+@pytest.fixture
+def additive(tmp_path: Path) -> Path:
+    document = unchanged()
+    schemas(document)["PublicPatient"]["properties"]["preferred_name"] = {"type": "string", "description": "New."}
+    return written(tmp_path / "additive.json", document)
+
+
+def written(path: Path, document: Document) -> Path:
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_an_additive_release_replaces_snapshot_record_and_package_together(
+    repository: Repository, additive: Path
+) -> None:
+    before = contents(repository.root)
+    done = repository.update(additive)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("the tests say so\nupdate: done; look at `git status` and commit\n")
+    after = contents(repository.root)
+    new = additive.read_bytes()
+    assert after["openapi/openapi.json"] == after["generated/charthero_client/openapi.json"] == new
+    assert json.loads(after["openapi/source.json"])["sha256"] == sha256(new)
+    assert b"preferred_name: str | Unset" in after["generated/charthero_client/models/patient.py"]
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    own = ("openapi/openapi.json", "openapi/source.json", "CHANGELOG.md")
+    assert {name for name in changed if not name.startswith("generated/") and name not in own} == set()
+    assert [path.name for path in (repository.root / "generated").iterdir()] == ["charthero_client"]
+
+
+def test_check_and_test_judge_a_copy_that_holds_the_new_release_whole(repository: Repository, additive: Path) -> None:
+    repository.update(additive)
+    made = repository.made()
+    assert made["arguments"][-2:] == ["check", "test"]  # type: ignore[index]
+    assert made["fits"] is True
+    assert made["directory"] != str(repository.root)
+    first, second, *_ = str(made["path"]).split(os.pathsep)
+    assert (first, second) == (made["directory"], f"{made['directory']}/generated")
+    assert list((repository.root.parent / "scratch").iterdir()) == []
+
+
+def test_the_environment_is_neither_made_nor_installed_anew_for_the_copy(repository: Repository) -> None:
+    """With the real make, and no stamp beside the environment: only what check and test do is to be run."""
+    repository.update(SNAPSHOT)
+    arguments = repository.made()["arguments"]
+    assert isinstance(arguments, list)
+    assert f"VENV={sys.prefix}" in arguments
+    elsewhere = [argument.replace(sys.prefix, str(repository.root / "no-environment")) for argument in arguments]
+    make = shutil.which("make")
+    assert make is not None
+    planned = subprocess.run(
+        [make, "--just-print", *elsewhere], cwd=ROOT, env=environment(repository.root), capture_output=True, text=True
+    )
+    assert planned.returncode == 0
+    assert "pytest" in planned.stdout
+    assert "-m venv" not in planned.stdout
+    assert "pip install" not in planned.stdout
+
+
+def test_an_update_to_the_bytes_that_are_there_changes_no_code(repository: Repository) -> None:
+    before = contents(repository.root)
+    assert repository.update(SNAPSHOT).returncode == 0
+    after = contents(repository.root)
+    assert json.loads(after.pop("openapi/source.json"))["provenance"] == "pulled"
+    before.pop("openapi/source.json")
+    assert after == before
+
+
+def test_a_path_is_meant_from_where_the_command_is_given(repository: Repository, additive: Path) -> None:
+    assert repository.update(additive.name, cwd=additive.parent).returncode == 0
+    assert (repository.root / "openapi" / "openapi.json").read_bytes() == additive.read_bytes()
+
+
+def lacking_a_field() -> Document:
+    document = unchanged()
+    del schemas(document)["PublicEncounter"]["properties"]["status"]
+    return document
+
+
+@pytest.mark.parametrize("step", ["pull", "pull of a breaking release", "generate", "check or test"])
+def test_when_a_step_fails_every_byte_is_as_it_was(
+    repository: Repository, additive: Path, tmp_path: Path, step: str
+) -> None:
+    source, env = additive, {}
+    if step == "pull":
+        source = tmp_path / "page.html"
+        source.write_text("<html>")
+    elif step == "pull of a breaking release":
+        source = written(tmp_path / "breaking.json", lacking_a_field())
+    elif step == "generate":
+        (repository.root / "openapi" / "templates" / "model.py.jinja").write_text("{{ nothing.at.all }}")
+    else:
+        env = {"MAKE_EXITS": "2"}
+    before = contents(repository.root)
+
+    done = repository.update(source, **env)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("update: stopped; the tree is as it was")
+    assert contents(repository.root) == before
+    assert (repository.seen.exists()) == (step == "check or test")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_run_killed_while_the_tests_run_leaves_every_byte_as_it_was(repository: Repository, additive: Path) -> None:
+    before = contents(repository.root)
+    process = subprocess.Popen(
+        repository.command(additive),
+        cwd=repository.root,
+        env=repository.environment(MAKE_TAKES="60"),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert "the tests say so\n" in iter(process.stdout.readline, "")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert contents(repository.root) == before
+
+
+@pytest.mark.parametrize("failing", ["write_atomically", "replace_whole"])
+def test_when_the_last_replacement_fails_those_before_it_are_undone(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(repository.root, copy)
+    for name in ("openapi/openapi.json", "openapi/source.json", "generated/charthero_client/client.py"):
+        (copy / name).write_text("new")
+    monkeypatch.setattr(update, "ROOT", repository.root)
+    monkeypatch.setattr(update, "SNAPSHOT", repository.root / "openapi" / "openapi.json")
+    monkeypatch.setattr(update, "SOURCE", repository.root / "openapi" / "source.json")
+    monkeypatch.setattr(update, "GENERATED", repository.root / "generated" / "charthero_client")
+    real = getattr(update, failing)
+
+    def fail(first: Path, second: object) -> None:
+        if failing == "replace_whole" or (first.name == "openapi.json" and second == b"new"):
+            raise OSError(28, "No space left on device")
+        real(first, second)
+
+    monkeypatch.setattr(update, failing, fail)
+    before = contents(repository.root)
+    with pytest.raises(OSError, match="No space left"):
+        update._put_in_place(copy)
+    assert contents(repository.root) == before
