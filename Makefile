@@ -26,16 +26,12 @@ lock: ## Resolve the development versions anew into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
-.PHONY: demo test test-spark wheel pull generate update check drift release-day sandbox bench clean
+.PHONY: demo test wheel pull generate update check drift release-day sandbox clean
 demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list encounters
 	@$(BIN)/python -m scripts.demo
 
 test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest --cov --cov-report=term
-
-test-spark: $(READY) ## Run the tests that need Spark and Java 17
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[spark]'
-	@$(BIN)/python -m pytest -m spark tests/connectors
 
 wheel: $(READY) ## Build the wheel and do the main job with it in a clean environment
 	@$(BIN)/python -m scripts.try_wheel
@@ -52,6 +48,7 @@ update: $(READY) ## Release day: pull, generate, check, test; all of it or nothi
 # Offline: the snapshot against generated/, lint, types.
 check: $(READY) ## Compare the snapshot with generated/, lint, check types; offline
 	@$(BIN)/python -m scripts.generate --check
+	@$(BIN)/python -m scripts.scopes
 	@$(BIN)/openapi-spec-validator openapi/openapi.json
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/zizmor --offline --quiet .github/workflows
@@ -65,9 +62,6 @@ drift: $(READY) ## Compare the published artifact with the snapshot (SPEC_URL=, 
 
 release-day: $(READY) ## The daily job: look, update, lay out a proposal (SPEC_URL=, BUNDLE=)
 	@$(BIN)/python -m scripts.release_day $(SPEC_URL) --bundle $(or $(BUNDLE),release-day)
-
-bench: $(READY) ## Measure this client beside its peers (QUICK=1 for under a minute)
-	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick)
 
 sandbox: $(READY) ## Run a local ChartHero with synthetic data (PORT=, ENCOUNTERS=)
 	@$(BIN)/python -m charthero_ext.sandbox --port $(or $(PORT),8400) --encounters $(or $(ENCOUNTERS),1000)

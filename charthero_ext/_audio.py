@@ -53,8 +53,11 @@ class AudioFile:
                 os.fsync(self._file.fileno())
                 self._aside.replace(self._path)
         finally:
-            self._file.close()
-            self._aside.unlink(missing_ok=True)
+            # Closing flushes, which fails again on a full disk: what there is of the recording goes all the same.
+            try:
+                self._file.close()
+            finally:
+                self._aside.unlink(missing_ok=True)
 
     def ask(self, audio: AudioUrl) -> Self:
         """Take the URL to ask next.
@@ -92,10 +95,10 @@ class AudioFile:
         """
         if status_code == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
-            if found is None or int(found[1]) != self._received:
+            if found is None or int(found[1]) != self._received or not self._received:
                 self._start_over()
                 raise self.failure("another part was sent than was asked for")
-            self._total = None if found[2] == "*" else int(found[2])
+            self._total = self._total if found[2] == "*" else int(found[2])
         elif status_code == 200:
             self._start_over()
             length = headers.get("content-length", "")

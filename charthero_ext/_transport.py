@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from http import HTTPStatus
 from inspect import isawaitable
 from threading import Lock
 from typing import Any, Protocol, TypeVar
@@ -52,6 +53,9 @@ WAIT_INITIAL, WAIT_MAX, WAIT_JITTER = 0.1, 5.0, 1.0
 
 #: What may be passed through to httpx. The rest would take the key, the statuses or the timeouts out of our hands.
 HTTPX_ARGUMENTS = frozenset({"cert", "http1", "http2", "limits", "mounts", "proxy", "transport", "trust_env", "verify"})
+
+#: What stands for a success whose body nobody reads.
+_DROPPED = Response(HTTPStatus.OK, b"", {}, parsed=True)
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Exception)
@@ -277,6 +281,27 @@ class Transport(_Base):
                 return self._once(attempt, function, arguments)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def probe(self, operation: str, path: str, query: Mapping[str, str]) -> ChartHeroError | None:
+        """Ask for something whose status alone matters; return what stands for it, None for a success.
+
+        The body of a success is dropped unread.
+
+        Raises:
+            ConfigurationError: The call cannot be made.
+        """
+
+        def dropped(*, client: Client) -> Response[bool]:
+            with client.get_httpx_client().stream("GET", path, params=query):
+                return _DROPPED
+
+        try:
+            self.call(operation, dropped)
+        except ConfigurationError:
+            raise
+        except ChartHeroError as failure:
+            return failure
+        return None
+
     def close(self) -> None:
         """Close the connections. A second close does nothing."""
         if self._client is not None and not self._closed and self._given is None:
@@ -374,6 +399,21 @@ class AsyncTransport(_Base):
             with retry:
                 return await self._once(attempt, function, arguments)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def probe(self, operation: str, path: str, query: Mapping[str, str]) -> ChartHeroError | None:
+        """As :meth:`Transport.probe`."""
+
+        async def dropped(*, client: Client) -> Response[bool]:
+            async with client.get_async_httpx_client().stream("GET", path, params=query):
+                return _DROPPED
+
+        try:
+            await self.call(operation, dropped)
+        except ConfigurationError:
+            raise
+        except ChartHeroError as failure:
+            return failure
+        return None
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing."""

@@ -17,12 +17,14 @@ from charthero_client.api.encounters import get_encounter, list_encounters
 
 from charthero_ext._arguments import Instant, SortOrder, as_instant, ids, page_query
 from charthero_ext._audio import AudioFile, Progress
+from charthero_ext._follow_up import FollowUp, pointed_at, until_there
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec, check_spec_async
 from charthero_ext._transport import AsyncTransport, LastResponse, Transport
 from charthero_ext._walk import AsyncWalk, Walk, cut_windows, cut_windows_async
 from charthero_ext.config import ApiKey, Settings, Timeouts, given_key
-from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript
+from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript, TranscriptReadyEvent
 from charthero_ext.pagination import MAX_LIMIT, PageRequest, Window
+from charthero_ext.scopes import AccessReport, check_access, check_access_async
 
 if TYPE_CHECKING:
     import httpx
@@ -263,6 +265,41 @@ class ChartHero:
         """
         return check_spec(self._transport, url)
 
+    def check_access(self, *operations: str) -> AccessReport:
+        """Find out which routes this key may use, without reading anything about a patient.
+
+        Every route is asked with a query that it refuses, which a server does before it looks anything up. The report
+        is about all of them; *operations*, such as ``"documents.audio"``, are those you need, and all where left out.
+
+        Raises:
+            ValueError: There is no such operation.
+            ConfigurationError: There is no usable key.
+        """
+        return check_access(self._transport, operations)
+
+    def follow_up(self, event: TranscriptReadyEvent, *, audio: bool = False, patience: float = 60.0) -> FollowUp:
+        """Fetch what an event points at: the encounter, the document, its transcript, and its recording if asked for.
+
+        Args:
+            event: The event, as a webhook receiver hands it over.
+            audio: Also ask for the signed URL of the recording; the key then needs ``recordings:read``.
+            patience: Seconds within which a transcript that is not there yet is asked for again.
+
+        Raises:
+            TypeError: It is an event of another type.
+            NotFoundError: The encounter or the document is gone, or there was no transcript in time.
+            ChartHeroError: A call failed otherwise.
+        """
+        encounter_id, document_id = pointed_at(event)
+        encounter = self.encounters.get(encounter_id)
+        document = self.documents.get(encounter_id, document_id)
+        for attempt in until_there(patience):
+            with attempt:
+                transcript = self.documents.transcript(encounter_id, document_id)
+                recording = self.documents.audio(encounter_id, document_id) if audio else None
+                return FollowUp(encounter, document, transcript, recording)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
@@ -414,6 +451,22 @@ class AsyncChartHero:
     async def check_spec(self, url: str = PUBLISHED) -> SpecReport:
         """As :meth:`ChartHero.check_spec`."""
         return await check_spec_async(self._transport, url)
+
+    async def check_access(self, *operations: str) -> AccessReport:
+        """As :meth:`ChartHero.check_access`."""
+        return await check_access_async(self._transport, operations)
+
+    async def follow_up(self, event: TranscriptReadyEvent, *, audio: bool = False, patience: float = 60.0) -> FollowUp:
+        """As :meth:`ChartHero.follow_up`."""
+        encounter_id, document_id = pointed_at(event)
+        encounter = await self.encounters.get(encounter_id)
+        document = await self.documents.get(encounter_id, document_id)
+        async for attempt in until_there(patience):
+            with attempt:
+                transcript = await self.documents.transcript(encounter_id, document_id)
+                recording = await self.documents.audio(encounter_id, document_id) if audio else None
+                return FollowUp(encounter, document, transcript, recording)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -80,7 +80,7 @@ class KeySource:
     """Where the key comes from; the key itself is in no repr and in no pickle."""
 
     origin: str
-    read: Callable[[], object] = field(repr=False, eq=False)
+    read: Callable[[], object] = field(repr=False)
     #: It is somebody's own code, asked when a call needs the key and not before.
     is_called: bool = False
 
@@ -123,6 +123,9 @@ class _KeyFile:
         self._origin = origin
         self._seen: tuple[int, int, int] | None = None
         self._key = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": None, "_key": ""}
 
     def __call__(self) -> str:
         try:

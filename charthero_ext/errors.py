@@ -6,22 +6,31 @@ arguments, its attributes or a chained exception. All of them can be pickled and
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = [
     "ApiStatusError",
     "AuthenticationError",
+    "BodyTooLargeError",
     "ChartHeroError",
     "ConfigurationError",
     "InvalidRequestError",
+    "InvalidTimestampError",
+    "MalformedEventError",
+    "MismatchedEventError",
+    "MissingHeaderError",
     "NotFoundError",
     "PaginationError",
     "PermissionDeniedError",
     "RateLimitedError",
+    "RepeatedHeaderError",
     "RequestTimeoutError",
     "ServiceUnavailableError",
+    "SignatureMismatchError",
+    "StaleTimestampError",
     "TransportError",
     "UnexpectedResponseError",
+    "UnsupportedSignatureError",
     "WebhookVerificationError",
 ]
 
@@ -54,9 +63,77 @@ class PaginationError(ChartHeroError):
 
 
 class WebhookVerificationError(ChartHeroError):
-    """A webhook delivery was refused. ``reason`` is stable and safe to log."""
+    """A webhook delivery was refused.
 
-    reason: str = "unverified"
+    Neither the secret, the signature nor the body is in it.
+
+    Attributes:
+        reason: A stable code, safe to log.
+        status_code: What a receiver answers the delivery with.
+
+    Source in the contract: "Webhooks".
+    """
+
+    reason: ClassVar[str] = "unverified"
+    status_code: ClassVar[int] = 400
+
+
+class MissingHeaderError(WebhookVerificationError):
+    """One of the five headers is missing or empty."""
+
+    reason = "missing_header"
+
+
+class RepeatedHeaderError(WebhookVerificationError):
+    """One of the five headers is there more than once, so that nobody can say which one counts."""
+
+    reason = "repeated_header"
+
+
+class InvalidTimestampError(WebhookVerificationError):
+    """The timestamp is not a whole number of seconds in decimal digits."""
+
+    reason = "invalid_timestamp"
+
+
+class StaleTimestampError(WebhookVerificationError):
+    """The signature holds, but was made too long ago, or by a clock too far ahead: a replay, or a wrong clock."""
+
+    reason = "stale_timestamp"
+    status_code = 401
+
+
+class UnsupportedSignatureError(WebhookVerificationError):
+    """No signature of version ``v1`` is there, as 64 lowercase hexadecimal digits."""
+
+    reason = "unsupported_signature"
+    status_code = 401
+
+
+class SignatureMismatchError(WebhookVerificationError):
+    """No signature belongs to this body, this timestamp and any of the secrets."""
+
+    reason = "signature_mismatch"
+    status_code = 401
+
+
+class BodyTooLargeError(WebhookVerificationError):
+    """The body is larger than allowed."""
+
+    reason = "body_too_large"
+    status_code = 413
+
+
+class MalformedEventError(WebhookVerificationError):
+    """The signature holds, but the body is not an event."""
+
+    reason = "malformed_event"
+
+
+class MismatchedEventError(WebhookVerificationError):
+    """The signature holds, but the headers, which it does not cover, name another event or version than the body."""
+
+    reason = "mismatched_event"
 
 
 def _restore(cls: type[ApiStatusError], attributes: dict[str, Any]) -> ApiStatusError:

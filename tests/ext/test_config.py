@@ -161,6 +161,19 @@ def test_settings_show_and_pickle_no_key(monkeypatch: pytest.MonkeyPatch) -> Non
         read_key(copy)
 
 
+def test_a_key_from_a_file_is_not_pickled_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text("ch_sk_in_a_file")
+    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", str(tmp_path / "key"))
+    pickled = pickle.dumps(Settings.load(base_url="https://api.example.test"))
+    assert b"ch_sk_in_a_file" not in pickled
+    assert read_key(pickle.loads(pickled)) == "ch_sk_in_a_file"
+
+
+def test_settings_with_different_keys_are_not_equal() -> None:
+    one, other = (Settings.load(api_key=key, base_url="https://api.example.test") for key in ("ch_sk_a", "ch_sk_b"))
+    assert one != other
+
+
 def test_pickled_settings_read_the_key_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARTHERO_API_KEY", "ch_sk_driver")
     pickled = pickle.dumps(Settings.load(base_url="https://api.example.test"))

@@ -107,7 +107,7 @@ class Workshop:
         if first:
             try:
                 result.set_result(find_out())
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
                 result.set_exception(error)
         return result.result()
 
