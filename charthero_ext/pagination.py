@@ -1,24 +1,26 @@
 """Every encounter exactly once, worked out without any I/O.
 
-The list route pages by offset over data that moves, and refuses offsets above 10,000. `WindowWalk` says which page to
-ask for next and takes the answer; whoever drives it does the asking. It relies on this alone: the server filters
+The list route pages by offset over data that moves, and refuses offsets above 10,000. `WindowWalk` says which page
+to ask
+for next and takes the answer; whoever drives it does the asking. It relies on this alone: the server filters
 ``start_at <= created_at < end_at`` and sorts by ``created_at`` in the direction asked, and encounters with an equal
 ``created_at`` stay in the order they are in, whichever that is. After every page this is true:
 
 * **Keys.** Times are whole microseconds, negated for ``desc``: both directions walk upwards.
-* **Passed.** Every encounter that is there throughout, and is not behind the furthest one taken in the server's order,
-  has been taken. A row is passed if it shows an earlier instant than the furthest, or the same one and a known id; so
-  only the ids of one instant are held, at most the 10,100 that offsets can reach.
+* **Passed.** Every encounter that is there throughout, and is not behind the furthest one taken in the server's
+  order, has
+  been taken. A row is passed if it shows an earlier instant than the furthest, or the same one and a known id; so only
+  the ids of one instant are held, at most the 10,100 that offsets can reach.
 * **Join.** A page counts only if it begins the window or holds a passed row: then nothing lies unseen between it and
-  what was taken, whatever came or went. If it does not, the walk steps back, first by offset, then in time.
+  what was
+  taken, whatever came or went. If it does not, the walk steps back, first by offset, then in time.
 * **Anchor.** What is still to come is less than one step before the furthest instant shown, where a step is the
-  greatest common divisor of all instants seen: times shown less exactly than the server keeps them widen it by
-  themselves. There the next query starts, and the offset only has to get through what shows that one instant.
+  greatest
+  common divisor of all instants seen: times shown less exactly than the server keeps them widen it by themselves. There
+  the next query starts, and the offset only has to get through what shows that one instant.
 * **End.** Neither ``total`` nor a short page is believed. A window ends with an empty page, and after it, from one
-  offset before, a page of one row that is passed; or with nothing in it at all.
-
-An instant may hold 10,000 encounters, and 100 more where the server's ``total`` vouches for them. With times shown less
-exactly than they are kept, that goes for two neighbouring instants together. Beyond that a walk raises.
+  offset
+  before, a page of one row that is passed; or with nothing in it at all.
 
 Source in the contract: "List parameters".
 """
@@ -62,9 +64,9 @@ SortOrder: TypeAlias = Literal["asc", "desc"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = 86_400_000_000
-# How far to step back in time for a page to join: a server may read its filters less exactly than they are sent.
+#: How far to step back in time for a row to join: a server may read its filters less exactly than they are sent.
 _MARGINS = (1_000, 1_000_000, 60_000_000)
-_PATIENCE = 50  # pages that do not join, without one new encounter between them
+_PATIENCE = 50  # unjoined pages without one new encounter
 _MARK_SIZE, _CHECKSUM_SIZE = 8, 4
 _CHECKPOINT = "ch1."
 _HEAD = struct.Struct(">?qqqq")  # desc, start, end, furthest instant, step
@@ -253,10 +255,6 @@ class Position:
         """How many encounters of the furthest instant were taken."""
         return len(self.ids) + len(self.marks)
 
-    def instant(self, sort_order: SortOrder) -> datetime | None:
-        """The furthest instant shown, in UTC."""
-        return _instant(self.last if self.last is None or sort_order == "asc" else -self.last)
-
     def start(self, high: int | None) -> int | None:
         """The smallest key below ``high`` that an encounter still to come can have."""
         if self.last is None:
@@ -378,8 +376,8 @@ class WindowWalk(Generic[E]):
             if self._totals == {reach}:
                 return self._end(len(rows))
             raise PaginationError(
-                f"{request}: offsets go no further, after {position.count} encounters created at"
-                f" {position.instant(self._order)}; total says {total}"
+                f"{request}: offsets go no further, after {position.count} encounters created at {self._furthest()};"
+                f" total says {total}"
             )
         # A row of overlap joins the pages, but what looks like the end is probed just behind the last row.
         self._offset = min(reach if short else reach - 1, MAX_OFFSET)
@@ -398,7 +396,7 @@ class WindowWalk(Generic[E]):
             self._unjoined = 0
             raise PaginationError(
                 f"{request}: {_PATIENCE} pages did not join the {self._position.count} encounters taken of those"
-                f" created at {self._position.instant(self._order)}; this one holds {len(rows)}"
+                f" created at {self._furthest()}; this one holds {len(rows)}"
             )
         self._unjoined += 1
         self._ahead = None
@@ -420,12 +418,17 @@ class WindowWalk(Generic[E]):
         self.duplicates += duplicates
         return []
 
+    def _furthest(self) -> datetime | None:
+        last = self._position.last
+        return _instant(last if last is None or self._order == "asc" else -last)
+
 
 class WindowPlanner:
     """Cuts a window into windows of about ``max_rows``, by one page of one row each.
 
     The row at offset ``max_rows`` of what is left says where the next window begins. Any cut is right: there are no
-    gaps and the outer bounds stay as they were, open ones too, so data may move. ``total`` is not needed.
+    gaps
+    and the outer bounds stay as they were, open ones too, so data may move. No ``total`` is believed here either.
     Send `request`, hand the answer to `receive`, until `request` is None.
     """
 
@@ -479,8 +482,9 @@ class WindowPlanner:
 def write_checkpoint(window: Window, position: Position) -> str:
     """All that another process needs to go on: about 65 letters, digits, ``-``, ``_`` and ``.``.
 
-    There are 11 more for each further encounter of the furthest instant, as all of these have to be known again. Their
-    ids are kept as hashes of 64 bits: that any two of 10,000 are confused has a chance of 1 in 10^11.
+    There are 11 more for each further encounter of the furthest instant, as all of these have to be known again:
+    110,000
+    at most. Their ids are kept as hashes of 64 bits; that any two of 10,000 are confused has a chance of 1 in 10^11.
     """
     bounds = (None if at is None else _microseconds(at) for at in (window.start_at, window.end_at))
     numbers = (_NONE if number is None else number for number in (*bounds, position.last))
