@@ -1,13 +1,11 @@
 """The loops around `WindowWalk`: one with threads, one with asyncio. Neither knows how a page is fetched.
 
-Nothing runs unless the caller takes a new page: then the answers that came in are noted and the next requests sent,
-at most
-``concurrency`` at once, each in a thread or task of its own that ends with its answer. So there is look-ahead while the
-caller works, and a caller who stops leaves nothing but those last answers to come in.
+Nothing runs unless the caller takes a new page: then the answers that came in are noted and the next requests sent, at
+most ``concurrency`` at once, each in a thread or task of its own that ends with its answer. So there is look-ahead
+while the caller works, and a caller who stops leaves nothing but those last answers to come in.
 
 With ``concurrency`` above 1 the range is cut into windows, and as many are open at once; encounters are handed out
-window
-by window, so that their order, and with it the checkpoint, is the same as without.
+window by window, so that their order, and with it the checkpoint, is the same as without.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from datetime import datetime
 from functools import partial
-from threading import Lock, Thread
+from threading import RLock, Thread
 from typing import Any, Generic, Self, cast
 
 from attrs import Factory, define
@@ -31,6 +29,7 @@ from charthero_ext.pagination import (
     E,
     Page,
     PageRequest,
+    Position,
     Receipt,
     SortOrder,
     Window,
@@ -114,26 +113,25 @@ class _Course(Generic[E]):
         self._index = 0  # of the next encounter of the batch
         self._rows = self._requests = 0  # rows: handed out before the batch
         self._done: Counter[str] = Counter()  # what the windows that are done have counted
-        self._first: datetime | None = None
-        self._last: datetime | None = None
-        self._answered = self._over = self._complete = False
+        self._first_created_at: datetime | None = None
         self._total_at_start: int | None = None
+        self._answered = self._over = self._complete = False
+        self._lock = RLock()  # a progress callback may ask for a checkpoint
 
     @property
     def receipt(self) -> Receipt:
         """What has been asked, seen and handed out up to now; final once the walk is over."""
-        handed = self._batch[: self._index]
-        first, last = (cast("datetime", handed[at].created_at) if handed else None for at in (0, -1))
+        rows = self._rows + self._index
         return Receipt(
             start_at=self._window.start_at,
             end_at=self._window.end_at,
             sort_order=self._window.sort_order,
             requests=self._requests,
-            rows=self._rows + len(handed),
+            rows=rows,
             duplicates=self._count("duplicates"),
             anchors_moved=self._count("anchors_moved"),
-            first_created_at=self._first or first,
-            last_created_at=last or self._last,
+            first_created_at=self._first_created_at if rows else None,
+            last_created_at=self._here().instant(self._window.sort_order) if rows else None,
             total_at_start=self._total_at_start,
             total_at_end=self._expected(),
             complete=self._complete,
@@ -142,14 +140,17 @@ class _Course(Generic[E]):
     def checkpoint(self) -> str:
         """Where the caller is: ``iter(resume_from=...)`` goes on after the last encounter handed out, in any process.
 
-        Nothing lies between that only the look-ahead knew. It holds the range, the direction, an instant and hashed
-        ids; not
-        ``max_items``, which counts anew. It has about 65 characters, and 11 more for each further encounter of that
-        instant.
+        The look-ahead has no part in it, and ``max_items`` counts anew. It holds the range, the direction, an instant
+        and hashed ids: about 65 characters, and 11 more for each further encounter handed out of that instant.
         """
-        position = self._position.copy()
-        position.take_all(self._batch[: self._index], self._window.sort_order)
-        return write_checkpoint(self._window, position)
+        return write_checkpoint(self._window, self._here())
+
+    def _here(self) -> Position:
+        """The position of the caller."""
+        with self._lock:
+            position = self._position.copy()
+            position.take_all(self._batch[: self._index], self._window.sort_order)
+            return position
 
     def _open(self, window: Window, *, look_ahead: int, max_rows: int | None = None) -> None:
         self._latest: WindowWalk[E] = WindowWalk(window, position=self._start, limit=self._limit, max_rows=max_rows)
@@ -211,7 +212,8 @@ class _Course(Generic[E]):
         """
         if self._over or self._index < len(self._batch):
             return True
-        self._commit()
+        self._position.take_all(self._batch, self._window.sort_order)
+        self._rows, self._batch, self._index = self._rows + len(self._batch), [], 0
         while True:
             self._open_planned()
             left = None if self._max_items is None else self._max_items - self._rows
@@ -221,6 +223,7 @@ class _Course(Generic[E]):
                 break
             if source.ready:
                 self._batch = source.ready.popleft()[:left]
+                self._first_created_at = self._first_created_at or cast("datetime", self._batch[0].created_at)
                 break
             if source.failure is not None:
                 failure, source.failure = source.failure, None
@@ -232,28 +235,18 @@ class _Course(Generic[E]):
             self._sources.popleft()
         if self._progress is not None:
             expected = self._expected()
-            self._progress(
-                self._rows, expected if expected is None or left is None else min(expected, self._rows + left)
-            )
+            if expected is not None and left is not None:
+                expected = min(expected, self._rows + left)
+            self._progress(self._rows, expected)
         return True
-
-    def _commit(self) -> None:
-        """The batch is used up."""
-        if self._batch:
-            self._position.take_all(self._batch, self._window.sort_order)
-            self._first = self._first or cast("datetime", self._batch[0].created_at)
-            self._last = cast("datetime", self._batch[-1].created_at)
-            self._rows += len(self._batch)
-            self._batch, self._index = [], 0
 
 
 class Walk(_Course[E]):
     """Every encounter of a range exactly once: an iterator.
 
     An error leaves it where it was: iterating again asks again, and `checkpoint` lets another walk go on. After a
-    ``break``
-    at most ``concurrency`` requests are still under way, each in a thread that ends with it; `close`, or leaving a
-    ``with`` block, waits for them. A walk can be handed from thread to thread, or shared by several.
+    ``break`` at most ``concurrency`` requests are still under way, each in a thread that ends with it; `close`, or
+    leaving a ``with`` block, waits for them. A walk can be handed from thread to thread, or shared by several.
 
     Raises, while iterating:
         PaginationError: The promise cannot be kept; it names the instant and what was seen.
@@ -263,7 +256,6 @@ class Walk(_Course[E]):
     def __init__(self, fetch: Callable[[PageRequest], Page[E]], **what: Any) -> None:
         super().__init__(**what)
         self._fetch = fetch
-        self._lock = Lock()
 
     def __iter__(self) -> Self:
         return self
@@ -313,12 +305,10 @@ class Walk(_Course[E]):
 class AsyncWalk(_Course[E]):
     """Every encounter of a range exactly once: an asynchronous iterator.
 
-    An error leaves it where it was: iterating again asks again, and `checkpoint` lets another walk go on. A
-    ``break`` cannot
-    be noticed by an asynchronous iterator. After it at most ``concurrency`` requests are still under way, each in a
-    task
-    that ends with it, or is cancelled as soon as nothing refers to the walk. ``async with walk:``, or `aclose`, cancels
-    them at once and waits until they are gone. Several tasks can share a walk.
+    An error leaves it where it was: iterating again asks again, and `checkpoint` lets another walk go on. After a
+    ``break``, which an asynchronous iterator cannot notice, at most ``concurrency`` requests are still under way, each
+    in a task that ends with it, or is cancelled once nothing refers to the walk. ``async with walk:``, or `aclose`,
+    cancels them at once and waits until they are gone. Several tasks can share a walk.
 
     Raises, while iterating:
         PaginationError: The promise cannot be kept; it names the instant and what was seen.

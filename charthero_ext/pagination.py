@@ -1,26 +1,25 @@
 """Every encounter exactly once, worked out without any I/O.
 
-The list route pages by offset over data that moves, and refuses offsets above 10,000. `WindowWalk` says which page
-to ask
-for next and takes the answer; whoever drives it does the asking. It relies on this alone: the server filters
+The list route pages by offset over data that moves, and refuses offsets above 10,000. `WindowWalk` says which page to
+ask for next and takes the answer; whoever drives it does the asking. It relies on this alone: the server filters
 ``start_at <= created_at < end_at`` and sorts by ``created_at`` in the direction asked, and encounters with an equal
 ``created_at`` stay in the order they are in, whichever that is. After every page this is true:
 
 * **Keys.** Times are whole microseconds, negated for ``desc``: both directions walk upwards.
-* **Passed.** Every encounter that is there throughout, and is not behind the furthest one taken in the server's
-  order, has
-  been taken. A row is passed if it shows an earlier instant than the furthest, or the same one and a known id; so only
-  the ids of one instant are held, at most the 10,100 that offsets can reach.
-* **Join.** A page counts only if it begins the window or holds a passed row: then nothing lies unseen between it and
-  what was
-  taken, whatever came or went. If it does not, the walk steps back, first by offset, then in time.
+* **Passed.** Every encounter that is there throughout, and is not behind the furthest one taken in the server's order,
+  has been taken. A row is passed if it shows an earlier instant than the furthest, or the same one and a known id; so
+  only the ids of one instant are held, at most the 10,100 that offsets can reach.
+* **Join.** A page counts only if it begins the window or holds a row that this very walk went past: then nothing lies
+  unseen between it and what was taken, whatever came or went. If not, the walk steps back, first by offset, then in
+  time. A walk that goes on from another's checkpoint reads the furthest instant again from its first row.
 * **Anchor.** What is still to come is less than one step before the furthest instant shown, where a step is the
-  greatest
-  common divisor of all instants seen: times shown less exactly than the server keeps them widen it by themselves. There
-  the next query starts, and the offset only has to get through what shows that one instant.
+  greatest common divisor of all instants seen: times shown less exactly than the server keeps them widen it by
+  themselves. There the next query starts, and the offset only has to get through what shows that one instant.
 * **End.** Neither ``total`` nor a short page is believed. A window ends with an empty page, and after it, from one
-  offset
-  before, a page of one row that is passed; or with nothing in it at all.
+  offset before, a page of one row that is passed; or with nothing in it at all.
+
+An instant may hold 10,000 encounters, and 100 more where the server's ``total`` vouches for them. With times shown less
+exactly than they are kept, that goes for two neighbouring instants together. Beyond that a walk raises.
 
 Source in the contract: "List parameters".
 """
@@ -64,9 +63,9 @@ SortOrder: TypeAlias = Literal["asc", "desc"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = 86_400_000_000
-#: How far to step back in time for a row to join: a server may read its filters less exactly than they are sent.
+# How far to step back in time for a page to join: a server may read its filters less exactly than they are sent.
 _MARGINS = (1_000, 1_000_000, 60_000_000)
-_PATIENCE = 50  # unjoined pages without one new encounter
+_PATIENCE = 50  # pages that do not join, without one new encounter between them
 _MARK_SIZE, _CHECKSUM_SIZE = 8, 4
 _CHECKPOINT = "ch1."
 _HEAD = struct.Struct(">?qqqq")  # desc, start, end, furthest instant, step
@@ -238,22 +237,28 @@ def _mark(encounter_id: str) -> bytes:
 class Position:
     """How far a walk has come: the furthest instant shown, and which encounters of that instant were taken.
 
-    ``step`` is the precision shown so far, a day at most. ``marks`` are hashed ids, left by the walk that is resumed.
+    ``step`` is the precision shown so far, a day at most. ``marks`` are hashed ids of what the walk that is resumed took
+    and this one has not met. They say what was taken, but not that whatever lies before it was: that walk may have cut
+    its windows within the instant.
     """
 
     last: int | None = None
     step: int = _DAY
     ids: set[str] = Factory(set)
-    marks: frozenset[bytes] = frozenset()
+    marks: set[bytes] = Factory(set)
 
     def copy(self) -> Position:
         """One that goes on by itself."""
-        return evolve(self, ids=set(self.ids))
+        return evolve(self, ids=set(self.ids), marks=set(self.marks))
 
     @property
     def count(self) -> int:
         """How many encounters of the furthest instant were taken."""
         return len(self.ids) + len(self.marks)
+
+    def instant(self, sort_order: SortOrder) -> datetime | None:
+        """The furthest instant shown, in UTC."""
+        return _instant(self.last if self.last is None or sort_order == "asc" else -self.last)
 
     def start(self, high: int | None) -> int | None:
         """The smallest key below ``high`` that an encounter still to come can have."""
@@ -262,21 +267,26 @@ class Position:
         start = self.last - self.step + 1
         return start if high is None else min(start, high - 1)
 
+    def joins(self, key: int, encounter_id: str) -> bool:
+        """Whether this walk went past the row itself: then it has seen all that lies before."""
+        return self.last is not None and (key < self.last or (key == self.last and encounter_id in self.ids))
+
     def passed(self, key: int, encounter_id: str) -> bool:
         """Whether the row was taken, or came into being behind the walk."""
-        if self.last is None or key != self.last:
-            return self.last is not None and key < self.last
-        return encounter_id in self.ids or (bool(self.marks) and _mark(encounter_id) in self.marks)
+        marked = bool(self.marks) and key == self.last and _mark(encounter_id) in self.marks
+        return marked or self.joins(key, encounter_id)
 
     def take(self, key: int, encounter_id: str) -> bool:
         """Go on to this row. False if it was passed."""
-        if self.passed(key, encounter_id):
-            return False
-        if key != self.last:
-            self.last, self.ids, self.marks = key, set(), frozenset()
+        passed = self.passed(key, encounter_id)
+        if not passed and key != self.last:
+            self.last, self.ids, self.marks = key, set(), set()
             self.step = math.gcd(self.step, key)
-        self.ids.add(encounter_id)
-        return True
+        if key == self.last:
+            self.ids.add(encounter_id)
+            if self.marks:
+                self.marks.discard(_mark(encounter_id))
+        return not passed
 
     def take_all(self, encounters: Iterable[Listed], sort_order: SortOrder) -> None:
         """Go on over encounters that were read before."""
@@ -315,7 +325,7 @@ class WindowWalk(Generic[E]):
         self._anchor, self._offset = self._low, 0
         start = self._position.start(self._high)
         if start is not None and (self._low is None or start >= self._low):
-            self._anchor, self._offset = start, min(self._position.count - 1, MAX_OFFSET)
+            self._anchor = start
 
     @property
     def request(self) -> PageRequest | None:
@@ -338,7 +348,8 @@ class WindowWalk(Generic[E]):
         if request is None:
             raise RuntimeError("a page was received that nobody asked for")
         rows = _read(page, request, position.step)
-        known = sum(position.passed(key, encounter_id) for key, encounter_id, _ in rows)
+        meets = position.joins if self._offset else position.passed
+        known = sum(meets(key, encounter_id) for key, encounter_id, _ in rows)
         if not known and (self._offset or (self._anchor != self._low and self._widened < len(_MARGINS))):
             self._step_back(request, rows)
             return []
@@ -376,8 +387,8 @@ class WindowWalk(Generic[E]):
             if self._totals == {reach}:
                 return self._end(len(rows))
             raise PaginationError(
-                f"{request}: offsets go no further, after {position.count} encounters created at {self._furthest()};"
-                f" total says {total}"
+                f"{request}: offsets go no further, after {position.count} encounters created at"
+                f" {position.instant(self._order)}; total says {total}"
             )
         # A row of overlap joins the pages, but what looks like the end is probed just behind the last row.
         self._offset = min(reach if short else reach - 1, MAX_OFFSET)
@@ -396,7 +407,7 @@ class WindowWalk(Generic[E]):
             self._unjoined = 0
             raise PaginationError(
                 f"{request}: {_PATIENCE} pages did not join the {self._position.count} encounters taken of those"
-                f" created at {self._furthest()}; this one holds {len(rows)}"
+                f" created at {self._position.instant(self._order)}; this one holds {len(rows)}"
             )
         self._unjoined += 1
         self._ahead = None
@@ -418,17 +429,12 @@ class WindowWalk(Generic[E]):
         self.duplicates += duplicates
         return []
 
-    def _furthest(self) -> datetime | None:
-        last = self._position.last
-        return _instant(last if last is None or self._order == "asc" else -last)
-
 
 class WindowPlanner:
     """Cuts a window into windows of about ``max_rows``, by one page of one row each.
 
     The row at offset ``max_rows`` of what is left says where the next window begins. Any cut is right: there are no
-    gaps
-    and the outer bounds stay as they were, open ones too, so data may move. No ``total`` is believed here either.
+    gaps and the outer bounds stay as they were, open ones too, so data may move. ``total`` is not needed.
     Send `request`, hand the answer to `receive`, until `request` is None.
     """
 
@@ -482,9 +488,8 @@ class WindowPlanner:
 def write_checkpoint(window: Window, position: Position) -> str:
     """All that another process needs to go on: about 65 letters, digits, ``-``, ``_`` and ``.``.
 
-    There are 11 more for each further encounter of the furthest instant, as all of these have to be known again:
-    110,000
-    at most. Their ids are kept as hashes of 64 bits; that any two of 10,000 are confused has a chance of 1 in 10^11.
+    There are 11 more for each further encounter of the furthest instant, as all of these have to be known again. Their
+    ids are kept as hashes of 64 bits: that any two of 10,000 are confused has a chance of 1 in 10^11.
     """
     bounds = (None if at is None else _microseconds(at) for at in (window.start_at, window.end_at))
     numbers = (_NONE if number is None else number for number in (*bounds, position.last))
@@ -509,7 +514,7 @@ def read_checkpoint(text: str) -> tuple[Window, Position]:
         message = "resume_from is not a checkpoint of this version of charthero_ext, or was changed"
         raise ConfigurationError(message) from None
     marks = (body[at : at + _MARK_SIZE] for at in range(_HEAD.size, len(body), _MARK_SIZE))
-    return window, Position(last=last, step=step, marks=frozenset(marks))
+    return window, Position(last=last, step=step, marks=set(marks))
 
 
 def _encode(body: bytes) -> str:

@@ -71,13 +71,13 @@ CHANGES: list[Callable[[World], None]] = [
 
 
 @st.composite
-def worlds(draw: st.DrawFn, *, clamps: st.SearchStrategy[int] = st.integers(2, 6)) -> World:  # noqa: B008
+def worlds(draw: st.DrawFn, *, smallest_clamp: int = 2, largest_clamp: int = 6) -> World:
     seed = random.Random(draw(st.integers(0, 2**32)))
     scale = draw(st.sampled_from(SCALES))
     spread = draw(st.sampled_from([1, 2, 5, 60]))
     rows = {f"enc_{seed.getrandbits(40):010x}": seed.randrange(spread) * scale for _ in range(draw(st.integers(0, 60)))}
     clamp = draw(st.sampled_from(["none", "fixed", "erratic"]))
-    fixed = draw(clamps)
+    fixed = draw(st.integers(smallest_clamp, largest_clamp))
     sorts_as_shown = draw(st.booleans())
     return World(
         rows,

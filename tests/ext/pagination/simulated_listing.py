@@ -197,7 +197,7 @@ def drive(walk: WindowWalk[Row], world: World) -> list[Row]:
 def spaced(count: int, step: int = SECOND, start: int = 0) -> dict[str, int]:
     """Encounters with ids in no order of time."""
     return {
-        f"enc_{hashlib.blake2b(str(index).encode(), digest_size=5).hexdigest()}": start + index * step
+        f"enc_{hashlib.blake2b(f'{start} {index}'.encode(), digest_size=5).hexdigest()}": start + index * step
         for index in range(count)
     }
 

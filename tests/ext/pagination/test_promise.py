@@ -36,7 +36,7 @@ def stubbornly(walk: Walk[Row]) -> Iterator[Row]:
         return
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(world=worlds(), window=windows(), limit=small_pages)
 def test_every_encounter_is_handed_out_exactly_once_while_data_moves(world: World, window: Window, limit: int) -> None:
     walk: WindowWalk[Row] = WindowWalk(window, limit=limit)
@@ -46,7 +46,7 @@ def test_every_encounter_is_handed_out_exactly_once_while_data_moves(world: Worl
 
 
 @settings(max_examples=300, deadline=None)
-@given(world=worlds(clamps=st.just(1)), window=windows())
+@given(world=worlds(smallest_clamp=1, largest_clamp=1), window=windows())
 def test_a_server_that_sends_single_rows_is_walked_or_refused_but_never_cut_short(world: World, window: Window) -> None:
     walk: WindowWalk[Row] = WindowWalk(window)
     rows: list[Row] = []
@@ -59,7 +59,7 @@ def test_a_server_that_sends_single_rows_is_walked_or_refused_but_never_cut_shor
         world.check(rows, window)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     world=worlds(),
     window=windows(),
@@ -84,7 +84,7 @@ def test_it_holds_across_failures_look_ahead_and_concurrency(
     json.dumps(receipt.to_dict())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     world=worlds(),
     window=windows(),

@@ -82,6 +82,12 @@ def test_an_instant_with_as_many_rows_as_offsets_can_reach_is_walked(order: str)
 
 
 @DIRECTIONS
+def test_the_row_after_the_instant_proves_that_it_was_walked_to_its_end(order: str) -> None:
+    world = World({**spaced(50), **tied(10_099, at=50 * SECOND), **spaced(50, start=51 * SECOND)}, total="absent")
+    assert len(walked(world, Window(sort_order=order))) == 10_199
+
+
+@DIRECTIONS
 @pytest.mark.parametrize("total", sorted(TOTALS))
 @pytest.mark.parametrize("later", [0, 500])
 def test_an_instant_beyond_the_reach_of_offsets_is_an_error_that_names_it(order: str, total: str, later: int) -> None:
@@ -225,6 +231,27 @@ def test_a_page_in_the_other_direction_is_an_error() -> None:
     walk: WindowWalk[Row] = WindowWalk(Window(sort_order="desc"))
     with pytest.raises(PaginationError, match="out of order"):
         walk.receive(world.fetch(WindowWalk(Window()).request))
+
+
+@DIRECTIONS
+@pytest.mark.parametrize("parses", [1000, SECOND])
+@pytest.mark.parametrize("gap", [1, 700, 400_000])
+def test_a_server_that_reads_its_filters_less_exactly_than_it_shows_times_loses_none(
+    order: str, parses: int, gap: int
+) -> None:
+    world = World(spaced(1500, gap), parses=parses)
+    assert len(walked(world, Window(sort_order=order))) == 1500
+
+
+@DIRECTIONS
+def test_the_furthest_row_vanishing_makes_the_walk_look_further_back(order: str) -> None:
+    def delete_furthest(world: World) -> None:
+        for encounter_id in world.served[-1:]:
+            world.delete(encounter_id)
+
+    world = World(spaced(1000, 100 * SECOND), changes=[[delete_furthest]] * 20)
+    walked(world, Window(sort_order=order))
+    assert len(world.requests) <= budget(1000) + 20 * 4
 
 
 @DIRECTIONS

@@ -322,6 +322,14 @@ def test_progress_tells_rows_and_how_many_are_expected(concurrency: int) -> None
     assert {total for _, total in seen} == {1500}
 
 
+def test_progress_can_keep_a_checkpoint() -> None:
+    world, kept = World(spaced(350)), []
+    walk: Walk[Row] = Walk(world.fetch, progress=lambda *_: kept.append((walk.receipt.rows, walk.checkpoint())))
+    rows = list(walk)
+    for handed_out, checkpoint in kept:
+        assert [*rows[:handed_out], *Walk(world.fetch, resume_from=checkpoint)] == rows
+
+
 def test_progress_expects_no_more_than_max_items() -> None:
     seen: list[Any] = []
     list(Walk(World(spaced(1500)).fetch, max_items=150, progress=lambda *told: seen.append(told)))
