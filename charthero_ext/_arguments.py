@@ -6,7 +6,7 @@ Source in the contract: "List parameters".
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from dateutil.parser import isoparse
 
@@ -19,18 +19,28 @@ Instant = datetime | date | str
 SortOrder = Literal["asc", "desc"]
 
 
-def as_instant(value: Instant, name: str) -> datetime:
-    """Return *value* as an aware ``datetime``.
+@overload
+def as_instant(value: Instant, name: str) -> datetime: ...
+@overload
+def as_instant(value: None, name: str) -> None: ...
+@overload
+def as_instant(value: Instant | None, name: str) -> datetime | None: ...
+def as_instant(value: Instant | None, name: str) -> datetime | None:
+    """Return *value* as an aware ``datetime``; None, an open end, stays None.
 
     Raises:
         ValueError: It has no time zone, or is not ISO 8601. Which zone was meant is never guessed.
     """
+    if value is None:
+        return None
     if isinstance(value, str):
         try:
             value = isoparse(value)
         except ValueError:
             raise ValueError(f"{name} is not an ISO 8601 instant, such as 2026-05-01T15:00:00Z") from None
     elif not isinstance(value, datetime):
+        if not isinstance(value, date):
+            raise ValueError(f"{name} is a {type(value).__name__}, and not a datetime, a date or ISO 8601 text")
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if value.utcoffset() is None:
         raise ValueError(f"{name} has no time zone; add one, such as datetime(..., tzinfo=UTC) or a Z at its end")

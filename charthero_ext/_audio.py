@@ -5,21 +5,25 @@ Source in the contract: "Bodies", Audio.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+import stamina
+
+from charthero_ext._transport import CallbackError
 from charthero_ext.config import is_loopback
 from charthero_ext.errors import TransportError
 
 if TYPE_CHECKING:
     from charthero_ext.models import AudioUrl
 
-__all__ = ["AudioFile", "MediaError", "Progress"]
+__all__ = ["AudioFile", "Progress", "fresh_urls"]
 
 #: Called with the bytes received so far and, where the host states it, how many there are in all.
 Progress = Callable[[int, int | None], object]
@@ -27,6 +31,11 @@ Progress = Callable[[int, int | None], object]
 
 class MediaError(TransportError):
     """The media host did not give the recording, or gave a part of it. A fresh URL may do better."""
+
+
+def fresh_urls(attempts: int) -> Any:
+    """Return the attempts to have a recording, each with a URL of its own; a long recording may take its time."""
+    return stamina.retry_context(on=MediaError, attempts=attempts, timeout=None)
 
 
 class AudioFile:
@@ -41,7 +50,9 @@ class AudioFile:
         self.url = ""
 
     def __enter__(self) -> Self:
-        descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part")
+        if self._path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._path))
+        descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=".charthero-", suffix=".part")
         self._aside = Path(name)
         self._file = os.fdopen(descriptor, "wb")
         return self
@@ -93,6 +104,9 @@ class AudioFile:
         Raises:
             MediaError: It is not the recording, or not the part that is missing.
         """
+        if status_code in (200, 206) and headers.get("content-encoding", "identity") != "identity":
+            # Ranges, sizes and validators are of what is sent, so they say nothing about what it unpacks to.
+            raise self.failure("it was sent compressed, though asked for as it is")
         if status_code == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
             if found is None or int(found[1]) != self._received or not self._received:
@@ -102,7 +116,7 @@ class AudioFile:
         elif status_code == 200:
             self._start_over()
             length = headers.get("content-length", "")
-            self._total = int(length) if length.isdecimal() and "content-encoding" not in headers else None
+            self._total = int(length) if length.isdecimal() else None
             etag = headers.get("etag", "")
             self._validator = etag if etag.startswith('"') else None
         else:
@@ -111,11 +125,21 @@ class AudioFile:
             raise self.failure(f"HTTP {status_code}")
 
     def write(self, chunk: bytes) -> None:
-        """Append what was received."""
+        """Append what was received.
+
+        Raises:
+            OSError: It cannot be written.
+            CallbackError: The progress callback raised; what it raised is inside, with its own frames alone.
+        """
         self._file.write(chunk)
         self._received += len(chunk)
-        if self._progress is not None:
+        if self._progress is None:
+            return
+        try:
             self._progress(self._received, self._total)
+        except Exception as error:  # noqa: BLE001 - it is the caller's, and goes back to the caller
+            own_frames = error.__traceback__.tb_next if error.__traceback__ else None
+            raise CallbackError(error.with_traceback(own_frames)) from None
 
     def end(self) -> None:
         """Check the size.

@@ -16,12 +16,13 @@ from charthero_client.api.documents import get_audio, get_document, get_transcri
 from charthero_client.api.encounters import get_encounter, list_encounters
 
 from charthero_ext._arguments import Instant, SortOrder, as_instant, ids, page_query
-from charthero_ext._audio import AudioFile, Progress
+from charthero_ext._audio import AudioFile, Progress, fresh_urls
 from charthero_ext._follow_up import FollowUp, pointed_at, until_there
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec, check_spec_async
 from charthero_ext._transport import AsyncTransport, LastResponse, Transport
 from charthero_ext._walk import AsyncWalk, Walk, cut_windows, cut_windows_async
-from charthero_ext.config import ApiKey, Settings, Timeouts, given_key
+from charthero_ext.config import ApiKey, KeySource, Settings, Timeouts, given_key
+from charthero_ext.errors import ConfigurationError
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript, TranscriptReadyEvent
 from charthero_ext.pagination import MAX_LIMIT, PageRequest, Window
 from charthero_ext.scopes import AccessReport, check_access, check_access_async
@@ -115,8 +116,8 @@ class Encounters:
         """
         return Walk(
             self._fetch,
-            start_at=None if start_at is None else as_instant(start_at, "start_at"),
-            end_at=None if end_at is None else as_instant(end_at, "end_at"),
+            start_at=as_instant(start_at, "start_at"),
+            end_at=as_instant(end_at, "end_at"),
             sort_order=sort_order,
             max_items=max_items,
             concurrency=concurrency,
@@ -138,8 +139,8 @@ class Encounters:
         """
         return cut_windows(
             self._fetch,
-            start_at=None if start_at is None else as_instant(start_at, "start_at"),
-            end_at=None if end_at is None else as_instant(end_at, "end_at"),
+            start_at=as_instant(start_at, "start_at"),
+            end_at=as_instant(end_at, "end_at"),
             max_rows=max_rows,
         )
 
@@ -212,7 +213,7 @@ class Documents:
             ChartHeroError: It cannot be had; *path* is as it was.
         """
         with AudioFile(Path(path), progress) as file:
-            for attempt in self._transport.media_retries():
+            for attempt in fresh_urls(self._transport.settings.attempts):
                 with attempt:
                     self._transport.receive(file.ask(self.audio(encounter_id, document_id)))
         return Path(path)
@@ -238,7 +239,7 @@ class ChartHero:
         Args:
             api_key: The key, or a callable that returns it.
             base_url: The host, with or without ``/external/v1``.
-            settings: In place of both, everything.
+            settings: Everything, in place of both.
             http_client: An httpx client of your own. It gets the key, for the configured host alone, while it makes
                 calls for this client; you close it.
             httpx_args: Passed to the httpx client that is made: ``proxy``, ``verify``, ``cert``, ``limits``, ….
@@ -248,7 +249,7 @@ class ChartHero:
         """
         key = given_key(api_key)
         del api_key  # tracebacks are shown with locals
-        self.settings = settings or Settings.load(api_key=key, base_url=base_url)
+        self.settings = _chosen(settings, key, base_url)
         self._transport = Transport(self.settings, httpx_args or {}, http_client)
         self.encounters = Encounters(self._transport)
         self.documents = Documents(self._transport)
@@ -355,8 +356,8 @@ class AsyncEncounters:
         """As :meth:`Encounters.iter`."""
         return AsyncWalk(
             self._fetch,
-            start_at=None if start_at is None else as_instant(start_at, "start_at"),
-            end_at=None if end_at is None else as_instant(end_at, "end_at"),
+            start_at=as_instant(start_at, "start_at"),
+            end_at=as_instant(end_at, "end_at"),
             sort_order=sort_order,
             max_items=max_items,
             concurrency=concurrency,
@@ -371,8 +372,8 @@ class AsyncEncounters:
         """As :meth:`Encounters.windows`."""
         return await cut_windows_async(
             self._fetch,
-            start_at=None if start_at is None else as_instant(start_at, "start_at"),
-            end_at=None if end_at is None else as_instant(end_at, "end_at"),
+            start_at=as_instant(start_at, "start_at"),
+            end_at=as_instant(end_at, "end_at"),
             max_rows=max_rows,
         )
 
@@ -414,7 +415,7 @@ class AsyncDocuments:
     ) -> Path:
         """As :meth:`Documents.download_audio`."""
         with AudioFile(Path(path), progress) as file:
-            async for attempt in self._transport.media_retries():
+            async for attempt in fresh_urls(self._transport.settings.attempts):
                 with attempt:
                     await self._transport.receive(file.ask(await self.audio(encounter_id, document_id)))
         return Path(path)
@@ -438,7 +439,7 @@ class AsyncChartHero:
         """As :class:`ChartHero`; ``api_key`` may also be an asynchronous callable."""
         key = given_key(api_key)
         del api_key  # tracebacks are shown with locals
-        self.settings = settings or Settings.load(api_key=key, base_url=base_url)
+        self.settings = _chosen(settings, key, base_url)
         self._transport = AsyncTransport(self.settings, httpx_args or {}, http_client)
         self.encounters = AsyncEncounters(self._transport)
         self.documents = AsyncDocuments(self._transport)
@@ -480,6 +481,14 @@ class AsyncChartHero:
 
     def __repr__(self) -> str:
         return _described(self)
+
+
+def _chosen(settings: Settings | None, key: KeySource | None, base_url: str | None) -> Settings:
+    if settings is None:
+        return Settings.load(api_key=key, base_url=base_url)
+    if key is not None or base_url is not None:
+        raise ConfigurationError("give either settings, or api_key and base_url; settings already hold both")
+    return settings
 
 
 def _described(client: ChartHero | AsyncChartHero) -> str:

@@ -1,11 +1,13 @@
 """Every exception this package raises.
 
-None of them carries a response body, an API key, a signed URL or patient data: not in its text, its
-arguments, its attributes or a chained exception. All of them can be pickled and copied.
+None of them carries a response body, an API key, a signed URL or patient data: not in its text, its arguments or a
+chained exception. Of what a server says, only codes and its sentence ``message`` are kept, as attributes. All of them
+can be pickled and copied.
 """
 
 from __future__ import annotations
 
+import copyreg
 from typing import Any, ClassVar
 
 __all__ = [
@@ -136,10 +138,6 @@ class MismatchedEventError(WebhookVerificationError):
     reason = "mismatched_event"
 
 
-def _restore(cls: type[ApiStatusError], attributes: dict[str, Any]) -> ApiStatusError:
-    return cls(**attributes)
-
-
 class ApiStatusError(ChartHeroError):
     """The API answered with a status other than success.
 
@@ -147,7 +145,8 @@ class ApiStatusError(ChartHeroError):
         status_code: The HTTP status, whether or not it is a registered one.
         reason_code: The stable code to branch on, or None where the body held none (a gateway's HTML, say).
         field: The request parameter at fault, or None.
-        message: The server's sentence for people; it may change at any time.
+        message: The server's sentence for people, cut at 500 characters. It may change at any time, and is in no
+            text or repr of the exception, since nobody but the server knows what is in it.
         operation: Which call failed, such as ``encounters.list``.
         retry_after: Seconds the server asked to wait, or None where it did not say.
         required_scopes: The scopes a key needs for this operation.
@@ -184,7 +183,7 @@ class ApiStatusError(ChartHeroError):
         return text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), dict(self.__dict__))
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InvalidRequestError(ApiStatusError):

@@ -237,7 +237,7 @@ def _mark(encounter_id: str) -> bytes:
 class Position:
     """How far a walk has come: the furthest instant shown, and which encounters of that instant were taken.
 
-    ``step`` is the precision shown so far, a day at most. ``marks`` are hashed ids of what the walk that is resumed took
+    ``step`` is the precision shown so far, a day at most. ``marks`` are hashed ids of what the resumed walk took
     and this one has not met. They say what was taken, but not that whatever lies before it was: that walk may have cut
     its windows within the instant.
     """

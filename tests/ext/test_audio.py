@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import stat
 import threading
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,10 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from charthero_ext import ChartHero
+from charthero_ext import AsyncChartHero, ChartHero
 from charthero_ext.errors import ChartHeroError, NotFoundError, TransportError
 
-from .conftest import async_client, settings
+from .conftest import HOST, settings
 
 RECORDING = bytes(range(256)) * 400
 
@@ -90,7 +92,12 @@ class Api:
 
 
 def client(api: Any, **others: Any) -> ChartHero:
-    return ChartHero(settings=settings(**others), httpx_args={"transport": httpx.MockTransport(api)})
+    """Make a client of an API that is a function, and of media hosts that are real."""
+    return ChartHero(settings=settings(**others), httpx_args={"mounts": {HOST: httpx.MockTransport(api)}})
+
+
+def async_client(api: Any, **others: Any) -> AsyncChartHero:
+    return AsyncChartHero(settings=settings(**others), httpx_args={"mounts": {HOST: httpx.MockTransport(api)}})
 
 
 def test_a_recording_is_written_whole_and_only_its_owner_may_read_it(media: Media, tmp_path: Path) -> None:
@@ -174,9 +181,41 @@ def test_a_progress_callback_that_fails_ends_the_download_with_its_own_error(med
     def fail(received: int, total: int | None) -> None:
         raise KeyError("mine")
 
-    with client(Api(media.url)) as ch, pytest.raises(KeyError, match="mine"):
+    with client(Api(media.url)) as ch, pytest.raises(KeyError, match="mine") as caught:
         ch.documents.download_audio("e", "d", tmp_path / "a.wav", progress=fail)
     assert list(tmp_path.iterdir()) == []
+    frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+    assert frames[-1].name == "fail", "it does not show where the callback failed"
+    assert not any("chunk" in (frame.locals or {}) for frame in frames), "the recording is in the traceback"
+    assert caught.value.__context__ is None
+
+
+def test_a_recording_that_is_sent_compressed_is_refused(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=gzip.compress(RECORDING))
+
+    elsewhere = {HOST: httpx.MockTransport(Api("https://media.example.test/")), "all://": httpx.MockTransport(answer)}
+    with (
+        ChartHero(settings=settings(attempts=2), httpx_args={"mounts": elsewhere}) as ch,
+        pytest.raises(TransportError, match="compressed"),
+    ):
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_is_no_place_for_a_recording_and_nothing_is_asked(media: Media, tmp_path: Path) -> None:
+    api = Api(media.url)
+    with client(api) as ch, pytest.raises(IsADirectoryError):
+        ch.documents.download_audio("e", "d", tmp_path)
+    assert api.asked == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_as_long_as_a_name_may_be_can_be_written(media: Media, tmp_path: Path) -> None:
+    target = tmp_path / ("a" * 255)
+    with client(Api(media.url)) as ch:
+        ch.documents.download_audio("e", "d", target)
+    assert target.read_bytes() == RECORDING
 
 
 def test_the_asynchronous_client_downloads_and_resumes_alike(media: Media, tmp_path: Path) -> None:

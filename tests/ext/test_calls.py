@@ -7,7 +7,7 @@ import copy
 import gzip
 import logging
 import pickle
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from charthero_ext import AsyncChartHero, ChartHero, Settings, Timeouts
-from charthero_ext._status import retry_after
+from charthero_ext._transport.status import retry_after
 from charthero_ext.errors import (
     ApiStatusError,
     AuthenticationError,
@@ -120,6 +120,12 @@ def test_an_instant_may_be_a_datetime_a_date_or_iso_text(client: MakeClient, giv
     assert server.requests[0].url.params["end_at"] == sent
 
 
+@pytest.mark.parametrize("given", ["yesterday", "", 5, 1.5, True])
+def test_what_is_no_instant_is_refused_by_name(client: MakeClient, given: Any) -> None:
+    with pytest.raises(ValueError, match="end_at is"):
+        client(Server(ok("encounters.list"))).encounters.list(end_at=given)
+
+
 @pytest.mark.parametrize("given", [datetime(2026, 5, 1), "2026-05-01T15:00:00", "2026-05-01"])
 def test_an_instant_without_a_time_zone_is_refused_and_not_guessed(client: MakeClient, given: Any) -> None:
     with pytest.raises(ValueError, match="start_at has no time zone"):
@@ -193,6 +199,71 @@ def test_an_error_body_of_another_kind_still_ends_in_the_status(client: MakeClie
         client(Server(httpx.Response(404, content=content))).encounters.get("enc_1")
     assert caught.value.reason_code is None
     assert str(caught.value) == "encounters.get: HTTP 404"
+
+
+class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that breaks off."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b'{"reason_code": "inv'
+        raise httpx.ReadError("synthetic")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self:
+            yield chunk
+
+
+@pytest.mark.parametrize(
+    ("headers", "stream"),
+    [({}, Cut()), ({"Content-Encoding": "gzip"}, httpx.ByteStream(b"no gzip at all"))],
+    ids=["cut", "not what it says"],
+)
+def test_an_error_body_that_cannot_be_read_does_not_hide_the_status(
+    client: MakeClient, headers: dict[str, str], stream: Any
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(403, headers=headers, stream=stream)
+
+    with pytest.raises(PermissionDeniedError):
+        client(answer).encounters.get("enc_1")
+
+    async def main() -> None:
+        async with async_client(answer) as ch:
+            await ch.encounters.get("enc_1")
+
+    with pytest.raises(PermissionDeniedError):
+        asyncio.run(main())
+
+
+def test_of_an_endless_error_body_only_the_beginning_is_read(client: MakeClient) -> None:
+    read: list[int] = []
+
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            while True:
+                read.append(1000)
+                yield b" " * 1000
+
+    with pytest.raises(NotFoundError):
+        client(lambda request: httpx.Response(404, stream=Endless())).encounters.get("enc_1")
+    assert sum(read) < 100_000
+
+
+def test_the_sentence_of_the_server_is_kept_short_and_out_of_every_text(client: MakeClient) -> None:
+    body = {**BODY, "message": "synthetic " * 1000}
+    with pytest.raises(InvalidRequestError) as caught:
+        client(Server(httpx.Response(400, json=body))).encounters.list()
+    assert caught.value.message == ("synthetic " * 1000)[:500]
+    assert "synthetic" not in f"{caught.value} {caught.value!r} {caught.value.args}"
+
+
+def test_an_error_with_a_note_is_pickled_and_copied_with_it(client: MakeClient) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        client(Server(httpx.Response(404, json=BODY))).encounters.get("enc_1")
+    caught.value.add_note("while syncing")
+    for twin in (pickle.loads(pickle.dumps(caught.value)), copy.copy(caught.value), copy.deepcopy(caught.value)):
+        assert (type(twin), str(twin), vars(twin)) == (NotFoundError, str(caught.value), vars(caught.value))
+        assert twin.__notes__ == ["while syncing"]
 
 
 def test_a_reason_code_nobody_knows_passes_through(client: MakeClient) -> None:

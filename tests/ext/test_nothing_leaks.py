@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import io
 import json
 import logging
 import pickle
 import traceback
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.pretty import Pretty
 
-from charthero_ext import ChartHero, Settings
+from charthero_ext import AsyncChartHero, ChartHero, Settings
 from charthero_ext.errors import ChartHeroError
 
 from .conftest import HOST
@@ -135,6 +137,37 @@ def test_a_key_in_the_environment_is_in_no_traceback(monkeypatch: pytest.MonkeyP
         with pytest.raises(ChartHeroError) as caught:
             ChartHero(base_url=base_url)
         assert "canary" not in deep_traceback(caught.value)
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+def test_what_interrupts_a_call_or_a_download_shows_no_key_and_no_signed_url(
+    interruption: type[BaseException], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/audio"):
+            url = "https://media.example.test/a.wav?signature=canary"
+            return httpx.Response(200, json={"audio_url": url, "expires_at": "2026-05-01T15:45:00Z"})
+        raise interruption
+
+    def make(kind: Any) -> Any:
+        settings = Settings.load(api_key="canarykey", base_url=HOST)
+        return kind(settings=settings, httpx_args={"transport": httpx.MockTransport(answer)})
+
+    async def waiting(call: str, *arguments: Any) -> None:
+        async with make(AsyncChartHero) as ch:
+            await getattr(ch.documents, call)(*arguments)
+
+    for call, arguments in (("get", ("enc_1", "doc_1")), ("download_audio", ("enc_1", "doc_1", tmp_path / "a.wav"))):
+        with make(ChartHero) as ch, pytest.raises(interruption) as caught:
+            getattr(ch.documents, call)(*arguments)
+        assert "canary" not in deep_traceback(caught.value)
+        with pytest.raises(interruption) as caught:
+            asyncio.run(waiting(call, *arguments))
+        assert "canary" not in deep_traceback(caught.value)
+    assert "canary" not in caplog.text
+    assert f"documents.get - {interruption.__name__} " in caplog.text
 
 
 def test_a_signed_url_is_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:

@@ -29,6 +29,7 @@ __all__ = ["MAX_ERROR_BODY", "retry_after", "status_error"]
 
 #: An error body is a few hundred bytes; of anything larger, only this much is read.
 MAX_ERROR_BODY = 65_536
+MAX_MESSAGE = 500
 
 _CLASSES: dict[int, type[ApiStatusError]] = {
     400: InvalidRequestError,
@@ -55,7 +56,7 @@ def status_error(status_code: int, headers: Mapping[str, str], body: bytes, oper
         operation=operation,
         reason_code=_code(described.get("reason_code")),
         field=_code(described.get("field")),
-        message=message if isinstance(message, str) else None,
+        message=message[:MAX_MESSAGE] if isinstance(message, str) else None,
         retry_after=retry_after(headers),
         required_scopes=SCOPES.get(operation, frozenset()) if status_code == 403 else frozenset(),
     )
