@@ -20,17 +20,28 @@ from charthero_ext._audio import AudioFile, Progress, fresh_urls
 from charthero_ext._follow_up import FollowUp, pointed_at, until_there
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec, check_spec_async
 from charthero_ext._transport import AsyncTransport, LastResponse, Transport
-from charthero_ext._walk import AsyncWalk, Walk, cut_windows, cut_windows_async
 from charthero_ext.config import ApiKey, KeySource, Settings, Timeouts, given_key
 from charthero_ext.errors import ConfigurationError
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript, TranscriptReadyEvent
-from charthero_ext.pagination import MAX_LIMIT, PageRequest, Window
+from charthero_ext.pagination.planner import cut_windows, cut_windows_async
+from charthero_ext.pagination.walk import AsyncWalk, Walk
+from charthero_ext.pagination.window import MAX_LIMIT, PageRequest, Window
 from charthero_ext.scopes import AccessReport, check_access, check_access_async
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["AsyncChartHero", "ChartHero"]
+__all__ = [
+    "AsyncChartHero",
+    "AsyncDocuments",
+    "AsyncEncounters",
+    "ChartHero",
+    "Documents",
+    "Encounters",
+    "FollowUp",
+    "LastResponse",
+    "SpecReport",
+]
 
 WalkProgress = Callable[[int, int | None], object]
 

@@ -16,7 +16,7 @@ from charthero_ext.errors import ApiStatusError, AuthenticationError, ChartHeroE
 if TYPE_CHECKING:
     from charthero_ext._transport import AsyncTransport, Transport
 
-__all__ = ["AccessReport", "RouteAccess", "check_access", "check_access_async", "required_scopes"]
+__all__ = ["AccessReport", "RouteAccess", "required_scopes"]
 
 #: No route takes it, so a route the key may use answers 400 before it looks anything up.
 UNSUPPORTED: Final = {"charthero_access_check": "1"}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from charthero_ext import _event_store
+from charthero_ext.webhooks import event_store
 from charthero_ext.webhooks import SQLiteStore
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -118,16 +118,16 @@ def test_of_two_that_open_the_file_at_once_neither_takes_the_other_for_dead(path
 def test_nobody_else_can_open_the_file_between_a_lock_file_and_its_lock(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, outcomes = _event_store._lock, []
+    lock, outcomes = event_store._lock, []
 
     def late(connection: sqlite3.Connection) -> None:
-        monkeypatch.setattr(_event_store, "_lock", lock)
+        monkeypatch.setattr(event_store, "_lock", lock)
         with pytest.raises(sqlite3.OperationalError, match="locked") as caught:
             SQLiteStore(path, timeout=0).claim({})
         outcomes.append(caught.type)
         lock(connection)
 
-    monkeypatch.setattr(_event_store, "_lock", late)
+    monkeypatch.setattr(event_store, "_lock", late)
     store = SQLiteStore(path)
     assert store.claim({"evt_1": "one"}) == {"evt_1": "one"}
     assert len(outcomes) == len(owners(path)) == 1

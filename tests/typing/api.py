@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import assert_type
 
 from charthero_ext import AsyncChartHero, ChartHero, ChartHeroError, Settings, Timeouts, drift_counts
+from charthero_ext.client import LastResponse, SpecReport
 from charthero_ext.errors import ApiStatusError, NotFoundError, PermissionDeniedError, RateLimitedError
 from charthero_ext.models import (
     ApiError,
@@ -23,6 +24,9 @@ from charthero_ext.models import (
     TranscriptTurn,
     Unset,
 )
+from charthero_ext.pagination import Receipt, Walk, Window
+from charthero_ext.scopes import AccessReport, RouteAccess, required_scopes
+from charthero_ext.webhooks import FollowUp, Receiver, SQLiteStore, UnknownEvent, sign, verify
 
 
 def settings() -> None:
@@ -42,8 +46,40 @@ def synchronous(ch: ChartHero) -> None:
     assert_type(ch.documents.transcript("e", "d"), Transcript)
     assert_type(ch.documents.audio("e", "d"), AudioUrl)
     assert_type(ch.documents.download_audio("e", "d", "a.wav", progress=lambda received, total: None), Path)
+    assert_type(ch.last_response, LastResponse | None)
+    assert_type(ch.check_access("documents.audio"), AccessReport)
+    assert_type(ch.check_spec(), SpecReport)
     with ch as same:
         assert_type(same, ChartHero)
+
+
+def walking(ch: ChartHero) -> None:
+    walk = ch.encounters.iter(start_at="2026-05-01T00:00:00Z", sort_order="desc", max_items=5, concurrency=2)
+    assert_type(walk, Walk[Encounter])
+    for encounter in walk:
+        assert_type(encounter, Encounter)
+    assert_type(walk.receipt, Receipt)
+    assert_type(walk.receipt.complete, bool)
+    assert_type(ch.encounters.iter(resume_from=walk.checkpoint()), Walk[Encounter])
+    assert_type(ch.encounters.windows(max_rows=1000), list[Window])
+    assert_type([ch.encounters.iter_window(window) for window in ch.encounters.windows()], list[Walk[Encounter]])
+
+
+def access(report: AccessReport) -> None:
+    assert_type(required_scopes("encounters.list"), frozenset[str])
+    assert_type(report.exit_code, int)
+    assert_type(report.routes, tuple[RouteAccess, ...])
+    assert_type(report.routes[0].required_scopes, frozenset[str])
+
+
+def webhooks(ch: ChartHero, headers: dict[str, str], body: bytes, store: SQLiteStore) -> None:
+    event = verify(headers, body, ["whsec_old", "whsec_new"])
+    if not isinstance(event, UnknownEvent):
+        assert_type(event, TranscriptReadyEvent)
+        assert_type(ch.follow_up(event, audio=True), FollowUp)
+        assert_type(ch.follow_up(event).transcript, Transcript)
+    assert_type(sign(body, "whsec_new"), dict[str, str])
+    Receiver("whsec_new", store, lambda event: None)
 
 
 async def asynchronous(ch: AsyncChartHero) -> None:
@@ -53,6 +89,10 @@ async def asynchronous(ch: AsyncChartHero) -> None:
     assert_type(await ch.documents.transcript("e", "d"), Transcript)
     assert_type(await ch.documents.audio("e", "d"), AudioUrl)
     assert_type(await ch.documents.download_audio("e", "d", Path("a.wav")), Path)
+    async for encounter in ch.encounters.iter():
+        assert_type(encounter, Encounter)
+    assert_type(await ch.encounters.windows(), list[Window])
+    assert_type(await ch.check_access(), AccessReport)
     waiting: Awaitable[Encounter] = ch.encounters.get("e")
     await waiting
     async with ch as same:

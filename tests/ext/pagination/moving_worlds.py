@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from charthero_ext.pagination import Window
+from charthero_ext.pagination.window import Window
 
 from .simulated_listing import ROUND, SECOND, TIES, TOTALS, World, instant
 

@@ -14,7 +14,8 @@ from typing import Any
 from attrs import Factory, define, field, frozen
 
 from charthero_ext.errors import TransportError
-from charthero_ext.pagination import PageRequest, WindowWalk
+from charthero_ext.pagination.window import PageRequest
+from charthero_ext.pagination.window_walk import WindowWalk
 
 EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
 SECOND = 1_000_000

@@ -10,9 +10,9 @@ from contextvars import ContextVar
 
 import pytest
 
-from charthero_ext._walk import AsyncWalk, Walk
 from charthero_ext.errors import TransportError
-from charthero_ext.pagination import PageRequest
+from charthero_ext.pagination.walk import AsyncWalk, Walk
+from charthero_ext.pagination.window import PageRequest
 
 from .simulated_listing import SECOND, Answer, Row, World, spaced, tied
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charthero_ext import _walk
-from charthero_ext._walk import Walk
 from charthero_ext.errors import ConfigurationError
-from charthero_ext.pagination import Position, Window, read_checkpoint, write_checkpoint
+from charthero_ext.pagination import course
+from charthero_ext.pagination.position import Position, read_checkpoint, write_checkpoint
+from charthero_ext.pagination.walk import Walk
+from charthero_ext.pagination.window import Window
 
 from .simulated_listing import SECOND, World, instant, spaced, tied
 
@@ -41,7 +42,7 @@ def test_windows_cut_within_what_shows_as_one_instant_hide_nothing_from_the_walk
     monkeypatch: pytest.MonkeyPatch, order: str, stop: int
 ) -> None:
     """The server sorts by the time it shows, and by id within it, but filters by the time it keeps."""
-    monkeypatch.setattr(_walk, "WINDOW_ROWS", 4)
+    monkeypatch.setattr(course, "WINDOW_ROWS", 4)
     kept = {"3": 1, "5": 1, "6": 1, "7": 1, "b": 1, "f": 1, "2": 0, "c": 0, "d": 0, "e": 0}
     world = World({f"enc_{name}": at for name, at in kept.items()}, step=10, sorts_as_shown=True, total="absent")
     first = Walk(world.fetch, sort_order=order, limit=2, concurrency=2)
@@ -109,7 +110,7 @@ def test_another_process_goes_on() -> None:
     walk = Walk(world.fetch)
     rows = list(islice(walk, 120))
     program = (
-        "import sys; from charthero_ext._walk import Walk\n"
+        "import sys; from charthero_ext.pagination import Walk\n"
         "from pagination.simulated_listing import *\n"
         "world = World({**spaced(200), **tied(50, at=100 * SECOND)})\n"
         "print(*(row.encounter_id for row in Walk(world.fetch, resume_from=sys.argv[1])))"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from charthero_ext._walk import Walk
-from charthero_ext.pagination import PageRequest, Window
+from charthero_ext.pagination.walk import Walk
+from charthero_ext.pagination.window import PageRequest, Window
 
 from .simulated_listing import SECOND, Row, World, spaced
 

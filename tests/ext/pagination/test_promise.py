@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charthero_ext import _walk
-from charthero_ext._walk import AsyncWalk, Walk
 from charthero_ext.errors import PaginationError, TransportError
-from charthero_ext.pagination import Window, WindowWalk
+from charthero_ext.pagination import course
+from charthero_ext.pagination.walk import AsyncWalk, Walk
+from charthero_ext.pagination.window import Window
+from charthero_ext.pagination.window_walk import WindowWalk
 
 from .moving_worlds import windows, worlds
 from .simulated_listing import Row, World, drive
@@ -48,6 +49,8 @@ def test_every_encounter_is_handed_out_exactly_once_while_data_moves(world: Worl
 @settings(max_examples=300, deadline=None)
 @given(world=worlds(smallest_clamp=1, largest_clamp=1), window=windows())
 def test_a_server_that_sends_single_rows_is_walked_or_refused_but_never_cut_short(world: World, window: Window) -> None:
+    """While nothing moves: a page of one row cannot show that nothing follows that row."""
+    world.changes = []
     walk: WindowWalk[Row] = WindowWalk(window)
     rows: list[Row] = []
     try:
@@ -72,7 +75,7 @@ def test_it_holds_across_failures_look_ahead_and_concurrency(
 ) -> None:
     world.fails_at = fails_at
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_walk, "WINDOW_ROWS", 2 * limit)
+        patch.setattr(course, "WINDOW_ROWS", 2 * limit)
         walk: Walk[Row] = Walk(world.fetch, **range_of(window), limit=limit, concurrency=concurrency)
         rows = list(stubbornly(walk))
     world.check(rows, window)
@@ -95,7 +98,7 @@ def test_it_holds_across_checkpoints(world: World, window: Window, limit: int, p
     rows: list[Row] = []
     checkpoint = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_walk, "WINDOW_ROWS", 2 * limit)
+        patch.setattr(course, "WINDOW_ROWS", 2 * limit)
         for count, concurrency in parts:
             walk: Walk[Row] = Walk(
                 world.fetch, **range_of(window), limit=limit, concurrency=concurrency, resume_from=checkpoint
@@ -136,6 +139,6 @@ def test_it_holds_with_asyncio(world: World, window: Window, limit: int, concurr
         return rows
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_walk, "WINDOW_ROWS", 2 * limit)
+        patch.setattr(course, "WINDOW_ROWS", 2 * limit)
         rows = asyncio.run(collect())
     world.check(rows, window)

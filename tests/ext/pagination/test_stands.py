@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charthero_ext.errors import PaginationError
-from charthero_ext.pagination import Window, WindowWalk
+from charthero_ext.pagination.window import Window
+from charthero_ext.pagination.window_walk import WindowWalk
 
 from .simulated_listing import (
     SECOND,

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from charthero_ext._walk import Walk
 from charthero_ext.errors import PaginationError, TransportError
-from charthero_ext.pagination import PageRequest
+from charthero_ext.pagination.walk import Walk
+from charthero_ext.pagination.window import PageRequest
 
 from .simulated_listing import SECOND, Answer, Row, World, instant, spaced, tied
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charthero_ext._walk import AsyncWalk, Walk, cut_windows, cut_windows_async
 from charthero_ext.errors import PaginationError
-from charthero_ext.pagination import Window, WindowPlanner, WindowWalk
+from charthero_ext.pagination.planner import WindowPlanner, cut_windows, cut_windows_async
+from charthero_ext.pagination.walk import AsyncWalk, Walk
+from charthero_ext.pagination.window import Window
+from charthero_ext.pagination.window_walk import WindowWalk
 
 from .moving_worlds import windows, worlds
 from .simulated_listing import SECOND, TOTALS, Answer, Row, World, drive, instant, spaced, tied

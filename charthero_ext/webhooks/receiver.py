@@ -17,8 +17,9 @@ from typing import Any, Self, TypeAlias
 
 from charthero_client.types import shown
 
-from charthero_ext._event_store import Store
-from charthero_ext._verification import (
+from charthero_ext.errors import BodyTooLargeError, WebhookVerificationError
+from charthero_ext.webhooks.event_store import Store
+from charthero_ext.webhooks.verification import (
     MAX_BODY,
     Event,
     UnknownEvent,
@@ -27,7 +28,6 @@ from charthero_ext._verification import (
     refuse_none,
     usable_secrets,
 )
-from charthero_ext.errors import BodyTooLargeError, WebhookVerificationError
 
 __all__ = ["Handler", "Receiver"]
 

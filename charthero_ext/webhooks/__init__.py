@@ -25,12 +25,12 @@ An event is a thin pointer, without anything about a patient: the handler fetche
 Source in the contract: "Webhooks".
 """
 
-from charthero_ext._event_store import SQLiteStore, Store
 from charthero_ext._follow_up import FollowUp
-from charthero_ext._receiver import Receiver
-from charthero_ext._verification import Event, UnknownEvent, sign, verify
 from charthero_ext.errors import WebhookVerificationError
 from charthero_ext.models import TranscriptReadyEvent
+from charthero_ext.webhooks.event_store import SQLiteStore, Store
+from charthero_ext.webhooks.receiver import Receiver
+from charthero_ext.webhooks.verification import Event, UnknownEvent, sign, verify
 
 __all__ = [
     "Event",

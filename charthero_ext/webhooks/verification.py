@@ -230,6 +230,7 @@ def _text(value: Any) -> str:
 
 
 def refuse_none(keys: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return the keys, of which there has to be one, or any signature would be as good as none."""
     if keys:
         return keys
     raise ConfigurationError("webhooks need a signing secret, or several; each is text without white space around it")

@@ -1,0 +1,115 @@
+"""Cutting a range into windows that can be walked side by side, or in other processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from charthero_ext.pagination.position import DAY, Position
+from charthero_ext.pagination.window import (
+    MAX_OFFSET,
+    E,
+    Page,
+    PageRequest,
+    SortOrder,
+    Window,
+    bounds_of,
+    key_range,
+    read_rows,
+    total_of,
+)
+
+__all__ = ["WindowPlanner", "cut_windows", "cut_windows_async"]
+
+
+class WindowPlanner:
+    """Cuts a window into windows of about ``max_rows``, by one page of one row each.
+
+    The row at offset ``max_rows`` of what is left says where the next window begins. Any cut is right: there are no
+    gaps and the outer bounds stay as they were, open ones too, so data may move. ``total`` is not needed.
+    Send `request`, hand the answer to `receive`, until `request` is None.
+    """
+
+    def __init__(self, window: Window, *, max_rows: int, position: Position | None = None) -> None:
+        if max_rows < 1:
+            raise ValueError("max_rows is at least 1")
+        self.remaining: int | None = None  # by the total of the last answer
+        self._order: SortOrder = window.sort_order
+        self._low, self._high = key_range(window)
+        start = position.start(self._high) if position else None
+        self._from = self._low if start is None or (self._low is not None and start < self._low) else start
+        self._offset = min(max_rows, MAX_OFFSET)
+        self._step, self._stride = DAY, 0
+        self._done = False
+
+    @property
+    def request(self) -> PageRequest | None:
+        """What to ask next; None when the last window was cut."""
+        if self._done:
+            return None
+        return PageRequest(**bounds_of(self._from, self._high, self._order), limit=1, offset=self._offset)
+
+    def receive(self, page: Page[E]) -> list[Window]:
+        """Take the answer to `request`, and return the window that ends there.
+
+        Raises:
+            PaginationError: The page is not what was asked for; the same request can be sent again.
+        """
+        request = self.request
+        if request is None:
+            raise RuntimeError("a page was received that nobody asked for")
+        rows = read_rows(page, request, self._step)
+        self.remaining = total_of(page)
+        cut = self._high
+        if rows:
+            key = rows[0][0]
+            self._step = math.gcd(self._step, key)
+            if self._from is None or key > self._from:
+                self._stride = 0
+            else:  # one instant holds more than max_rows
+                self._stride = self._stride * 10 or self._step
+                key = self._from + self._stride
+            if self._high is None or key < self._high:
+                cut = key
+        bounds = bounds_of(self._low, cut, self._order)
+        self._done = bounds == bounds_of(self._low, self._high, self._order)
+        self._low = self._from = cut
+        return [Window(**bounds)]
+
+
+def cut_windows(
+    fetch: Callable[[PageRequest], Page[E]],
+    *,
+    start_at: datetime | None = None,
+    end_at: datetime | None = None,
+    max_rows: int = 1000,
+) -> list[Window]:
+    """Cut a range into windows of about ``max_rows`` encounters, in order and without gaps, by one small request each.
+
+    A window can hold more where that many share one instant, or where more have come since. Open ends stay open.
+
+    Raises:
+        ValueError: A bound has no time zone, ``start_at`` is not before ``end_at``, or ``max_rows`` is below 1.
+        ChartHeroError: A request failed.
+    """
+    planner = WindowPlanner(Window(start_at=start_at, end_at=end_at), max_rows=max_rows)
+    windows = []
+    while (request := planner.request) is not None:
+        windows += planner.receive(fetch(request))
+    return windows
+
+
+async def cut_windows_async(
+    fetch: Callable[[PageRequest], Awaitable[Page[E]]],
+    *,
+    start_at: datetime | None = None,
+    end_at: datetime | None = None,
+    max_rows: int = 1000,
+) -> list[Window]:
+    """`cut_windows`, awaited."""
+    planner = WindowPlanner(Window(start_at=start_at, end_at=end_at), max_rows=max_rows)
+    windows = []
+    while (request := planner.request) is not None:
+        windows += planner.receive(await fetch(request))
+    return windows

@@ -1,0 +1,186 @@
+"""A range of encounters, one page of it, and what was seen of it. No I/O.
+
+Source in the contract: "List parameters".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+from attrs import Attribute, asdict, field, frozen
+from attrs.validators import in_
+
+from charthero_ext.errors import PaginationError
+
+__all__ = ["Listed", "Page", "PageRequest", "Receipt", "SortOrder", "Window"]
+
+MAX_LIMIT = 100
+MAX_OFFSET = 10_000
+# How far to step back in time for a page to join: a server may read its filters less exactly than they are sent.
+MARGINS = (1_000, 1_000_000, 60_000_000)
+
+SortOrder: TypeAlias = Literal["asc", "desc"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Listed(Protocol):
+    """An encounter, as far as the walk looks at it. What these hold is checked when a page is read."""
+
+    @property
+    def encounter_id(self) -> object:
+        """Text."""
+
+    @property
+    def created_at(self) -> object:
+        """A ``datetime`` with a time zone."""
+
+
+E = TypeVar("E", bound=Listed)
+_E_co = TypeVar("_E_co", bound=Listed, covariant=True)
+Row: TypeAlias = tuple[int, str, E]  # key, id, encounter
+
+
+class Page(Protocol[_E_co]):
+    """An answer of the list route. ``total`` is read where there is one."""
+
+    @property
+    def items(self) -> Sequence[_E_co]:
+        """The encounters of the page, in order."""
+        ...
+
+
+def _aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None:
+    if value is not None and value.utcoffset() is None:
+        raise ValueError(f"{attribute.name} needs a time zone")
+
+
+@frozen(kw_only=True)
+class Window:
+    """A range of encounters, ``start_at <= created_at < end_at``; None leaves a side open. Can be pickled.
+
+    Raises:
+        ValueError: A bound has no time zone, ``start_at`` is not before ``end_at``, or the order is unknown.
+    """
+
+    start_at: datetime | None = field(default=None, validator=_aware)
+    end_at: datetime | None = field(default=None, validator=_aware)
+    sort_order: SortOrder = field(default="asc", validator=in_(("asc", "desc")))
+
+    def __attrs_post_init__(self) -> None:
+        if self.start_at is not None and self.end_at is not None and self.start_at >= self.end_at:
+            raise ValueError("start_at must be before end_at")
+
+
+@frozen(kw_only=True)
+class PageRequest(Window):
+    """One call of the list route: the parameters to send."""
+
+    limit: int
+    offset: int
+
+    def __str__(self) -> str:
+        start, end = (bound.isoformat() if bound else "open" for bound in (self.start_at, self.end_at))
+        return f"the page at offset {self.offset} of {start} to {end}, {self.sort_order}"
+
+
+@frozen(kw_only=True)
+class Receipt:
+    """What a walk asked, saw and dropped. It holds no ids and no patient data.
+
+    Attributes:
+        start_at: Start of the range asked for, inclusive; None where open.
+        end_at: Its end, exclusive; None where open.
+        sort_order: The direction asked for.
+        requests: Calls of the list route, with those that failed and those that only cut windows.
+        rows: Encounters handed out.
+        duplicates: Rows that came again, or came into being behind the walk, and were dropped.
+        anchors_moved: How often the walk went on from a later instant instead of a higher offset.
+        first_created_at: Of the first encounter handed out.
+        last_created_at: Of the last one.
+        total_at_start: How many this walk was to hand out, by the ``total`` of the first answer; None if it had none.
+        total_at_end: The same by the last answer. It is the server's word, and decides nothing.
+        complete: The end of the range was proven, and everything before it handed out.
+    """
+
+    start_at: datetime | None
+    end_at: datetime | None
+    sort_order: SortOrder
+    requests: int
+    rows: int
+    duplicates: int
+    anchors_moved: int
+    first_created_at: datetime | None
+    last_created_at: datetime | None
+    total_at_start: int | None
+    total_at_end: int | None
+    complete: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for ``json.dumps``; times in ISO 8601."""
+        return {name: at.isoformat() if isinstance(at, datetime) else at for name, at in asdict(self).items()}
+
+
+def microseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def as_instant(microseconds: int | None) -> datetime | None:
+    """The instant, or None, which filters nothing, beyond the calendar."""
+    try:
+        return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
+
+
+def key_range(window: Window) -> tuple[int | None, int | None]:
+    """The half-open range of keys in a window; `bounds_of` is the inverse."""
+    start, end = (None if at is None else microseconds(at) for at in (window.start_at, window.end_at))
+    if window.sort_order == "asc":
+        return start, end
+    return None if end is None else 1 - end, None if start is None else 1 - start
+
+
+def bounds_of(low: int | None, high: int | None, sort_order: SortOrder) -> dict[str, Any]:
+    if sort_order == "desc":
+        low, high = None if high is None else 1 - high, None if low is None else 1 - low
+    return {"start_at": as_instant(low), "end_at": as_instant(high), "sort_order": sort_order}
+
+
+def read_rows(page: Page[E], request: PageRequest, step: int) -> list[Row[E]]:
+    """The rows of a page, or PaginationError where they cannot be what was asked for."""
+    items = getattr(page, "items", None)
+    if not isinstance(items, (list, tuple)):
+        raise PaginationError(f"{request}: there is no list of items")
+    sign = 1 if request.sort_order == "asc" else -1
+    rows: list[Row[E]] = []
+    for index, encounter in enumerate(items):
+        created_at = getattr(encounter, "created_at", None)
+        if not isinstance(created_at, datetime) or created_at.utcoffset() is None:
+            raise PaginationError(f"{request}: created_at of item {index} is not a date-time with a time zone")
+        encounter_id = getattr(encounter, "encounter_id", None)
+        if not isinstance(encounter_id, str):
+            raise PaginationError(f"{request}: encounter_id of item {index} is not text")
+        rows.append((sign * microseconds(created_at), encounter_id, encounter))
+    keys = [key for key, _, _ in rows]
+    for index, (before, after) in enumerate(pairwise(keys), 1):
+        if after < before:
+            at = as_instant(sign * after)
+            raise PaginationError(f"{request}: item {index}, created at {at}, is out of order")
+    low, high = key_range(request)
+    margin = math.gcd(step, *keys) + MARGINS[-1]
+    for key in keys[:1] + keys[-1:]:
+        if (low is not None and key < low - margin) or (high is not None and key >= high + margin):
+            at = as_instant(sign * key)
+            raise PaginationError(f"{request}: an encounter created at {at} is outside the range asked for")
+    return rows
+
+
+def total_of(page: Page[E]) -> int | None:
+    total = getattr(page, "total", None)
+    return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
