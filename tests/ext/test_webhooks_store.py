@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from charthero_ext.webhooks import event_store
-from charthero_ext.webhooks import SQLiteStore
+from charthero_ext.webhooks import SQLiteStore, event_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
