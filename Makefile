@@ -26,7 +26,7 @@ lock: ## Resolve the development versions anew into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
-.PHONY: demo test wheel pull generate update check drift release-day sandbox clean
+.PHONY: demo test wheel pull generate update check drift release-day sandbox bench clean
 demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list encounters
 	@$(BIN)/python -m scripts.demo
 
@@ -55,7 +55,7 @@ check: $(READY) ## Compare the snapshot with generated/, lint, check types; offl
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy charthero_ext scripts generated/charthero_client tests/typing
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 drift: $(READY) ## Compare the published artifact with the snapshot (SPEC_URL=, FAIL_ON=, FORMAT=)
 	@$(BIN)/python -m scripts.drift $(SPEC_URL) --fail-on $(or $(FAIL_ON),any) --format $(or $(FORMAT),text)
@@ -65,6 +65,9 @@ release-day: $(READY) ## The daily job: look, update, lay out a proposal (SPEC_U
 
 sandbox: $(READY) ## Run a local ChartHero with synthetic data (PORT=, ENCOUNTERS=)
 	@$(BIN)/python -m charthero_ext.sandbox --port $(or $(PORT),8400) --encounters $(or $(ENCOUNTERS),1000)
+
+bench: $(READY) ## Compare cost with other clients (QUICK=1: under a minute, and rough)
+	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick)
 
 clean: ## Remove what make made, the environment included
 	@rm -rf $(VENV) dist build .bench release-day .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -67,7 +67,7 @@ class Call:
         """Forget the attempt before."""
         self._attempt += 1
         self._started = time.perf_counter()
-        self.last, self.may_pass = None, False
+        self.last = None
 
     def end_attempt(self, failure: BaseException | None) -> None:
         """Log how the attempt ended: operation, status, reason, milliseconds and number, and nothing else."""

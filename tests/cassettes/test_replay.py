@@ -89,7 +89,10 @@ def test_refusals_replay_as_the_errors_they_were(ch: ChartHero) -> None:
 def test_what_was_recorded_still_fits_the_snapshot(name: str, path: str, status: int, body: Any) -> None:
     """When this fails after an update, record anew: ``python -m tests.cassettes.record``."""
     route = next(r for _, r in ROUTES.values() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", r), path))
-    schema = SPEC["paths"][route]["get"]["responses"][str(status)]["content"]["application/json"]["schema"]
+    described = SPEC["paths"][route]["get"]["responses"].get(str(status))
+    if described is None:
+        pytest.skip(f"the snapshot does not describe the body of HTTP {status}")
+    schema = described["content"]["application/json"]["schema"]
     jsonschema.Draft202012Validator({**schema, "components": SPEC["components"]}).validate(body)
 
 

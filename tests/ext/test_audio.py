@@ -49,6 +49,13 @@ class Media:
                     return
                 start = 0
                 wanted = self.headers.get("Range", "")
+                if isinstance(step, str) and step.startswith("part "):
+                    self.send_response(206)
+                    self.send_header("Content-Range", step.removeprefix("part "))
+                    self.send_header("Content-Length", "10")
+                    self.end_headers()
+                    self.wfile.write(b"0123456789")
+                    return
                 if wanted and media.has_ranges and self.headers.get("If-Range") == media.etag:
                     start = int(wanted.removeprefix("bytes=").rstrip("-"))
                     self.send_response(206)
@@ -116,6 +123,7 @@ def test_the_media_host_gets_no_key(media: Media, tmp_path: Path) -> None:
         ch.documents.download_audio("e", "d", tmp_path / "a.wav")
     assert "authorization" not in media.requests[0]
     assert "ch_sk" not in str(media.requests)
+    assert media.requests[0]["accept-encoding"] == "identity", "sizes and ranges are of what is sent"
 
 
 def test_a_broken_download_resumes_where_it_stopped_with_a_fresh_url(media: Media, tmp_path: Path) -> None:
@@ -126,6 +134,43 @@ def test_a_broken_download_resumes_where_it_stopped_with_a_fresh_url(media: Medi
     assert (tmp_path / "a.wav").read_bytes() == RECORDING
     assert api.asked == 4
     assert [request.get("range") for request in media.requests] == [None, "bytes=1000-", "bytes=1000-", "bytes=3000-"]
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"one"', "one"])
+def test_a_recording_that_cannot_be_told_from_another_is_asked_for_whole(
+    media: Media, tmp_path: Path, etag: str
+) -> None:
+    media.plan, media.etag = ["cut 1000"], etag
+    with client(Api(media.url)) as ch:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == RECORDING
+    assert [request.get("range") for request in media.requests] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "odd", ["part bytes 0-9/102400", "part bytes 990-999/102400", "part bytes 1001-1010/102400", "part nonsense", 416]
+)
+def test_a_part_that_does_not_follow_begins_the_download_anew(media: Media, tmp_path: Path, odd: int | str) -> None:
+    media.plan = ["cut 1000", odd]
+    with client(Api(media.url)) as ch:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == RECORDING
+    assert [request.get("range") for request in media.requests] == [None, "bytes=1000-", None]
+
+
+def test_a_part_that_nobody_asked_for_is_not_the_recording(media: Media, tmp_path: Path) -> None:
+    media.plan = ["part bytes 0-9/10"]
+    with client(Api(media.url)) as ch:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == RECORDING
+
+
+def test_more_than_the_host_stated_begins_the_download_anew(media: Media, tmp_path: Path) -> None:
+    media.plan = ["cut 1000", "part bytes 1000-1009/1005"]
+    with client(Api(media.url)) as ch:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == RECORDING
+    assert [request.get("range") for request in media.requests] == [None, "bytes=1000-", None]
 
 
 def test_a_host_without_ranges_sends_it_all_again(media: Media, tmp_path: Path) -> None:

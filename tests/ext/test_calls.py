@@ -188,6 +188,9 @@ def test_a_denied_call_says_which_scopes_it_needs(client: MakeClient) -> None:
     with pytest.raises(PermissionDeniedError, match="recordings:read") as caught:
         client(Server(httpx.Response(403, json=BODY))).documents.audio("enc_1", "doc_1")
     assert caught.value.required_scopes == {"encounters:read", "documents:read", "recordings:read"}
+    with pytest.raises(NotFoundError) as missing:
+        client(Server(httpx.Response(404, json=BODY))).documents.audio("enc_1", "doc_1")
+    assert missing.value.required_scopes == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -238,15 +241,29 @@ def test_an_error_body_that_cannot_be_read_does_not_hide_the_status(
 def test_of_an_endless_error_body_only_the_beginning_is_read(client: MakeClient) -> None:
     read: list[int] = []
 
-    class Endless(httpx.SyncByteStream):
+    class Endless(httpx.SyncByteStream, httpx.AsyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
             while True:
                 read.append(1000)
                 yield b" " * 1000
 
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for chunk in self:
+                yield chunk
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, stream=Endless())
+
     with pytest.raises(NotFoundError):
-        client(lambda request: httpx.Response(404, stream=Endless())).encounters.get("enc_1")
-    assert sum(read) < 100_000
+        client(answer).encounters.get("enc_1")
+
+    async def main() -> None:
+        async with async_client(answer) as ch:
+            await ch.encounters.get("enc_1")
+
+    with pytest.raises(NotFoundError):
+        asyncio.run(main())
+    assert sum(read) < 200_000
 
 
 def test_the_sentence_of_the_server_is_kept_short_and_out_of_every_text(client: MakeClient) -> None:
@@ -398,6 +415,21 @@ def test_a_refused_key_is_tried_again_only_when_the_source_gives_another(client:
     assert len(server.requests) == 2
 
 
+def test_the_asynchronous_client_asks_for_another_key_too() -> None:
+    keys = iter(["ch_sk_old", "ch_sk_new", "ch_sk_new", "ch_sk_new"])
+    server = Server(httpx.Response(401), ok(), httpx.Response(401))
+
+    async def main() -> None:
+        async with async_client(server, api_key=lambda: next(keys)) as ch:
+            await ch.encounters.get("enc_1")
+            with pytest.raises(AuthenticationError):
+                await ch.encounters.get("enc_1")
+
+    asyncio.run(main())
+    sent = [request.headers["authorization"] for request in server.requests]
+    assert sent == ["Bearer ch_sk_old", "Bearer ch_sk_new", "Bearer ch_sk_new"]
+
+
 def test_a_key_source_that_fails_says_so_without_its_own_words(client: MakeClient) -> None:
     def broken() -> str:
         raise RuntimeError("ch_sk_in_the_message")
@@ -514,6 +546,35 @@ def test_each_call_is_one_line_in_the_log_without_ids_and_httpx_is_quiet(
     assert lines[0].startswith("encounters.get 503 ServiceUnavailableError ")
     assert lines[1].startswith("encounters.get 404 invalid_limit ")
     assert "enc_secret" not in caplog.text
+
+
+def test_a_line_of_the_log_has_no_status_of_an_attempt_before(
+    client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="charthero_ext")
+    client(Server(httpx.Response(503), httpx.ConnectError(""), ok())).encounters.get("enc_1")
+    lines = [record.getMessage() for record in caplog.records if record.name == "charthero_ext"]
+    assert [line.split()[1:3] for line in lines] == [
+        ["503", "ServiceUnavailableError"],
+        ["-", "TransportError"],
+        ["200", "-"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "hpack.hpack"])
+def test_whatever_httpx_stands_on_is_quiet_within_a_call(
+    client: MakeClient, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        logging.getLogger(name).debug("canary %s", request.headers)
+        return ok()
+
+    client(answer).encounters.get("enc_1")
+    assert "canary" not in caplog.text
+    logging.getLogger(name).debug("outside")
+    assert "outside" in caplog.text
 
 
 def test_httpx_logs_when_asked_to(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:

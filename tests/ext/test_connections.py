@@ -25,6 +25,7 @@ from charthero_ext.errors import (
     RateLimitedError,
     RequestTimeoutError,
     ServiceUnavailableError,
+    TransportError,
 )
 
 from .conftest import HOST, KEY, async_client, example, settings
@@ -37,6 +38,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
+        self.connections: list[int] = []
         self.audio_url = ""
         listener = self
 
@@ -48,6 +50,7 @@ class Listener:
 
             def do_GET(self) -> None:
                 listener.asked.append((self.path, self.headers.get("Authorization")))
+                listener.connections.append(self.client_address[1])
                 body = httpx.Response(200, json=example("encounters.get")).content
                 if self.path.endswith("/audio"):
                     answer = {"audio_url": listener.audio_url, "expires_at": "2026-05-01T15:45:00Z"}
@@ -109,6 +112,8 @@ def test_a_forked_child_makes_connections_of_its_own(listener: Callable[[], List
     """
     subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
     assert [key for _, key in api.asked] == [f"Bearer {KEY}"] * 3
+    before, childs, after = api.connections
+    assert before == after != childs
 
 
 class Recorder:
@@ -130,7 +135,10 @@ class Recorder:
 def test_a_recording_comes_through_the_client_that_was_given_without_what_it_holds_for_the_api(tmp_path: Path) -> None:
     server = Recorder()
     own = httpx.Client(
-        transport=httpx.MockTransport(server), headers={"Authorization": "Basic canary"}, cookies={"session": "canary"}
+        transport=httpx.MockTransport(server),
+        auth=("user", "canary"),
+        headers={"Authorization": "Basic canary"},
+        cookies={"session": "canary"},
     )
     with own, ChartHero(settings=settings(), http_client=own) as ch:
         ch.documents.download_audio("enc_1", "doc_1", tmp_path / "a.wav")
@@ -155,6 +163,75 @@ def test_an_asynchronous_recording_comes_through_the_client_that_was_given_too(t
     assert "authorization" not in server.requests[-1].headers
 
 
+@pytest.mark.parametrize("name", ["transport", "mounts"])
+def test_connections_the_caller_made_are_open_after_a_download(name: str, tmp_path: Path) -> None:
+    class Counted(httpx.MockTransport):
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    made = Counted(Recorder())
+    arguments = {"transport": made} if name == "transport" else {"mounts": {"all://": made}}
+    with ChartHero(settings=settings(), httpx_args=arguments) as ch:
+        ch.documents.download_audio("enc_1", "doc_1", tmp_path / "a.wav")
+        assert made.closed == 0
+        assert ch.encounters.get("enc_1")
+
+
+def test_a_media_host_that_sends_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        if request.url.host == "media.example.test":
+            return httpx.Response(302, headers={"Location": "http://elsewhere.example.test/"})
+        return Recorder()(request)
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True) as own,
+        ChartHero(settings=settings(attempts=1), http_client=own) as ch,
+        pytest.raises(TransportError, match="HTTP 302"),
+    ):
+        ch.documents.download_audio("enc_1", "doc_1", tmp_path / "a.wav")
+
+    async def main() -> None:
+        async with (
+            httpx.AsyncClient(transport=httpx.MockTransport(answer), follow_redirects=True) as own,
+            AsyncChartHero(settings=settings(attempts=1), http_client=own) as ch,
+        ):
+            await ch.documents.download_audio("enc_1", "doc_1", tmp_path / "a.wav")
+
+    with pytest.raises(TransportError, match="HTTP 302"):
+        asyncio.run(main())
+    assert not any("elsewhere" in url for url in asked)
+
+
+def test_certificates_are_verified_wherever_https_can_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox on plain http may hand out recordings on https."""
+    verified: list[object] = []
+
+    class Watched(httpx.Client):
+        def __init__(self, *, verify: object = True, **others: Any) -> None:
+            verified.append(verify)
+            super().__init__(**others)
+
+    monkeypatch.setattr(httpx, "Client", Watched)
+    ChartHero(settings=settings(base_url="https://api.example.test")).close()
+    ChartHero(settings=settings(), httpx_args={"mounts": {HOST: httpx.MockTransport(Recorder())}}).close()
+    assert verified == [True, True]
+
+
+def test_the_key_stays_behind_when_the_client_that_was_given_is_led_to_another_host() -> None:
+    server = Recorder()
+    with httpx.Client(transport=httpx.MockTransport(server)) as own:
+        ch = ChartHero(settings=settings(), http_client=own)
+        own.base_url = "https://elsewhere.example.test"
+        ch.encounters.get("enc_1")
+    assert server.requests[0].url.host == "elsewhere.example.test"
+    assert "authorization" not in server.requests[0].headers
+
+
 def test_hooks_of_the_client_that_was_given_see_every_response_and_no_key_and_ours_go_when_we_go() -> None:
     keys: list[str | None] = []
     statuses: list[int] = []
@@ -172,6 +249,18 @@ def test_hooks_of_the_client_that_was_given_see_every_response_and_no_key_and_ou
         ch.close()
         assert own.event_hooks == before
     assert (keys, statuses) == ([None], [404])
+
+
+def test_hooks_of_an_asynchronous_client_that_was_given_go_when_we_go() -> None:
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(Recorder())) as own:
+            before = own.event_hooks
+            async with AsyncChartHero(settings=settings(), http_client=own) as ch:
+                await ch.encounters.get("enc_1")
+            assert own.event_hooks == before
+            assert not own.is_closed
+
+    asyncio.run(main())
 
 
 def test_two_clients_can_share_a_client_that_was_given() -> None:

@@ -1,8 +1,8 @@
 """The ways the published artifact may be written: each a transformation of one, none of which may matter.
 
-The one is reconstructed.json, written from the developer pages, and not the snapshot, so that these tests mean the same
-whatever was pulled. A shape says which of the promised models come out byte for byte as from that one, and how the
-bodies a server of that shape sends differ from the plain ones.
+The one is tests/reconstructed.json, written from the developer pages, and not the snapshot, so that these tests mean
+the same whatever was pulled. A shape says which of the promised models come out byte for byte as from that one, and how
+the bodies a server of that shape sends differ from the plain ones.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ALL = frozenset(load_surface().models)
 
 def unchanged() -> Document:
     """Return the artifact as the developer pages have it, to be changed at will."""
-    document: Document = json.loads(Path(__file__).with_name("reconstructed.json").read_bytes())
+    document: Document = json.loads(Path(__file__).parents[1].joinpath("reconstructed.json").read_bytes())
     return document
 
 

@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 from charthero_ext.sandbox import Sandbox
+from tests.sandbox.conftest import DEVELOPER_PAGES
 
 
 def test_schemathesis_finds_no_answer_that_departs_from_the_artifact(tmp_path: Path) -> None:
-    with Sandbox(encounters=100, ties=10) as sandbox:
+    with Sandbox(encounters=100, ties=10, artifact=DEVELOPER_PAGES) as sandbox:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{sandbox.base_url}/openapi/v1/openapi.json"),
             *("--url", sandbox.base_url, "--header", f"Authorization: Bearer {sandbox.api_key}"),
