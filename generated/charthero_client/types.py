@@ -16,6 +16,7 @@ from typing import (
     BinaryIO,
     ClassVar,
     Generic,
+    Literal,
     Self,
     TypeAlias,
     TypeVar,
@@ -28,9 +29,9 @@ from typing import (
 from uuid import UUID
 
 from attrs import define, fields
-from msgspec import UNSET, DecodeError, ValidationError, convert
+from msgspec import UNSET, DecodeError, Struct, ValidationError, convert, defstruct
 from msgspec import UnsetType as Unset
-from msgspec.json import decode
+from msgspec.json import Decoder
 
 #: A JSON number. Whole numbers stay what they were sent as, which type checkers allow for a float.
 if TYPE_CHECKING:
@@ -187,6 +188,14 @@ class Model:
         Raises:
             ValueError: The body is not JSON, or not this model at all.
         """
+        if reading := _reading(cls):
+            try:
+                reading.check(content)
+                model = cast(Self, reading.read(content))
+                if all(getattr(model, name) not in (UNSET, None) for name in cls._essential):
+                    return model
+            except DecodeError:
+                pass  # something is not as the artifact describes it
         body = _parsed_json(content)
         if isinstance(body, dict) and not cls._is_body(body):
             inner = [name for name, value in body.items() if isinstance(value, dict) and cls._is_body(value)]
@@ -207,21 +216,13 @@ class Model:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         """Decode one JSON object."""
-        try:
-            if cls._is_as_described(src_dict):
+        if reading := _reading(cls):
+            try:
+                convert(src_dict, reading.description, dec_hook=_as_encoded)
                 return convert(src_dict, cls)
-        except (KeyError, TypeError, IndexError, ValidationError):
-            pass  # something is not as the artifact describes it: look at each field by itself
+            except ValidationError:
+                pass  # something is not as the artifact describes it: look at each field by itself
         return cls._from_surprising_dict(src_dict)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        """Tell whether *sent* has the described names and no others, and its instants are written as `encode` does.
-
-        Each model answers for its own fields, which are then left to msgspec to check the types of; a model that does
-        not is decoded field by field.
-        """
-        return False
 
     @classmethod
     def _from_surprising_dict(cls, src_dict: Mapping[str, Any]) -> Self:
@@ -259,16 +260,90 @@ class Model:
         return result
 
 
-def is_plain_instant(text: str) -> bool:
-    """Tell whether an instant is written just as `encode` writes it."""
-    if len(text) == 27:
-        return text[10::16] == "TZ" and text[20:26] != "000000"
-    return len(text) == 20 and text[10::9] == "TZ"
+class _OfText(type):
+    # Not a function of ours, which would be called for every instant.
+    __instancecheck__ = str.__instancecheck__
+
+
+class _Instant(metaclass=_OfText):
+    """The text of an instant that is written just as `encode` writes it."""
+
+
+def _as_encoded(kind: type, sent: Any) -> Any:
+    """Return the text of an instant as it is.
+
+    Raises:
+        ValueError: `encode` would write it in another way, so that the decoded instant does not tell what was sent.
+    """
+    marks = sent[4:20:3]
+    if (marks == "--T::Z" and len(sent) == 20) or (
+        marks == "--T::." and sent[26:] == "Z" and sent[20:26] != "000000"  # microseconds, and some
+    ):
+        return sent
+    raise ValueError
+
+
+@define
+class _Reading:
+    """How a body is read that is just as its model is described."""
+
+    description: type[Struct]
+    check: Callable[[bytes], object]
+    read: Callable[[bytes], Any]
+
+
+def _reading_of(model: type[Model]) -> _Reading | None:
+    try:
+        description = _described(model, {})
+        return _Reading(description, Decoder(description, dec_hook=_as_encoded).decode, Decoder(model).decode)
+    except TypeError:  # the model has something that msgspec cannot tell apart
+        return None
+
+
+_reading: Callable[[Any], _Reading | None] = cache(_reading_of)
+
+
+def _described(model: type[Model], done: dict[type[Model], type[Struct] | None]) -> type[Struct]:
+    """Return what refuses every object but those just as *model* is described, which `to_dict` is sure to give back.
+
+    msgspec checks against it as fast as it parses. Made to build the models at once, it would drop what they lack.
+
+    Raises:
+        TypeError: A name is not that of its attribute, a model is within itself, or a value has several spellings.
+    """
+    if model in done:
+        if (description := done[model]) is None:
+            raise TypeError
+        return description
+    done[model] = None
+    if model._names:
+        raise TypeError
+    members = []
+    for plan in _plans(model):
+        hint = _description(plan.hint, done) if plan.known is None else Literal[(*plan.known, None)] | Unset
+        members.append((plan.name, hint, UNSET) if plan.optional else (plan.name, hint))
+    done[model] = description = defstruct(model.__name__, members, forbid_unknown_fields=True)
+    return description
+
+
+def _description(hint: Any, done: dict[type[Model], type[Struct] | None]) -> Any:
+    if hint is UUID:
+        raise TypeError
+    if hint is datetime.datetime:
+        return _Instant
+    if get_origin(hint) is list:
+        return list[_description(get_args(hint)[0], done)]  # type: ignore[misc]
+    if get_origin(hint) in (Union, UnionType):
+        return Union[tuple(_description(part, done) for part in get_args(hint))]
+    return _described(hint, done) if isinstance(hint, type) and issubclass(hint, Model) else hint
+
+
+_read_json = Decoder().decode
 
 
 def _parsed_json(content: bytes) -> Any:
     try:
-        return decode(content)
+        return _read_json(content)
     except DecodeError:
         # The standard library reads more than JSON allows (a NaN, say), and its error is the one callers know.
         return json.loads(content)
@@ -290,6 +365,7 @@ class _Plan:
     path: str
     optional: bool
     json_types: tuple[type, ...]
+    hint: Any
     is_spelled_freely: bool
     known: frozenset[str] | None
     convert: _Decode
@@ -321,6 +397,7 @@ def _plans_of(model: type[Model]) -> tuple[_Plan, ...]:
                     path=_path(model, name),
                     optional=Unset in _alternatives(hint),
                     json_types=tuple({_json_type(part) for part in _alternatives(hint)} - {NoneType, Unset}),
+                    hint=hint,
                     is_spelled_freely=bool(_leaves(hint) & {datetime.datetime, datetime.date, UUID}),
                     known=model._known_values.get(name),
                     convert=_converter(hint, _path(model, name)),
@@ -440,6 +517,5 @@ __all__ = [
     "Surprises",
     "Unset",
     "encode",
-    "is_plain_instant",
     "shown",
 ]

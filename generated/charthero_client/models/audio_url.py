@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, is_plain_instant, shown
+from ..types import Model, shown
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -25,7 +25,3 @@ class AudioUrl(Model):
         "audio_url",
         "expires_at",
     )
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 2 and is_plain_instant(sent["expires_at"])

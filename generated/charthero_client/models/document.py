@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Model, Unset, is_plain_instant, shown
+from ..types import UNSET, Model, Unset, shown
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -37,15 +37,6 @@ class Document(Model):
     content: DocumentContent | Unset = _attrs_field(default=UNSET, repr=shown)
 
     _essential: ClassVar[tuple[str, ...]] = ("document_id",)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return (
-            len(sent) == 8 + ("content" in sent)
-            and is_plain_instant(sent["created_at"])
-            and is_plain_instant(sent["updated_at"])
-            and ("content" not in sent or DocumentContent._is_as_described(sent["content"]))
-        )
 
 
 from ..models.document_content import DocumentContent  # noqa: E402

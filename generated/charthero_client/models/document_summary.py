@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
@@ -28,7 +26,3 @@ class DocumentSummary(Model):
     title: None | str = _attrs_field(repr=False)
     workflow_variant: None | str = _attrs_field(repr=shown)
     audio_duration_seconds: Number | None | Unset = _attrs_field(default=UNSET, repr=False)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 5 + ("audio_duration_seconds" in sent)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, is_plain_instant, shown
+from ..types import Model, shown
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -36,16 +36,6 @@ class Encounter(Model):
     documents: list[DocumentSummary] = _attrs_field(repr=shown)
 
     _essential: ClassVar[tuple[str, ...]] = ("encounter_id",)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return (
-            len(sent) == 9
-            and is_plain_instant(sent["created_at"])
-            and is_plain_instant(sent["updated_at"])
-            and Patient._is_as_described(sent["patient"])
-            and all(map(DocumentSummary._is_as_described, sent["documents"]))
-        )
 
 
 from ..models.document_summary import DocumentSummary  # noqa: E402

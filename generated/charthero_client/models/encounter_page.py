@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -25,10 +25,6 @@ class EncounterPage(Model):
     total: int = _attrs_field(repr=shown)
 
     _essential: ClassVar[tuple[str, ...]] = ("items",)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 4 and all(map(Encounter._is_as_described, sent["items"]))
 
 
 from ..models.encounter import Encounter  # noqa: E402

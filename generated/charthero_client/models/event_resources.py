@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
@@ -19,7 +17,3 @@ class EventResources(Model):
 
     encounter_id: str = _attrs_field(repr=shown)
     document_id: str = _attrs_field(repr=shown)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 2

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
@@ -23,7 +21,3 @@ class Patient(Model):
     first_name: None | str | Unset = _attrs_field(default=UNSET, repr=False)
     last_name: None | str | Unset = _attrs_field(default=UNSET, repr=False)
     date_of_birth: None | str | Unset = _attrs_field(default=UNSET, repr=False)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 1 + ("first_name" in sent) + ("last_name" in sent) + ("date_of_birth" in sent)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
@@ -18,10 +16,6 @@ class PublicDocumentDetail(Model):
     """
 
     document: Document = _attrs_field(repr=False)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 1 and Document._is_as_described(sent["document"])
 
 
 from ..models.document import Document  # noqa: E402

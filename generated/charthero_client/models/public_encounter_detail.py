@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
@@ -17,10 +15,6 @@ class PublicEncounterDetail(Model):
     """
 
     encounter: Encounter = _attrs_field(repr=False)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 1 and Encounter._is_as_described(sent["encounter"])
 
 
 from ..models.encounter import Encounter  # noqa: E402

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -23,10 +23,6 @@ class Transcript(Model):
     transcript: TranscriptContent = _attrs_field(repr=shown)
 
     _essential: ClassVar[tuple[str, ...]] = ("transcript",)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 3 and TranscriptContent._is_as_described(sent["transcript"])
 
 
 from ..models.transcript_content import TranscriptContent  # noqa: E402

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
@@ -21,10 +19,6 @@ class TranscriptContent(Model):
     provider: str = _attrs_field(repr=shown)
     audio_duration_seconds: Number | None = _attrs_field(repr=False)
     turns: list[TranscriptTurn] = _attrs_field(repr=shown)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 3 and all(map(TranscriptTurn._is_as_described, sent["turns"]))
 
 
 from ..models.transcript_turn import TranscriptTurn  # noqa: E402

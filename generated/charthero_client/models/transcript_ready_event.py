@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, is_plain_instant, shown
+from ..types import Model, shown
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -28,14 +27,6 @@ class TranscriptReadyEvent(Model):
     occurred_at: datetime.datetime = _attrs_field(repr=shown)
     organization_id: str = _attrs_field(repr=shown)
     resources: EventResources = _attrs_field(repr=shown)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return (
-            len(sent) == 6
-            and is_plain_instant(sent["occurred_at"])
-            and EventResources._is_as_described(sent["resources"])
-        )
 
 
 from ..models.event_resources import EventResources  # noqa: E402

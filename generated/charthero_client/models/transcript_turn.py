@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
@@ -23,7 +21,3 @@ class TranscriptTurn(Model):
     start: Number = _attrs_field(repr=False)
     end: Number = _attrs_field(repr=False)
     text: str = _attrs_field(repr=False)
-
-    @staticmethod
-    def _is_as_described(sent: Any) -> bool:
-        return len(sent) == 4
