@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any, Literal, overload
 
-from dateutil.parser import isoparse
-
 from charthero_ext.models import UNSET
 
 __all__ = ["Instant", "SortOrder", "as_instant", "ids", "page_query"]
@@ -34,6 +32,8 @@ def as_instant(value: Instant | None, name: str) -> datetime | None:
     if value is None:
         return None
     if isinstance(value, str):
+        from dateutil.parser import isoparse
+
         try:
             value = isoparse(value)
         except ValueError:

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-import stamina
-
 from charthero_ext._transport import CallbackError
 from charthero_ext.config import is_loopback
 from charthero_ext.errors import TransportError
@@ -35,7 +33,9 @@ class MediaError(TransportError):
 
 def fresh_urls(attempts: int) -> Any:
     """Return the attempts to have a recording, each with a URL of its own; a long recording may take its time."""
-    return stamina.retry_context(on=MediaError, attempts=attempts, timeout=None)
+    from stamina import retry_context
+
+    return retry_context(on=MediaError, attempts=attempts, timeout=None)
 
 
 class AudioFile:

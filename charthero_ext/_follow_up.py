@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import stamina
 from attrs import frozen
 
 from charthero_ext.errors import NotFoundError
@@ -39,7 +38,9 @@ def pointed_at(event: TranscriptReadyEvent) -> tuple[str, str]:
 
 def until_there(patience: float) -> Any:
     """Return the attempts to have a transcript that may not be there yet, for *patience* seconds."""
-    return stamina.retry_context(
+    from stamina import retry_context
+
+    return retry_context(
         on=_is_missing, attempts=None if patience > 0 else 1, timeout=patience or None, wait_initial=0.5, wait_max=10.0
     )
 

@@ -18,9 +18,10 @@ from charthero_client.api.encounters import get_encounter, list_encounters
 from charthero_ext._arguments import Instant, SortOrder, as_instant, ids, page_query
 from charthero_ext._audio import AudioFile, Progress, fresh_urls
 from charthero_ext._follow_up import FollowUp, pointed_at, until_there
+from charthero_ext._key_source import ApiKey, KeySource, given_key
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec, check_spec_async
 from charthero_ext._transport import AsyncTransport, LastResponse, Transport
-from charthero_ext.config import ApiKey, KeySource, Settings, Timeouts, given_key
+from charthero_ext.config import Settings, Timeouts
 from charthero_ext.errors import ConfigurationError
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript, TranscriptReadyEvent
 from charthero_ext.pagination.planner import cut_windows, cut_windows_async

@@ -8,44 +8,46 @@ Source in the contract: "Where things are".
 
 from __future__ import annotations
 
+import math
 import os
-import tomllib
-from collections.abc import Awaitable, Callable
-from inspect import isawaitable, iscoroutine
+import re
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from attrs import field, fields, frozen
+from attrs import Attribute, field, fields, frozen
 
+from charthero_ext._key_source import ApiKey, EnvironmentVariable, KeyFile, KeySource, given_key, key_file, key_lost
 from charthero_ext.errors import ConfigurationError
 
 __all__ = ["CONFIG_FILE", "ApiKey", "Settings", "Timeouts"]
 
 PREFIX: Final = "/external/v1"
 CONFIG_FILE: Final = Path("~/.config/charthero/config.toml")
-
-#: A key: the text itself, or a callable that returns it. An asynchronous client also takes an asynchronous callable.
-ApiKey: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def _checked_url(url: str, origin: str) -> str:
-    """Return scheme and host of *url*, or say what is wrong with it."""
+    """Return scheme and host of *url*, in one spelling, or say what is wrong with it."""
     try:
         parts = urlsplit(url.strip())
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         raise ConfigurationError(f"the base URL of {origin} is not a URL") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigurationError(f"the base URL of {origin} has to begin with https:// and a host")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError(f"the base URL of {origin} holds credentials, a query or a fragment; leave them out")
+    if re.search(r"[\s\x00-\x20\x7f%\\<>\"^`{|}]", url.strip()) or port == 0:
+        raise ConfigurationError(f"the base URL of {origin} holds a character or a port that no host has")
     if parts.path.rstrip("/") not in ("", PREFIX):
         raise ConfigurationError(f"the base URL of {origin} has to be the host alone, or the host with {PREFIX}")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"the base URL of {origin} has to be https; http is for loopback only")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}")
 
 
 def is_loopback(host: str) -> bool:
@@ -60,92 +62,34 @@ def _own_base_url(url: str) -> str:
     return _checked_url(url, "the settings")
 
 
+def _check_seconds(_: object, attribute: Attribute[Any], value: object) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value <= 0:  # type: ignore[arg-type,operator]
+        raise ConfigurationError(f"{attribute.name} has to be a number of seconds above 0")
+
+
+def _check_attempts(_: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError("attempts has to be a whole number of at least 1")
+
+
 @frozen(kw_only=True)
 class Timeouts:
-    """Seconds a request may take to connect, to read or write a piece, and to wait for a free connection."""
+    """Seconds a request may take to connect, to read or write a piece, and to wait for a free connection.
 
-    connect: float = 5.0
-    read: float = 30.0
-    write: float = 30.0
-    pool: float = 30.0
+    Raises:
+        ConfigurationError: One is not a number above 0; a request without a timeout can wait for ever.
+    """
+
+    connect: float = field(default=5.0, validator=_check_seconds)
+    read: float = field(default=30.0, validator=_check_seconds)
+    write: float = field(default=30.0, validator=_check_seconds)
+    pool: float = field(default=30.0, validator=_check_seconds)
 
     @classmethod
     def of(cls, value: float | Timeouts) -> Timeouts:
         """Return *value*, or the same number of seconds for each part."""
         return value if isinstance(value, Timeouts) else cls(connect=value, read=value, write=value, pool=value)
-
-
-@frozen
-class KeySource:
-    """Where the key comes from; the key itself is in no repr and in no pickle."""
-
-    origin: str
-    read: Callable[[], object] = field(repr=False)
-    #: It is somebody's own code, asked when a call needs the key and not before.
-    is_called: bool = False
-
-    def checked(self, key: object) -> str:
-        """Return *key* if it can be sent.
-
-        Raises:
-            ConfigurationError: It is missing, blank, or holds a space or a character that no header can carry.
-        """
-        if isawaitable(key):
-            problem = "is asynchronous; use it with AsyncChartHero"
-            if iscoroutine(key):
-                key.close()
-        elif not isinstance(key, str) or not key.strip():
-            problem = "holds no API key; set it to the key that ChartHero issued"
-        elif not all("!" <= character <= "~" for character in key):
-            problem = "holds a key with white space or another character that no key has; was more copied?"
-        else:
-            return key
-        # Tracebacks are shown with locals, so a key that was refused is not one of them.
-        del key
-        raise ConfigurationError(f"{self.origin} {problem}")
-
-
-@frozen
-class _EnvironmentVariable:
-    """A key in the environment of whichever process reads it."""
-
-    name: str
-
-    def __call__(self) -> str | None:
-        return os.environ.get(self.name)
-
-
-class _KeyFile:
-    """A file with a key in it, read again when it changes, so that a mounted secret can rotate."""
-
-    def __init__(self, path: Path, origin: str) -> None:
-        self._path = path
-        self._origin = origin
-        self._seen: tuple[int, int, int] | None = None
-        self._key = ""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_seen": None, "_key": ""}
-
-    def __call__(self) -> str:
-        try:
-            status = self._path.stat()
-            seen = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if seen != self._seen:
-                self._key = self._path.read_text(encoding="utf-8").rstrip("\r\n")
-                self._seen = seen
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-        else:
-            return self._key
-        raise ConfigurationError(f"the key file named by {self._origin} cannot be read: {reason}")
-
-
-def _key_lost() -> str:
-    raise ConfigurationError(
-        "a key given as an argument does not travel with pickled settings; "
-        "set CHARTHERO_API_KEY_FILE or CHARTHERO_API_KEY where they are used"
-    )
 
 
 @frozen(kw_only=True)
@@ -154,17 +98,19 @@ class Settings:
 
     Attributes:
         base_url: The API host, without the prefix ``/external/v1``.
+        key_source: Where the key is read, each time it is needed.
         timeouts: Applied to every request; a call can have its own.
         attempts: How often a request is made in all, when it fails in a way that may pass.
-        total_timeout: Seconds within which all attempts, and the waits between them, have to start.
+        total_timeout: Seconds for a call with all its attempts and the waits between them; a body that is then still
+            arriving is given up. Only a wait for a key is not cut short.
         http_logging: Let httpx and httpcore log their own lines. They hold full URLs, signed ones too.
     """
 
     base_url: str = field(converter=_own_base_url)
     key_source: KeySource
     timeouts: Timeouts = Timeouts()
-    attempts: int = 4
-    total_timeout: float = 60.0
+    attempts: int = field(default=4, validator=_check_attempts)
+    total_timeout: float = field(default=60.0, validator=_check_seconds)
     http_logging: bool = False
 
     @classmethod
@@ -174,9 +120,15 @@ class Settings:
         api_key: ApiKey | KeySource | None = None,
         base_url: str | None = None,
         profile: str | None = None,
-        **others: Any,
+        timeouts: Timeouts = Timeouts(),
+        attempts: int = 4,
+        total_timeout: float = 60.0,
+        http_logging: bool = False,
     ) -> Settings:
         """Put settings together from arguments, the environment and a profile, in this order.
+
+        Where host and key are found, nothing further is looked at. A profile that is named as an argument comes before
+        the environment.
 
         The environment: ``CHARTHERO_API_KEY`` or ``CHARTHERO_API_KEY_FILE``, ``CHARTHERO_BASE_URL``,
         ``CHARTHERO_PROFILE``. A profile is a table of ``~/.config/charthero/config.toml``, pairing a ``base_url`` with
@@ -187,34 +139,28 @@ class Settings:
         """
         key_given = api_key if isinstance(api_key, KeySource) else given_key(api_key)
         del api_key  # tracebacks are shown with locals
-        profile = profile or os.environ.get("CHARTHERO_PROFILE")
-        sources = [_Source("the arguments", base_url, key_given), _from_environment()]
-        if profile or not any(source.is_whole for source in sources):
-            sources.append(_from_profile(profile))
-        host = next((source for source in sources if source.base_url is not None), None)
-        if host is None or host.base_url is None:
-            raise ConfigurationError(
-                "no API host; set CHARTHERO_BASE_URL, or pass base_url, to the host you were given"
-            )
-        url = _checked_url(host.base_url, host.name)
-        key = next((source for source in sources if source.key is not None), None)
-        if key is None or key.key is None:
-            raise ConfigurationError(
-                "no API key; set CHARTHERO_API_KEY or CHARTHERO_API_KEY_FILE, pass api_key, or name a profile"
-            )
-        if key.base_url is not None and _checked_url(key.base_url, key.name) != url:
-            raise ConfigurationError(
-                f"{key.name} pair the key with another host than {host.name} name; "
-                "a key is sent only to the host it was issued for: give both in one place"
-            )
-        if not key.key.is_called:
-            key.key.checked(key.key.read())
-        return cls(base_url=url, key_source=key.key, **others)
+        host, key = _found(_sources(base_url, key_given, profile))
+        if not key.is_called:
+            key.checked(key.read())
+        return cls(
+            base_url=host,
+            key_source=key,
+            timeouts=timeouts,
+            attempts=attempts,
+            total_timeout=total_timeout,
+            http_logging=http_logging,
+        )
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         state = {attribute.name: getattr(self, attribute.name) for attribute in fields(type(self))}
-        if not isinstance(self.key_source.read, (_KeyFile, _EnvironmentVariable)):
-            state["key_source"] = KeySource(self.key_source.origin, _key_lost)
+        if not isinstance(self.key_source.read, (KeyFile, EnvironmentVariable)):
+            state["key_source"] = KeySource(self.key_source.origin, key_lost)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -230,22 +176,38 @@ class _Source:
     base_url: str | None = None
     key: KeySource | None = None
 
-    @property
-    def is_whole(self) -> bool:
-        return self.base_url is not None and self.key is not None
+
+def _sources(base_url: str | None, key: KeySource | None, profile: str | None) -> Iterator[_Source]:
+    """Yield the places to look, best first; each is looked at only when it is its turn."""
+    yield _Source("the arguments", base_url, key)
+    if profile:
+        yield _from_profile(profile)
+    yield _from_environment()
+    if not profile:
+        yield _from_profile(os.environ.get("CHARTHERO_PROFILE"))
 
 
-def given_key(api_key: ApiKey | None) -> KeySource | None:
-    """Return the source of a key given as an argument."""
-    if api_key is None:
-        return None
-    if callable(api_key):
-        return KeySource("the callable given as api_key", api_key, is_called=True)
-    return KeySource("the argument api_key", lambda: api_key)
-
-
-def _from_file(path: str, origin: str) -> KeySource:
-    return KeySource(f"the key file named by {origin}", _KeyFile(Path(path).expanduser(), origin))
+def _found(sources: Iterator[_Source]) -> tuple[str, KeySource]:
+    """Return the first host and the first key, which have to be one pair."""
+    host = key = None
+    for source in sources:
+        host = host or (source if source.base_url is not None else None)
+        key = key or (source if source.key is not None else None)
+        if host is not None and key is not None:
+            break
+    if host is None or host.base_url is None:
+        raise ConfigurationError("no API host; set CHARTHERO_BASE_URL, or pass base_url, to the host you were given")
+    if key is None or key.key is None:
+        raise ConfigurationError(
+            "no API key; set CHARTHERO_API_KEY or CHARTHERO_API_KEY_FILE, pass api_key, or name a profile"
+        )
+    url = _checked_url(host.base_url, host.name)
+    if key.base_url is not None and _checked_url(key.base_url, key.name) != url:
+        raise ConfigurationError(
+            f"{key.name} pair the key with another host than {host.name} name; "
+            "a key is sent only to the host it was issued for: give both in one place"
+        )
+    return url, key.key
 
 
 def _from_environment() -> _Source:
@@ -253,13 +215,15 @@ def _from_environment() -> _Source:
     if "CHARTHERO_API_KEY" in os.environ and "CHARTHERO_API_KEY_FILE" in os.environ:
         raise ConfigurationError("CHARTHERO_API_KEY and CHARTHERO_API_KEY_FILE are both set; unset one")
     if "CHARTHERO_API_KEY" in os.environ:
-        key = KeySource("CHARTHERO_API_KEY", _EnvironmentVariable("CHARTHERO_API_KEY"))
+        key = KeySource("CHARTHERO_API_KEY", EnvironmentVariable("CHARTHERO_API_KEY"))
     elif "CHARTHERO_API_KEY_FILE" in os.environ:
-        key = _from_file(os.environ["CHARTHERO_API_KEY_FILE"], "CHARTHERO_API_KEY_FILE")
+        key = key_file(os.environ["CHARTHERO_API_KEY_FILE"], "CHARTHERO_API_KEY_FILE")
     return _Source("the environment variables", os.environ.get("CHARTHERO_BASE_URL"), key)
 
 
 def _from_profile(name: str | None) -> _Source:
+    import tomllib
+
     path = CONFIG_FILE.expanduser()
     try:
         profiles = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -284,7 +248,7 @@ def _from_profile(name: str | None) -> _Source:
     if "base_url" not in profile or ("api_key_file" in profile) == ("api_key_env" in profile):
         raise ConfigurationError(f"{place} needs base_url, and either api_key_file or api_key_env")
     if "api_key_file" in profile:
-        return _Source(place, profile["base_url"], _from_file(profile["api_key_file"], place))
+        return _Source(place, profile["base_url"], key_file(profile["api_key_file"], place))
     variable = profile["api_key_env"]
-    key = KeySource(f"the variable {variable}, named by {place},", _EnvironmentVariable(variable))
+    key = KeySource(f"the variable {variable}, named by {place},", EnvironmentVariable(variable))
     return _Source(place, profile["base_url"], key)

@@ -45,9 +45,16 @@ class AsyncTransport(Connections):
     ) -> _T:
         """As :meth:`Transport.call`; cancelling the task ends the call, a wait between attempts too."""
         call = self._begin(operation, timeout)
+        outcome = await self._once(call, function, arguments)
+        if not isinstance(outcome, BaseException):
+            return outcome
         async for attempt in self._retries(call):
             with attempt:
-                return await self._once(call, function, arguments)
+                if attempt.num > 1:
+                    outcome = await self._once(call, function, arguments)
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                return outcome
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def probe(self, operation: str, path: str, query: Mapping[str, str]) -> ChartHeroError | None:
@@ -87,28 +94,26 @@ class AsyncTransport(Connections):
 
     async def _once(
         self, call: Call, function: Callable[..., Awaitable[Response[_T]]], arguments: dict[str, Any]
-    ) -> _T:
+    ) -> _T | BaseException:
         call.go_on_with(await self._key())
-        result = await self._send(call, function, arguments)
-        if isinstance(result, AuthenticationError) and call.go_on_with(await self._key()):
-            result = await self._send(call, function, arguments)
-        if isinstance(result, BaseException):
-            raise result
-        return result
+        outcome = await self._send(call, function, arguments)
+        if isinstance(outcome, AuthenticationError) and call.go_on_with(await self._key()):
+            outcome = await self._send(call, function, arguments)
+        return outcome
 
     async def _send(
         self, call: Call, function: Callable[..., Awaitable[Response[_T]]], arguments: dict[str, Any]
     ) -> _T | BaseException:
         client = self._usable_client()
         call.begin_attempt()
-        result: _T | BaseException
+        outcome: _T | BaseException
         with within(self.settings, call):
             try:
-                result = decoded(await function(client=client, **arguments), call.operation)
+                outcome = decoded(await function(client=client, **arguments), call.operation)
             except BaseException as error:  # noqa: BLE001 - whatever happened must leave without its frames and its request
-                result = translated(error, call)
-        self._end_attempt(call, result)
-        return result
+                outcome = translated(error, call)
+        self._end_attempt(call, outcome)
+        return outcome
 
     async def _stream(self, sink: Sink) -> BaseException | None:
         with within(self.settings):
@@ -127,7 +132,7 @@ class AsyncTransport(Connections):
 
     @asynccontextmanager
     async def _elsewhere(self, url: str) -> AsyncIterator[httpx.AsyncClient]:
-        if self._brings_connections:
+        if self._reaches(url):
             yield self._usable_client().get_async_httpx_client()
         else:
             async with httpx.AsyncClient(**self._arguments_elsewhere(url)) as client:

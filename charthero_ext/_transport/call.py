@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from attrs import define, field, frozen
 
 from charthero_ext.config import Timeouts
-from charthero_ext.errors import RateLimitedError, ServiceUnavailableError
+from charthero_ext.errors import RateLimitedError, ServiceUnavailableError, TransportError, UnexpectedResponseError
 
 __all__ = ["Call", "LastResponse"]
 
@@ -83,7 +83,7 @@ class Call:
             if failure.status_code not in RETRIED_STATUSES:
                 return False
             asked = failure.retry_after or 0.0
-        elif not self.may_pass:
+        elif not (self.may_pass and isinstance(failure, (TransportError, UnexpectedResponseError))):
             return False
         # A server that asks for no wait, or for the same wait from everyone, is not hammered by everyone at once.
         backoff = min(WAIT_MAX, WAIT_INITIAL * 2 ** (self._attempt - 1))

@@ -9,7 +9,6 @@ from threading import Lock
 from typing import Any, ClassVar, TypeVar
 
 import httpx
-import stamina
 from attrs import asdict, define, field
 from charthero_client.client import Client
 from charthero_client.types import Response
@@ -164,7 +163,13 @@ class Connections:
         return Call(operation, timeouts, time.monotonic() + self.settings.total_timeout)
 
     def _retries(self, call: Call) -> Any:
-        return stamina.retry_context(on=call.wait, attempts=self.settings.attempts, timeout=None)
+        """Return the attempts, of which the first was made already: it is told what came of it, and waits, or gives up.
+
+        Most calls succeed at once, and need not wait for what they do not need.
+        """
+        from stamina import retry_context
+
+        return retry_context(on=call.wait, attempts=self.settings.attempts, timeout=None)
 
     def _end_attempt(self, call: Call, result: object) -> None:
         if call.last is not None:
@@ -192,6 +197,10 @@ class Connections:
         call.last = LastResponse(response.status_code, response.headers)
         response.stream = BoundedStream(response.stream, call)
         return None if response.is_success else call
+
+    def _reaches(self, url: str) -> bool:
+        """Whether these connections can be used for the URL: those of plain http verify no certificates."""
+        return self._brings_connections or (self.settings.base_url.startswith("https:") and url.startswith("https:"))
 
     def _arguments_elsewhere(self, url: str) -> dict[str, Any]:
         arguments = dict(self._arguments)

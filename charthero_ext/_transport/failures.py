@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import httpx
 
+from charthero_ext._key_source import KeySource
 from charthero_ext._transport.call import Call
 from charthero_ext._transport.sink import CallbackError, Sink
-from charthero_ext.config import KeySource
 from charthero_ext.errors import (
     ChartHeroError,
     ConfigurationError,

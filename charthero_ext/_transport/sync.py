@@ -49,9 +49,16 @@ class Transport(Connections):
             ChartHeroError: The class that stands for what happened.
         """
         call = self._begin(operation, timeout)
+        outcome = self._once(call, function, arguments)
+        if not isinstance(outcome, BaseException):
+            return outcome
         for attempt in self._retries(call):
             with attempt:
-                return self._once(call, function, arguments)
+                if attempt.num > 1:
+                    outcome = self._once(call, function, arguments)
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                return outcome
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def probe(self, operation: str, path: str, query: Mapping[str, str]) -> ChartHeroError | None:
@@ -99,26 +106,24 @@ class Transport(Connections):
             self._client.set_httpx_client(given)
         self._client.get_httpx_client()
 
-    def _once(self, call: Call, function: Callable[..., Response[_T]], arguments: dict[str, Any]) -> _T:
+    def _once(self, call: Call, function: Callable[..., Response[_T]], arguments: dict[str, Any]) -> _T | BaseException:
         call.go_on_with(self._key())
-        result = self._send(call, function, arguments)
-        if isinstance(result, AuthenticationError) and call.go_on_with(self._key()):
-            result = self._send(call, function, arguments)
-        if isinstance(result, BaseException):
-            raise result
-        return result
+        outcome = self._send(call, function, arguments)
+        if isinstance(outcome, AuthenticationError) and call.go_on_with(self._key()):
+            outcome = self._send(call, function, arguments)
+        return outcome
 
     def _send(self, call: Call, function: Callable[..., Response[_T]], arguments: dict[str, Any]) -> _T | BaseException:
         client = self._usable_client()
         call.begin_attempt()
-        result: _T | BaseException
+        outcome: _T | BaseException
         with within(self.settings, call):
             try:
-                result = decoded(function(client=client, **arguments), call.operation)
+                outcome = decoded(function(client=client, **arguments), call.operation)
             except BaseException as error:  # noqa: BLE001 - whatever happened must leave without its frames and its request
-                result = translated(error, call)
-        self._end_attempt(call, result)
-        return result
+                outcome = translated(error, call)
+        self._end_attempt(call, outcome)
+        return outcome
 
     def _stream(self, sink: Sink) -> BaseException | None:
         with within(self.settings):
@@ -136,7 +141,7 @@ class Transport(Connections):
 
     @contextmanager
     def _elsewhere(self, url: str) -> Iterator[httpx.Client]:
-        if self._brings_connections:
+        if self._reaches(url):
             yield self._usable_client().get_httpx_client()
         else:
             with httpx.Client(**self._arguments_elsewhere(url)) as client:

@@ -439,6 +439,20 @@ def test_a_key_source_that_fails_says_so_without_its_own_words(client: MakeClien
     assert caught.value.__context__ is None
 
 
+def test_a_key_source_that_fails_between_two_attempts_ends_the_call(client: MakeClient) -> None:
+    keys = iter(["ch_sk_once"])
+    server = Server(httpx.Response(503))
+    with pytest.raises(ConfigurationError):
+        client(server, api_key=lambda: next(keys)).encounters.get("enc_1")
+    assert len(server.requests) == 1
+
+    server = Server(httpx.ReadError(""))
+    keys = iter(["ch_sk_once"])
+    with pytest.raises(ConfigurationError):
+        client(server, api_key=lambda: next(keys)).encounters.get("enc_1")
+    assert len(server.requests) == 1
+
+
 def test_an_asynchronous_key_source_works_where_it_can_be_awaited(client: MakeClient) -> None:
     async def fetch() -> str:
         return "ch_sk_awaited"

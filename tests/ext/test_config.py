@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import time
@@ -53,6 +54,17 @@ def test_the_base_url_may_come_with_or_without_the_prefix(url: str) -> None:
         ("https://api.example.test/v2", "/external/v1"),
         ("https://[bad", "not a URL"),
         ("https://api.example.test:99999", "not a URL"),
+        ("https://api.example.test:0", "no host has"),
+        ("https://api.ex ample.test", "no host has"),
+        ("https://api.exa\nmple.test", "no host has"),
+        ("https://api.example.test\\@elsewhere.test", "credentials"),
+        ("https://api.example.test\\.elsewhere.test", "no host has"),
+        ("https://api%2eexample.test", "no host has"),
+        ("https://api.example.test\x00", "no host has"),
+        ("http://localhost.", "https"),
+        ("http://localhost.example.test", "https"),
+        ("http://127.1", "https"),
+        ("http://[::1%25eth0]", "no host has"),
     ],
 )
 def test_a_base_url_that_could_leak_or_miss_is_refused(url: str, complaint: str) -> None:
@@ -60,7 +72,25 @@ def test_a_base_url_that_could_leak_or_miss_is_refused(url: str, complaint: str)
         Settings.load(api_key=KEY, base_url=url)
 
 
-@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"])
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://api.example.test:443", "https://api.example.test"),
+        ("https://api.example.test:8443/external/v1", "https://api.example.test:8443"),
+        ("https://api.example.test:", "https://api.example.test"),
+        ("http://LOCALHOST:80", "http://localhost"),
+        ("https://[2001:DB8::1]:443", "https://[2001:db8::1]"),
+        ("https://bücher.example.test", "https://bücher.example.test"),
+    ],
+)
+def test_one_host_has_one_spelling(url: str, kept: str) -> None:
+    assert Settings.load(api_key=KEY, base_url=url).base_url == kept
+    ChartHero(api_key=KEY, base_url=url).close()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000", "http://127.8.9.1:8000"]
+)
 def test_plain_http_is_allowed_on_loopback(url: str) -> None:
     assert Settings.load(api_key=KEY, base_url=url).base_url == url
 
@@ -86,6 +116,50 @@ def test_arguments_win_over_the_environment_and_the_environment_over_the_profile
     assert (given.base_url, read_key(given)) == ("https://given.example.test", KEY)
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"CHARTHERO_API_KEY": "  "},
+        {"CHARTHERO_API_KEY": "ch_sk_a", "CHARTHERO_API_KEY_FILE": "/nowhere"},
+        {"CHARTHERO_API_KEY_FILE": "/nowhere"},
+        {"CHARTHERO_BASE_URL": "http://elsewhere.example.test"},
+        {"CHARTHERO_PROFILE": "nobody"},
+    ],
+)
+def test_what_is_given_whole_does_not_depend_on_a_broken_environment(
+    monkeypatch: pytest.MonkeyPatch, broken: dict[str, str]
+) -> None:
+    write_profiles("not toml at all")
+    for name, value in broken.items():
+        monkeypatch.setenv(name, value)
+    given = Settings.load(api_key=KEY, base_url="https://given.example.test")
+    assert (given.base_url, read_key(given)) == ("https://given.example.test", KEY)
+
+
+def test_an_environment_that_is_whole_does_not_depend_on_a_broken_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_profiles("not toml at all")
+    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+    monkeypatch.setenv("CHARTHERO_BASE_URL", "https://environment.example.test")
+    assert Settings.load().base_url == "https://environment.example.test"
+
+
+def test_a_profile_named_as_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_profiles('[staging]\nbase_url = "https://staging.example.test"\napi_key_env = "STAGING_KEY"\n')
+    monkeypatch.setenv("STAGING_KEY", "ch_sk_staging")
+    monkeypatch.setenv("CHARTHERO_API_KEY", "ch_sk_production")
+    monkeypatch.setenv("CHARTHERO_BASE_URL", "https://production.example.test")
+    staging = Settings.load(profile="staging")
+    assert (staging.base_url, read_key(staging)) == ("https://staging.example.test", "ch_sk_staging")
+    monkeypatch.setenv("CHARTHERO_PROFILE", "staging")
+    assert Settings.load().base_url == "https://production.example.test"
+
+
+def test_a_profile_can_name_a_key_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("ch_sk_in_a_file")
+    write_profiles(f'[default]\nbase_url = "https://x.example.test"\napi_key_file = "{tmp_path / "key"}"\n')
+    assert read_key(Settings.load()) == "ch_sk_in_a_file"
+
+
 def test_a_key_is_never_used_with_a_host_it_was_not_paired_with(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
     monkeypatch.setenv("CHARTHERO_BASE_URL", "https://production.example.test")
@@ -103,6 +177,88 @@ def test_a_key_file_is_read_again_when_it_changes(tmp_path: Path, monkeypatch: p
     path.write_text("ch_sk_second\n")
     os.utime(path, ns=(time.time_ns() + 10**9, time.time_ns() + 10**9))
     assert read_key(settings) == "ch_sk_second"
+
+
+def test_a_key_file_that_is_replaced_within_the_same_instant_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = tmp_path / "key", tmp_path / "other"
+    path.write_text("ch_sk_1")
+    other.write_text("ch_sk_2")
+    for each in (path, other):
+        os.utime(each, ns=(10**18, 10**18))
+    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", str(path))
+    settings = Settings.load(base_url="https://api.example.test")
+    assert read_key(settings) == "ch_sk_1"
+    other.replace(path)
+    assert read_key(settings) == "ch_sk_2"
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfch_sk_x", b"ch_sk_x\r\n", b"ch_sk_x\n\n"])
+def test_a_key_file_may_begin_and_end_as_editors_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    (tmp_path / "key").write_bytes(content)
+    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", str(tmp_path / "key"))
+    assert read_key(Settings.load(base_url="https://api.example.test")) == "ch_sk_x"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "holds no API key"),
+        (b"canary" * 1000, "longer than"),
+        (b"canary\xff", "not text"),
+        (b"a b", "white space"),
+    ],
+)
+def test_a_key_file_with_no_key_in_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, complaint: str
+) -> None:
+    (tmp_path / "key").write_bytes(content)
+    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        Settings.load(base_url="https://api.example.test")
+    assert "canary" not in str(caught.value)
+
+
+def test_a_key_file_that_goes_away_is_an_error_and_not_the_key_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("ch_sk_before")
+    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", str(tmp_path / "key"))
+    settings = Settings.load(base_url="https://api.example.test")
+    (tmp_path / "key").unlink()
+    with pytest.raises(ConfigurationError, match="No such file"):
+        read_key(settings)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "5", None])
+@pytest.mark.parametrize("part", ["connect", "read", "write", "pool"])
+def test_a_timeout_that_is_none_is_refused_by_name(part: str, seconds: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"{part} has to be a number of seconds above 0"):
+        Timeouts(**{part: seconds})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("attempts", 0),
+        ("attempts", 1.5),
+        ("attempts", True),
+        ("total_timeout", 0),
+        ("total_timeout", float("inf")),
+        ("total_timeout", "60"),
+    ],
+)
+def test_bounds_that_bound_nothing_are_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} has to be"):
+        Settings.load(api_key=KEY, base_url="https://api.example.test", **{name: value})  # type: ignore[arg-type]
+
+
+def test_the_least_attempts_and_the_shortest_times_are_allowed() -> None:
+    shortest = Settings.load(api_key=KEY, base_url="https://api.example.test", attempts=1, total_timeout=0.001)
+    assert (shortest.attempts, shortest.total_timeout) == (1, 0.001)
 
 
 def test_an_unreadable_key_file_names_the_variable_and_the_reason(
@@ -153,12 +309,12 @@ def test_settings_made_or_changed_by_hand_are_checked_alike() -> None:
 
 def test_settings_show_and_pickle_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load(api_key=KEY, base_url="https://api.example.test", timeouts=Timeouts.of(3))
-    copy = pickle.loads(pickle.dumps(settings))
+    twin = pickle.loads(pickle.dumps(settings))
     assert KEY not in repr(settings)
     assert KEY.encode() not in pickle.dumps(settings)
-    assert copy.timeouts == Timeouts(connect=3, read=3, write=3, pool=3)
+    assert twin.timeouts == Timeouts(connect=3, read=3, write=3, pool=3)
     with pytest.raises(ConfigurationError, match="does not travel"):
-        read_key(copy)
+        read_key(twin)
 
 
 def test_a_key_from_a_file_is_not_pickled_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +323,13 @@ def test_a_key_from_a_file_is_not_pickled_either(tmp_path: Path, monkeypatch: py
     pickled = pickle.dumps(Settings.load(base_url="https://api.example.test"))
     assert b"ch_sk_in_a_file" not in pickled
     assert read_key(pickle.loads(pickled)) == "ch_sk_in_a_file"
+
+
+def test_a_copy_of_settings_keeps_the_key() -> None:
+    settings = Settings.load(api_key=KEY, base_url="https://api.example.test")
+    for twin in (copy.copy(settings), copy.deepcopy(settings), attrs.evolve(settings, attempts=2)):
+        assert read_key(twin) == KEY
+        assert twin.base_url == settings.base_url
 
 
 def test_settings_with_different_keys_are_not_equal() -> None:
