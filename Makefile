@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_SPARK := $(VENV)/.ready-spark
 SPEC_URL ?= https://developers.charthero.ai/openapi/v1/openapi.json
 
 .DEFAULT_GOAL := help
@@ -20,18 +21,25 @@ $(READY): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
+$(READY_SPARK): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[spark]'
+	@touch $@
+
 .PHONY: lock
 lock: ## Resolve the development versions anew into requirements.lock
 	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
-.PHONY: demo test wheel pull generate update check drift release-day sandbox bench clean
+.PHONY: demo test test-spark wheel pull generate update check drift release-day sandbox bench clean
 demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list encounters
 	@$(BIN)/python -m scripts.demo
 
 test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest --cov --cov-report=term
+
+test-spark: $(READY_SPARK) ## Run the tests that need Spark and Java 17
+	@$(BIN)/python -m pytest -m spark tests/connectors
 
 wheel: $(READY) ## Build the wheel and do the main job with it in a clean environment
 	@$(BIN)/python -m scripts.try_wheel

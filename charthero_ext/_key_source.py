@@ -6,6 +6,7 @@ Source in the contract: "Where things are".
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable, iscoroutine
 from pathlib import Path
@@ -45,7 +46,7 @@ class KeySource:
                 key.close()
         elif not isinstance(key, str) or not key.strip():
             problem = "holds no API key; set it to the key that ChartHero issued"
-        elif not all("!" <= character <= "~" for character in key):
+        elif not re.fullmatch(r"[!-~]+", key):
             problem = "holds a key with white space or another character that no key has; was more copied?"
         else:
             return key

@@ -26,7 +26,6 @@ PACKAGES = (
     "openapi-generator-cli==7.26.0",
     "openapi-python-client==0.29.1",
     "pydantic==2.14.3",
-    "sniffio==1.3.1",
     "urllib3==2.8.0",
 )
 

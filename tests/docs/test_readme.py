@@ -15,11 +15,12 @@ from charthero_ext.sandbox import Sandbox
 README = Path(__file__).parent.parent.parent / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 TESTS = [block for block in BLOCKS if "\ndef test_" in block]
-PROGRAMS = [block for block in BLOCKS if block not in TESTS]
+SPARK = [block for block in BLOCKS if "pyspark" in block]  # run where Spark is, by tests/connectors
+PROGRAMS = [block for block in BLOCKS if block not in TESTS + SPARK]
 
 
 def first_words(block: str) -> str:
-    return next(line for line in block.splitlines() if "ch." in line or "def " in line).strip()[:60]
+    return next(line for line in block.splitlines() if "ch." in line or "(ch" in line or "def " in line).strip()[:60]
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=first_words)
@@ -66,3 +67,33 @@ def test_a_test_passes_in_a_project_of_its_own(block: str, tmp_path: Path) -> No
 def test_the_readme_has_both_kinds() -> None:
     assert PROGRAMS
     assert TESTS
+
+
+@pytest.mark.parametrize(
+    "block", re.findall(r"^```console\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+)
+def test_a_shell_session_prints_what_is_shown(block: str, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "charthero"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m charthero_ext.cli "$@"\n')
+    program.chmod(0o700)
+    with Sandbox(encounters=300) as sandbox:
+        environment = {
+            "CHARTHERO_BASE_URL": sandbox.base_url,
+            "CHARTHERO_API_KEY": sandbox.api_key,
+            "HOME": str(tmp_path),
+            "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        for shown in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            line, _, output = shown.partition("\n")
+            done = subprocess.run(
+                ["/bin/sh", "-c", f"{line} 2>&1"],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+            # An ellipsis stands for whatever is different each time.
+            assert re.fullmatch(".*".join(map(re.escape, output.split("…"))), done.stdout, re.DOTALL), done.stdout

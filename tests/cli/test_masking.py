@@ -1,0 +1,132 @@
+"""What people see: no patient unless asked for, and nothing that a server could make a terminal do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+from charthero_client.contract import SHOWABLE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charthero_ext.cli.rendering import MASK, card, encounters_table, plain, text_of, write
+from charthero_ext.models import Encounter
+from charthero_ext.sandbox import Sandbox
+
+from ..ext.test_decoding import MODELS
+from .conftest import Run, document_id, newest
+
+CANARY = "canary Smith"
+
+
+def planted(node: Any) -> Any:
+    """Put the canary into every text that may not be shown, and into fields nobody knows."""
+    shown = frozenset().union(*SHOWABLE.values())
+    if isinstance(node, dict):
+        known = {
+            name: value if name in shown and isinstance(value, str) else planted(value) for name, value in node.items()
+        }
+        return {**known, "added_id": CANARY, "added_at": "2026-05-01T15:29:55Z", f"{CANARY} as a name": [CANARY]}
+    if isinstance(node, list):
+        return [planted(item) for item in node]
+    return CANARY if isinstance(node, str) else node
+
+
+def printed(what: Any, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    write(what)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("model", "body"), MODELS)
+def test_a_card_shows_no_field_that_a_repr_hides_and_all_of_them_when_asked_to(
+    model: Any, body: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = model.from_dict(planted(body))
+    assert "canary" not in printed(card(read, shows_all=False), capsys)
+    everything = printed(card(read, shows_all=True), capsys) + text_of(read)
+    assert json.dumps(read.to_dict()).count(CANARY) == 0 or CANARY in everything
+
+
+def test_the_table_of_encounters_masks_patients_and_shows_them_when_asked_to(run: Run, sandbox: Sandbox) -> None:
+    patient = {"patient_id": "pat_1", "first_name": "Canary", "last_name": "Synthetic", "date_of_birth": "1970-01-01"}
+    sandbox.append(patient=patient, date_of_service="2026-02-03")
+    masked, shown = run("encounters", "--limit", 1), run("encounters", "--limit", 1, "--show-phi")
+    for value in ("Canary", "Synthetic", "1970-01-01", "2026-02-03"):
+        assert value not in masked.out
+        assert value in shown.out
+    assert masked.out.count(MASK) == 4
+    assert "pat_1" in masked.out
+    assert "--show-phi" in masked.err
+
+
+@pytest.mark.parametrize("command", ["document", "transcript"])
+def test_clinical_text_is_shown_only_when_asked_for_also_through_a_pipe(
+    command: str, run: Run, sandbox: Sandbox
+) -> None:
+    encounter = newest(sandbox, "document", "ambient_transcript")
+    kind = {"document": "document", "transcript": "ambient_transcript"}[command]
+    asked = (command, encounter["encounter_id"], document_id(encounter, kind))
+    said = "Assessment and plan" if command == "document" else "clinician: "
+    masked, shown = run(*asked), run(*asked, "--show-phi")
+    assert said not in masked.out
+    assert said in shown.out
+    assert document_id(encounter, kind) in masked.out
+    assert "--show-phi shows them, --json gives everything" in masked.err
+
+
+def test_an_odd_value_where_a_code_belongs_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    body = {"encounter_id": "enc_1", "status": f"note about {CANARY}", "created_at": CANARY, "patient": CANARY}
+    read = Encounter.from_dict(body)
+    for rendered in (card(read, shows_all=False), encounters_table([read], shows_all=False)):
+        assert "canary" not in printed(rendered, capsys)
+
+
+IDS = ["[red]enc[/red]", "enc_[/]", "[link=https://x.example.test]enc[/link]", ":smile:", "enc\x1b[31m", "enc\u202e1"]
+
+
+@pytest.mark.parametrize("odd", IDS)
+def test_an_id_is_printed_as_it_is_but_for_what_a_terminal_would_act_on(
+    odd: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Encounter.from_dict({"encounter_id": odd, "created_at": "2026-05-01T15:29:55Z"})
+    expected = odd.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd")
+    for rendered in (card(read, shows_all=False), encounters_table([read], shows_all=False)):
+        assert expected in printed(rendered, capsys)
+    # As to a terminal, with what rich itself does there taken away.
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    out = printed(encounters_table([read], shows_all=False), capsys)
+    assert expected in out
+    assert set(out.replace("\x1b[1m", "").replace("\x1b[0m", "")) & {"\x1b", "\u202e"} == set()
+
+
+@given(st.text())
+def test_no_text_holds_a_control_character_once_it_is_plain(text: str) -> None:
+    assert all(each.isprintable() or each in "\n\u200c\u200d" for each in plain(text))
+    assert len(plain(text)) == len(text)
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])))
+def test_plain_text_stays_as_it_is(text: str) -> None:
+    assert plain(text) == text
+
+
+def test_texts_of_people_keep_their_letters() -> None:
+    assert plain("naïve café\u00a0Ünal \u2013 你好\n👩\u200d⚕️") == "naïve café Ünal \u2013 你好\n👩\u200d⚕️"
+
+
+def test_whatever_an_encounter_holds_it_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    for body in (
+        {"encounter_id": "enc_1", "patient": None, "documents": None, "created_at": None},
+        {"encounter_id": "enc_1", "patient": [1], "documents": "none", "created_at": {"a": 1}, "status": 7},
+        {"encounter_id": "enc_1", "documents": [None, {"document_id": 7}, "x"], "created_at": "2026-05-01T00:00:00"},
+        {"encounter_id": "enc_1"},
+    ):
+        read = Encounter.from_dict(body)
+        for shows_all in (True, False):
+            assert "enc_1" in printed(card(read, shows_all=shows_all), capsys)
+            assert "enc_1" in printed(encounters_table([read], shows_all=shows_all), capsys)

@@ -1,0 +1,28 @@
+"""Surroundings that nothing of the machine reaches, and the reason why Spark's tests are left out of a plain run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+LEFT_OUT = "needs Spark and Java 17: make test-spark"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"spark: {LEFT_OUT}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("spark") and config.option.markexpr != "spark":
+            item.add_marker(pytest.mark.skip(reason=LEFT_OUT))
+
+
+@pytest.fixture(autouse=True)
+def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("API_KEY", "API_KEY_FILE", "BASE_URL", "PROFILE"):
+        monkeypatch.delenv(f"CHARTHERO_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path))  # or a pipeline run by root works in /var
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,68 @@
+"""A pipeline that is killed, as by ``kill -9``, in the middle of a load; a program of its own, so that it can be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from dlt import Pipeline
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+from dlt.destinations.job_client_impl import SqlLoadJob
+
+from charthero_ext import ChartHero
+from charthero_ext.client import Documents
+from tests.connectors.warehouse import LOOK_BACK, Warehouse, charthero_source
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_call(owner: Any, name: str, number: int = 1) -> Callable[[], None]:
+    def arrange() -> None:
+        calls, function = count(1), getattr(owner, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            if next(calls) == number:
+                die()
+            return function(*arguments, **named)
+
+        setattr(owner, name, call)
+
+    return arrange
+
+
+def before_turns_without_a_transaction() -> None:
+    """As in a warehouse that has none: the transcripts are there, their turns are not."""
+
+    def execute_many(self: DuckDbSqlClient, statements: Sequence[str]) -> None:
+        for statement in statements:
+            if statement.startswith('INSERT INTO "clinic"."transcripts__turns"'):
+                die()
+            self.execute_sql(statement)
+
+    SqlLoadJob.maybe_transaction = lambda self, sql: nullcontext()
+    DuckDbSqlClient.execute_many = execute_many
+
+
+STEPS = {
+    "while a transcript is fetched": at_call(Documents, "transcript", 3),
+    "when everything is fetched": at_call(Pipeline, "normalize"),
+    "when no table is merged": at_call(SqlLoadJob, "run"),
+    "when one table is merged": at_call(SqlLoadJob, "run", 2),
+    "when two tables are merged": at_call(SqlLoadJob, "run", 3),
+    "when half a table is merged": before_turns_without_a_transaction,
+}
+
+if __name__ == "__main__":
+    directory, step = sys.argv[1:]
+    STEPS[step]()
+    os.environ["LOAD__WORKERS"] = "1"  # one table after the other
+    with ChartHero() as client:
+        Warehouse(Path(directory)).pipeline.run(charthero_source(client, look_back=LOOK_BACK))

@@ -1,0 +1,426 @@
+"""The dlt source, loaded into DuckDB and judged by SQL against what the sandbox has."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from charthero_ext import ChartHero
+from charthero_ext.client import Documents
+from charthero_ext.connectors.dlt import charthero_source
+from charthero_ext.errors import PermissionDeniedError
+from charthero_ext.sandbox import Sandbox
+from tests.connectors.warehouse import LOOK_BACK, NEWEST, Warehouse, add, client_of, fill, truth
+
+ROOT = Path(__file__).parent.parent.parent
+
+#: The same ten lines as in the README.
+SNIPPET = """\
+import dlt
+
+from charthero_ext import ChartHero
+from charthero_ext.connectors.dlt import charthero_source
+
+pipeline = dlt.pipeline("charthero", destination="duckdb", dataset_name="clinic")
+with ChartHero() as ch:
+    pipeline.run(charthero_source(ch, start_at="2026-01-01T00:00:00Z"))
+with pipeline.sql_client() as sql:
+    print(sql.execute_sql("SELECT status, count(*) FROM encounters GROUP BY status"))
+"""
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Sandbox]:
+    with Sandbox(encounters=0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running: Sandbox) -> Sandbox:
+    fill(running)
+    return running
+
+
+@pytest.fixture
+def empty_sandbox(running: Sandbox) -> Sandbox:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
+    yield Warehouse(tmp_path)
+    dlt.current.pipeline().deactivate()
+
+
+def inside(sandbox: Sandbox, which: Callable[[dict[str, Any]], bool] = lambda encounter: True) -> list[str]:
+    """Encounters inside the look-back of the first load, the newest first."""
+    since = max(encounter["created_at"] for encounter in sandbox.store) - LOOK_BACK
+    found = [each for each in sandbox.store if each["created_at"] >= since and which(each)]
+    return [each["encounter_id"] for each in reversed(found)]
+
+
+def has_transcript(encounter: dict[str, Any]) -> bool:
+    return any(each["schema_type"] == "ambient_transcript" for each in encounter["documents"])
+
+
+def has_finished_transcript(encounter: dict[str, Any]) -> bool:
+    return encounter["status"] == "completed" and has_transcript(encounter)
+
+
+def change_everything(sandbox: Sandbox) -> None:
+    """Add, change and delete inside the look-back, in every way that an encounter can change."""
+    amended, emptied, shrunk, deleted, also_deleted, *_ = inside(sandbox, has_finished_transcript)
+    sandbox.change(amended, status="amended", patient={"patient_id": "pat_other"})
+    sandbox.change(emptied, documents=[])
+    sandbox.change(shrunk, documents=sandbox.store.find(shrunk)["documents"][:1])
+    sandbox.delete(deleted)
+    sandbox.delete(also_deleted)
+    sandbox.finish_transcript(inside(sandbox, lambda encounter: encounter["status"] == "processing")[0])
+    add(sandbox, NEWEST - timedelta(days=5))
+    add(sandbox, NEWEST + timedelta(hours=1))
+
+
+def test_a_first_load_brings_everything_and_asks_for_no_recording(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    sandbox.enable_route("documents.audio", False)
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+    assert len(warehouse.contents()["transcripts"]) > 10
+    assert warehouse.query("SELECT 1 FROM information_schema.columns WHERE column_name ILIKE '%url%'") == []
+
+
+def test_a_second_load_makes_the_warehouse_equal_to_the_truth_inside_the_look_back(
+    sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    warehouse.load(sandbox)
+    change_everything(sandbox)
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+
+
+def test_what_changes_before_the_look_back_is_left_as_it_was_loaded(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    before = truth(sandbox)
+    warehouse.load(sandbox)
+    oldest, next_oldest, *_ = sandbox.encounter_ids()
+    sandbox.delete(oldest)
+    sandbox.change(next_oldest, status="amended")
+    warehouse.load(sandbox)
+    assert warehouse.contents() == before
+
+
+def test_a_range_that_was_deleted_altogether_is_gone(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    warehouse.load(sandbox)
+    for encounter_id in inside(sandbox):
+        sandbox.delete(encounter_id)
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+    assert warehouse.query("SELECT count(*) FROM encounters") == [(len(sandbox.store),)]
+
+
+def test_documents_and_transcripts_of_unchanged_encounters_are_not_fetched_again(
+    sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    warehouse.load(sandbox)
+    again = warehouse.load(sandbox)
+    assert again["encounters"] == len(inside(sandbox))
+    assert not again.keys() & {"documents", "transcripts"}
+    newest = inside(sandbox, has_finished_transcript)[0]
+    sandbox.change(newest, status="amended")
+    again = warehouse.load(sandbox)
+    assert (again["documents"], again["transcripts"]) == (len(sandbox.store.find(newest)["documents"]), 1)
+    assert warehouse.contents() == truth(sandbox)
+
+
+def test_a_transcript_that_was_not_ready_is_asked_for_again(empty_sandbox: Sandbox, warehouse: Warehouse) -> None:
+    """Also where another of the encounter was, and where ``updated_at`` does not say that it is now."""
+
+    def documents(*statuses: str) -> list[dict[str, Any]]:
+        same = {"schema_type": "ambient_transcript", "title": None, "audio_duration_seconds": 6.5}
+        return [same | {"document_id": f"doc_{number}", "status": each} for number, each in enumerate(statuses)]
+
+    for statuses in (("processing",), ("completed", "processing")):
+        empty_sandbox.append(created_at=NEWEST, documents=documents(*statuses))
+    warehouse.load(empty_sandbox, "encounters", "transcripts")
+    assert warehouse.query("SELECT count(*) FROM transcripts") == [(1,)]
+    for encounter in list(empty_sandbox.store):
+        ready = documents(*["completed"] * len(encounter["documents"]))
+        empty_sandbox.change(encounter["encounter_id"], documents=ready, updated_at=encounter["updated_at"])
+    warehouse.load(empty_sandbox, "encounters", "transcripts")
+    assert warehouse.query("SELECT count(*), count(DISTINCT document_id) FROM transcripts") == [(3, 2)]
+
+
+def test_instants_have_a_zone_and_columns_have_their_type_without_a_value(
+    empty_sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole number is a number, and one with a fraction that comes later belongs into the same column."""
+
+    def short_transcript(encounter: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
+        length = summary["audio_duration_seconds"]
+        turns = [{"speaker": None, "start": 0, "end": length, "text": None}]
+        return {"transcript": {"provider": None, "audio_duration_seconds": length, "turns": turns}}
+
+    monkeypatch.setattr("charthero_ext.sandbox.app.transcript", short_transcript)
+    transcript = {"document_id": "doc_1", "schema_type": "ambient_transcript", "status": "completed", "title": None}
+    for seconds in (60, 60.5):
+        documents = [transcript | {"audio_duration_seconds": seconds}]
+        nothing = {"date_of_service": None, "updated_at": None, "patient": None}
+        empty_sandbox.append(created_at=NEWEST, documents=documents, **nothing)
+    warehouse.load(empty_sandbox, "encounters", "transcripts")
+    assert warehouse.query("SELECT DISTINCT created_at FROM encounters") == [(NEWEST,)]
+    encounters, transcripts = warehouse.types("encounters"), warehouse.types("transcripts")
+    assert {encounters[name] for name in ("created_at", "updated_at")} == {"TIMESTAMP WITH TIME ZONE"}
+    assert {encounters[name] for name in ("date_of_service", "patient__last_name", "status")} == {"VARCHAR"}
+    assert transcripts["transcript__audio_duration_seconds"] == "DOUBLE"
+    turns = warehouse.types("transcripts__turns")
+    assert {name: kind for name, kind in turns.items() if not name.startswith("_dlt")} == {
+        "speaker": "VARCHAR",
+        "text": "VARCHAR",
+        "start": "DOUBLE",
+        "end": "DOUBLE",
+    }
+
+
+def test_fields_and_values_that_nobody_has_seen_land_without_loss(empty_sandbox: Sandbox, warehouse: Warehouse) -> None:
+    encounter_id = add(empty_sandbox, NEWEST)
+    documents = empty_sandbox.store.find(encounter_id)["documents"]
+    warehouse.load(empty_sandbox)
+    for operation in ("documents.get", "documents.transcript"):
+        empty_sandbox.fail("unknown", times=None, operation=operation)
+    empty_sandbox.change(encounter_id, updated_at=NEWEST)
+    warehouse.load(empty_sandbox)
+    empty_sandbox.fail("unknown", times=None, operation="encounters.list")
+    warehouse.load(empty_sandbox)
+    unseen = {"sandbox_unseen": {"since": "tomorrow"}}
+    renamed = [
+        {name: "sandbox_unseen" for name in ("schema_type", "status", "workflow_variant") if document[name]}
+        for document in documents
+    ]
+    ((status, top, patient, listed),) = warehouse.query(
+        "SELECT status, sandbox_unseen__since, patient__sandbox_unseen__since, documents FROM encounters"
+    )
+    assert (status, top, patient) == ("sandbox_unseen", "tomorrow", "tomorrow")
+    assert json.loads(listed) == [old | new | unseen for old, new in zip(documents, renamed, strict=True)]
+    assert warehouse.query("SELECT DISTINCT status, sandbox_unseen__since FROM documents") == [
+        ("sandbox_unseen", "tomorrow")
+    ]
+    assert warehouse.query("""
+        SELECT DISTINCT t.sandbox_unseen__since, t.transcript__sandbox_unseen__since, u.sandbox_unseen__since, u.speaker
+        FROM transcripts t JOIN transcripts__turns u ON u._dlt_parent_id = t._dlt_id""") == [
+        ("tomorrow", "tomorrow", "tomorrow", "sandbox_unseen")
+    ]
+
+
+def test_one_odd_encounter_does_not_keep_the_others_out(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    odd: list[dict[str, Any]] = [
+        {"documents": None, "patient": None},
+        {"documents": "none", "patient": "nobody"},
+        {"documents": [None, 5, {}, {"document_id": None}, {"document_id": " "}]},
+        {"updated_at": "yesterday", "status": 5, "date_of_service": ["2025-01-01"]},
+    ]
+    for fields in odd:
+        sandbox.append(created_at=NEWEST, **fields)
+    for _ in range(2):
+        warehouse.load(sandbox)
+        assert warehouse.query("SELECT count(*) FROM encounters") == [(len(sandbox.store),)]
+        assert warehouse.query("SELECT updated_at__v_text FROM encounters WHERE updated_at__v_text IS NOT NULL") == [
+            ("yesterday",)
+        ]
+
+
+def test_transcripts_can_be_left_out_and_had_later(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    warehouse.load(sandbox, "encounters")
+    since = NEWEST - timedelta(days=20)
+    deleted = inside(sandbox)[0]
+    sandbox.delete(deleted)
+    warehouse.load(sandbox)
+    held = warehouse.contents()
+    assert held["encounters"] == truth(sandbox)["encounters"]
+    for table in ("documents", "transcripts"):
+        expected = truth(sandbox, since)[table]
+        assert expected.items() <= held[table].items()
+
+
+def test_what_only_a_part_was_loaded_of_is_deleted_from_all_tables(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    warehouse.load(sandbox)
+    sandbox.delete(inside(sandbox, has_transcript)[0])
+    warehouse.load(sandbox, "encounters")
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+
+
+@pytest.mark.parametrize("refresh", ["drop_data", "drop_sources"])
+def test_a_refresh_loads_everything_anew(refresh: str, sandbox: Sandbox, warehouse: Warehouse) -> None:
+    warehouse.load(sandbox)
+    sandbox.change(next(sandbox.encounter_ids()), status="amended")
+    warehouse.load(sandbox, refresh=refresh)
+    assert warehouse.contents() == truth(sandbox)
+
+
+def test_a_load_starts_where_it_is_told_and_no_look_back_goes_further(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    since = NEWEST - timedelta(days=10)
+    for _ in range(2):
+        warehouse.load(sandbox, start_at=since.isoformat())
+        assert warehouse.contents() == truth(sandbox, since)
+
+
+def test_a_backfill_of_a_range_loads_that_range_and_deletes_nothing(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    warehouse.load(sandbox)
+    sandbox.change(next(sandbox.encounter_ids()), status="amended")
+    sandbox.delete(list(sandbox.encounter_ids())[3])
+    end = NEWEST - timedelta(days=30)
+    with client_of(sandbox) as client:
+        source = charthero_source(client)
+        source.encounters.apply_hints(
+            incremental=dlt.sources.incremental(
+                "created_at", datetime(2020, 1, 1, tzinfo=UTC), end_value=end, row_order="asc"
+            )
+        )
+        warehouse.pipeline.run(source)
+    held = warehouse.contents()["encounters"]
+    assert truth(sandbox)["encounters"].items() <= held.items()
+    assert len(held) == len(sandbox.store) + 1
+
+
+@pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated:DeprecationWarning")  # dlt's own
+@pytest.mark.parametrize(
+    ("step", "load", "directory"),
+    [
+        ("while a transcript is fetched", "later", "kept"),
+        ("when everything is fetched", "later", "kept"),
+        ("when no table is merged", "first", "kept"),
+        ("when one table is merged", "later", "kept"),
+        ("when two tables are merged", "first", "lost"),
+        ("when two tables are merged", "later", "lost"),
+        ("when half a table is merged", "later", "lost"),
+    ],
+)
+def test_a_load_that_was_killed_leaves_nothing_wrong(
+    step: str, load: str, directory: str, sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    """Whether dlt's working directory is still there for the next run, or was on a machine that is gone."""
+    if load == "later":
+        warehouse.load(sandbox)
+        change_everything(sandbox)
+    environment = {**os.environ, "CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
+    arguments = [sys.executable, "-m", "tests.connectors.dying_pipeline", str(warehouse.path.parent), step]
+    died = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    sandbox.delete(inside(sandbox, has_transcript)[-1])
+    if directory == "lost":
+        shutil.rmtree(warehouse.working_directory)
+    else:
+        warehouse.load(sandbox)  # which only finishes what the killed one had fetched, if it had
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+
+
+def test_a_request_that_fails_ends_the_run_with_nothing_loaded(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    sandbox.enable_route("documents.transcript", False)
+    with pytest.raises(PipelineStepFailed) as caught:
+        warehouse.load(sandbox)
+    causes = [caught.value.exception, caught.value.exception.__cause__]
+    assert any(isinstance(cause, PermissionDeniedError) for cause in causes)
+    assert warehouse.tables() == []
+    sandbox.enable_route("documents.transcript", True)
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+
+
+def test_neither_the_key_nor_a_patient_is_in_what_dlt_remembers_or_logs(
+    sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOAD__DELETE_COMPLETED_JOBS", "true")
+    warehouse.load(sandbox)
+    sandbox.change(inside(sandbox)[0], patient={"patient_id": "pat_1", "last_name": ["Synthetic-odd"]})
+    warehouse.load(sandbox)
+    remembered = [path.read_bytes() for path in warehouse.working_directory.rglob("*") if path.is_file()]
+    (state,) = warehouse.query("SELECT string_agg(state, '') FROM _dlt_pipeline_state")
+    written = "".join(capfd.readouterr())
+    for secret in (sandbox.api_key, "Synthetic-", "*Synthetic text about nobody.*", "placebo"):
+        assert not any(secret.encode() in content for content in remembered)
+        assert secret not in state[0]
+        assert secret not in written
+    with warehouse.path.open("rb") as file:
+        assert sandbox.api_key.encode() not in file.read()
+
+
+def test_documents_are_fetched_several_at_once_and_no_more_than_dlt_allows(
+    sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three, as the test has it; five where nobody says."""
+    monkeypatch.setenv("EXTRACT__WORKERS", "3")
+    together, lock, now, peak = threading.Barrier(3, timeout=10), threading.Lock(), 0, 0
+    get, first = Documents.get, iter([True] * 3)
+
+    def counted(self: Documents, **ids: str) -> Any:
+        nonlocal now, peak
+        with lock:
+            now, waits = now + 1, next(first, False)
+            peak = max(peak, now)
+        if waits:
+            together.wait()
+        document = get(self, **ids)
+        with lock:
+            now -= 1
+        return document
+
+    monkeypatch.setattr(Documents, "get", counted)
+    warehouse.load(sandbox, "documents")
+    assert peak == 3
+
+
+def test_an_encounter_of_the_future_cannot_stop_the_sync_in_silence(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    sandbox.append(created_at=datetime.now(UTC) + timedelta(days=365))
+    warehouse.load(sandbox)
+    with pytest.raises(PipelineStepFailed, match="give a longer look_back"):
+        warehouse.load(sandbox)
+    sandbox.append(created_at=NEWEST)
+    warehouse.load(sandbox, look_back=timedelta(days=3650))
+    assert warehouse.contents()["encounters"] == truth(sandbox)["encounters"]
+
+
+def test_a_source_can_be_looked_at_without_a_pipeline(sandbox: Sandbox) -> None:
+    with client_of(sandbox) as client:
+        assert [row["encounter_id"] for row in charthero_source(client).encounters] == list(sandbox.encounter_ids())
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    "options", [{"look_back": timedelta(0)}, {"look_back": timedelta(days=-1)}, {"start_at": datetime(2025, 1, 1)}]
+)
+def test_arguments_that_make_no_sense_are_refused(options: dict[str, Any], sandbox: Sandbox) -> None:
+    with client_of(sandbox) as client, pytest.raises(ValueError, match=r"look_back|time zone"):
+        charthero_source(client, **options)
+
+
+def test_the_ten_lines_of_the_readme_load_a_warehouse(tmp_path: Path) -> None:
+    assert len(SNIPPET.splitlines()) == 10
+    assert SNIPPET in (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+    with Sandbox(encounters=30) as sandbox:
+        environment = {**os.environ, "CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", SNIPPET],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "completed" in done.stdout
+    assert ChartHero.__name__ not in done.stderr
