@@ -63,7 +63,7 @@ check: $(READY) ## Compare the snapshot with generated/, lint, check types; offl
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy charthero_ext scripts generated/charthero_client tests/typing
-	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/pyright --project . --pythonpath $(BIN)/python
 
 drift: $(READY) ## Compare the published artifact with the snapshot (SPEC_URL=, FAIL_ON=, FORMAT=)
 	@$(BIN)/python -m scripts.drift $(SPEC_URL) --fail-on $(or $(FAIL_ON),any) --format $(or $(FORMAT),text)

@@ -54,9 +54,13 @@ def ids(**values: str) -> dict[str, str]:
         ValueError: One is empty, or is ``.`` or ``..``, which percent-encoding leaves alone and a URL takes for a path.
     """
     for name, value in values.items():
-        if not isinstance(value, str) or not value.strip() or value in (".", ".."):
+        if not isinstance(value, str) or not value.strip() or value in (".", "..") or not _is_unicode(value):
             raise ValueError(f"{name} is empty or no id")
     return values
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def page_query(**parameters: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def test_a_program_runs_against_a_sandbox(block: str, tmp_path: Path) -> None:
             "CHARTHERO_BASE_URL": sandbox.base_url,
             "CHARTHERO_API_KEY": sandbox.api_key,
             "HOME": str(tmp_path),
+            "DLT_DATA_DIR": str(tmp_path / "dlt"),  # for root, dlt does not look at HOME
         }
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", block],

@@ -132,7 +132,7 @@ def test_an_instant_without_a_time_zone_is_refused_and_not_guessed(client: MakeC
         client(Server(ok("encounters.list"))).encounters.list(start_at=given)
 
 
-@pytest.mark.parametrize("identifier", ["", "  ", ".", "..", None])
+@pytest.mark.parametrize("identifier", ["", "  ", ".", "..", "enc_\ud800", None])
 def test_an_id_that_is_none_is_refused_before_anything_is_sent(client: MakeClient, identifier: Any) -> None:
     server = Server(ok())
     with pytest.raises(ValueError, match="encounter_id"):
