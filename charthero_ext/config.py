@@ -8,9 +8,9 @@ Source in the contract: "Where things are".
 
 from __future__ import annotations
 
-import math
 import os
 import re
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,6 +27,8 @@ __all__ = ["CONFIG_FILE", "ApiKey", "Settings", "Timeouts"]
 PREFIX: Final = "/external/v1"
 CONFIG_FILE: Final = Path("~/.config/charthero/config.toml")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+#: White space and ASCII punctuation, but for what names and addresses are written with: - . _ and the colons of IPv6.
+NOT_IN_A_HOST: Final = re.compile(r"[\s!-,/;-@\[-^`{-~]")
 
 
 def _checked_url(url: str, origin: str) -> str:
@@ -34,13 +36,16 @@ def _checked_url(url: str, origin: str) -> str:
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
-    except ValueError:
+        if "[" in parts.netloc:
+            host = str(ip_address(host))
+    except (AttributeError, ValueError):
         raise ConfigurationError(f"the base URL of {origin} is not a URL") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigurationError(f"the base URL of {origin} has to begin with https:// and a host")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError(f"the base URL of {origin} holds credentials, a query or a fragment; leave them out")
-    if re.search(r"[\s\x00-\x20\x7f%\\<>\"^`{|}]", url.strip()) or port == 0:
+    # urlsplit drops line breaks and tabs by itself, so that they are looked for in what was given.
+    if not url.strip().isprintable() or NOT_IN_A_HOST.search(host) or ".." in f".{host}" or port == 0:
         raise ConfigurationError(f"the base URL of {origin} holds a character or a port that no host has")
     if parts.path.rstrip("/") not in ("", PREFIX):
         raise ConfigurationError(f"the base URL of {origin} has to be the host alone, or the host with {PREFIX}")
@@ -64,13 +69,24 @@ def _own_base_url(url: str) -> str:
 
 def _check_seconds(_: object, attribute: Attribute[Any], value: object) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value <= 0:  # type: ignore[arg-type,operator]
+    if not is_number or not 0 < value <= sys.float_info.max:  # type: ignore[operator]
         raise ConfigurationError(f"{attribute.name} has to be a number of seconds above 0")
 
 
 def _check_attempts(_: object, attribute: Attribute[Any], value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigurationError("attempts has to be a whole number of at least 1")
+
+
+def _check_key_source(_: object, attribute: Attribute[Any], value: object) -> None:
+    # What is refused is not shown: it may be the key itself.
+    if not isinstance(value, KeySource):
+        raise ConfigurationError("key_source has to be a KeySource; give a key as api_key, to Settings.load")
+
+
+def _check_timeouts(_: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, Timeouts):
+        raise ConfigurationError("timeouts has to be a Timeouts; Timeouts.of makes one of a number of seconds")
 
 
 @frozen(kw_only=True)
@@ -107,8 +123,8 @@ class Settings:
     """
 
     base_url: str = field(converter=_own_base_url)
-    key_source: KeySource
-    timeouts: Timeouts = Timeouts()
+    key_source: KeySource = field(validator=_check_key_source)
+    timeouts: Timeouts = field(default=Timeouts(), validator=_check_timeouts)
     attempts: int = field(default=4, validator=_check_attempts)
     total_timeout: float = field(default=60.0, validator=_check_seconds)
     http_logging: bool = False
@@ -180,31 +196,30 @@ class _Source:
 def _sources(base_url: str | None, key: KeySource | None, profile: str | None) -> Iterator[_Source]:
     """Yield the places to look, best first; each is looked at only when it is its turn."""
     yield _Source("the arguments", base_url, key)
-    if profile:
+    if profile is not None:
         yield _from_profile(profile)
     yield _from_environment()
-    if not profile:
-        yield _from_profile(os.environ.get("CHARTHERO_PROFILE"))
+    yield _from_profile(os.environ.get("CHARTHERO_PROFILE"))
 
 
 def _found(sources: Iterator[_Source]) -> tuple[str, KeySource]:
     """Return the first host and the first key, which have to be one pair."""
-    host = key = None
+    host = key = _Source("nowhere")
     for source in sources:
-        host = host or (source if source.base_url is not None else None)
-        key = key or (source if source.key is not None else None)
-        if host is not None and key is not None:
+        host = source if host.base_url is None else host
+        key = source if key.key is None else key
+        if host.base_url is not None and key.key is not None:
             break
-    if host is None or host.base_url is None:
+    if host.base_url is None:
         raise ConfigurationError("no API host; set CHARTHERO_BASE_URL, or pass base_url, to the host you were given")
-    if key is None or key.key is None:
+    if key.key is None:
         raise ConfigurationError(
             "no API key; set CHARTHERO_API_KEY or CHARTHERO_API_KEY_FILE, pass api_key, or name a profile"
         )
     url = _checked_url(host.base_url, host.name)
     if key.base_url is not None and _checked_url(key.base_url, key.name) != url:
         raise ConfigurationError(
-            f"{key.name} pair the key with another host than {host.name} name; "
+            f"the key of {key.name} is paired there with another host than that of {host.name}; "
             "a key is sent only to the host it was issued for: give both in one place"
         )
     return url, key.key
@@ -224,20 +239,20 @@ def _from_environment() -> _Source:
 def _from_profile(name: str | None) -> _Source:
     import tomllib
 
-    path = CONFIG_FILE.expanduser()
     try:
-        profiles = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        profiles = tomllib.loads(CONFIG_FILE.expanduser().read_text(encoding="utf-8"))
+    except (FileNotFoundError, RuntimeError):  # no such file, or a user without a home
         profiles = {}
     except (OSError, ValueError):
         raise ConfigurationError(f"{CONFIG_FILE} cannot be read as TOML") from None
     if name is None and "default" not in profiles:
         return _Source("the profile")
-    profile = profiles.get(name or "default")
+    name = "default" if name is None else name
+    profile = profiles.get(name)
     if not isinstance(profile, dict):
         known = ", ".join(sorted(profiles)) or "none"
         raise ConfigurationError(f"{CONFIG_FILE} has no profile {name!r}; it has: {known}")
-    place = f"the profile {name or 'default'!r} in {CONFIG_FILE}"
+    place = f"the profile {name!r} in {CONFIG_FILE}"
     keys = {"base_url", "api_key_file", "api_key_env"}
     if unknown := profile.keys() - keys:
         raise ConfigurationError(
@@ -249,6 +264,6 @@ def _from_profile(name: str | None) -> _Source:
         raise ConfigurationError(f"{place} needs base_url, and either api_key_file or api_key_env")
     if "api_key_file" in profile:
         return _Source(place, profile["base_url"], key_file(profile["api_key_file"], place))
-    variable = profile["api_key_env"]
-    key = KeySource(f"the variable {variable}, named by {place},", EnvironmentVariable(variable))
+    # The variable is not named: a key that was written here by mistake would be shown.
+    key = KeySource(f"the variable named by api_key_env of {place}", EnvironmentVariable(profile["api_key_env"]))
     return _Source(place, profile["base_url"], key)

@@ -7,6 +7,7 @@ import os
 import pickle
 import time
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -35,6 +36,7 @@ def write_profiles(text: str) -> None:
         "https://api.example.test/external/v1",
         "https://api.example.test/external/v1/",
         " https://API.example.test ",
+        "https://api.example.test\n",
     ],
 )
 def test_the_base_url_may_come_with_or_without_the_prefix(url: str) -> None:
@@ -65,11 +67,27 @@ def test_the_base_url_may_come_with_or_without_the_prefix(url: str) -> None:
         ("http://localhost.example.test", "https"),
         ("http://127.1", "https"),
         ("http://[::1%25eth0]", "no host has"),
+        ("https://[v1.elsewhere]", "not a URL"),
+        ("https://api..example.test", "no host has"),
+        ("https://.example.test", "no host has"),
+        ("https://.", "no host has"),
+        ("https://api,example.test", "no host has"),
+        ("https://api~example.test", "no host has"),
+        ("https://api$example.test", "no host has"),
+        ("https://api\u200b.example.test", "no host has"),
+        ("https://api\u202e.example.test", "no host has"),
+        ("https://api\u3000.example.test", "no host has"),
+        ("https://api.example.test#part", "fragment"),
+        ("/external/v1", "https://"),
+        ("", "https://"),
+        (5, "not a URL"),
     ],
 )
-def test_a_base_url_that_could_leak_or_miss_is_refused(url: str, complaint: str) -> None:
-    with pytest.raises(ConfigurationError, match=complaint):
+def test_a_base_url_that_could_leak_or_miss_is_refused(url: Any, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
         Settings.load(api_key=KEY, base_url=url)
+    assert "the arguments" in str(caught.value)
+    assert "user:pass" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +98,11 @@ def test_a_base_url_that_could_leak_or_miss_is_refused(url: str, complaint: str)
         ("https://api.example.test:", "https://api.example.test"),
         ("http://LOCALHOST:80", "http://localhost"),
         ("https://[2001:DB8::1]:443", "https://[2001:db8::1]"),
+        ("https://[2001:db8:0:0::1]:444", "https://[2001:db8::1]:444"),
         ("https://bücher.example.test", "https://bücher.example.test"),
+        ("https://BÜCHER.example.test", "https://bücher.example.test"),
+        ("https://हिन्दी.example.test", "https://हिन्दी.example.test"),
+        ("https://api_1-a.example.test.", "https://api_1-a.example.test."),
     ],
 )
 def test_one_host_has_one_spelling(url: str, kept: str) -> None:
@@ -163,7 +185,10 @@ def test_a_profile_can_name_a_key_file(tmp_path: Path) -> None:
 def test_a_key_is_never_used_with_a_host_it_was_not_paired_with(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
     monkeypatch.setenv("CHARTHERO_BASE_URL", "https://production.example.test")
-    with pytest.raises(ConfigurationError, match="another host"):
+    with pytest.raises(
+        ConfigurationError,
+        match="the environment variables is paired there with another host than that of the arguments",
+    ):
         Settings.load(base_url="https://sandbox.example.test")
     assert Settings.load(base_url="https://production.example.test/external/v1").base_url.endswith("example.test")
 
@@ -233,7 +258,9 @@ def test_a_key_file_that_goes_away_is_an_error_and_not_the_key_of_before(
         read_key(settings)
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "5", None])
+@pytest.mark.parametrize(
+    "seconds", [0, -1, float("nan"), float("inf"), pytest.param(10**400, id="huge"), True, "5", None]
+)
 @pytest.mark.parametrize("part", ["connect", "read", "write", "pool"])
 def test_a_timeout_that_is_none_is_refused_by_name(part: str, seconds: object) -> None:
     with pytest.raises(ConfigurationError, match=f"{part} has to be a number of seconds above 0"):
@@ -256,6 +283,31 @@ def test_bounds_that_bound_nothing_are_refused_by_name(name: str, value: object)
         Settings.load(api_key=KEY, base_url="https://api.example.test", **{name: value})  # type: ignore[arg-type]
 
 
+def test_what_a_client_waits_for_and_how_often_it_tries_unless_told() -> None:
+    loaded = Settings.load(api_key=KEY, base_url="https://api.example.test")
+    made = Settings(base_url="https://api.example.test", key_source=loaded.key_source)
+    assert loaded == made
+    assert made.timeouts == Timeouts(connect=5, read=30, write=30, pool=30)
+    assert (made.attempts, made.total_timeout, made.http_logging) == (4, 60, False)
+
+
+def test_timeouts_that_are_made_already_stay_as_they_are() -> None:
+    timeouts = Timeouts(connect=1, read=2, write=3, pool=4)
+    assert Timeouts.of(timeouts) is timeouts
+
+
+@pytest.mark.parametrize("timeouts", [None, 5])
+def test_timeouts_of_another_type_are_refused_by_name(timeouts: object) -> None:
+    with pytest.raises(ConfigurationError, match="timeouts has to be a Timeouts"):
+        Settings.load(api_key=KEY, base_url="https://api.example.test", timeouts=timeouts)  # type: ignore[arg-type]
+
+
+def test_a_key_in_the_place_of_its_source_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match="key_source has to be a KeySource") as caught:
+        Settings(base_url="https://api.example.test", key_source=KEY)  # type: ignore[arg-type]
+    assert KEY not in str(caught.value)
+
+
 def test_the_least_attempts_and_the_shortest_times_are_allowed() -> None:
     shortest = Settings.load(api_key=KEY, base_url="https://api.example.test", attempts=1, total_timeout=0.001)
     assert (shortest.attempts, shortest.total_timeout) == (1, 0.001)
@@ -275,7 +327,17 @@ def test_an_unreadable_key_file_names_the_variable_and_the_reason(
         ("[default]\nbase_ulr = 'https://x.test'\n", "unknown keys: base_ulr"),
         ("[default]\nbase_url = 'https://x.test'\n", "needs base_url, and either"),
         ("[default]\nbase_url = 1\napi_key_env = 'K'\n", "has to be text"),
-        ("[default]\nbase_url = 'https://x.test'\napi_key_env = 'UNSET_VARIABLE'\n", "UNSET_VARIABLE"),
+        ("[default]\napi_key_env = 'K'\n", "needs base_url, and either"),
+        (
+            "[default]\nbase_url = 'https://x.test'\napi_key_env = 'K'\napi_key_file = 'k'\n",
+            "needs base_url, and either",
+        ),
+        (
+            "[default]\nbase_url = 'https://x.test'\napi_key_env = 'UNSET_VARIABLE'\n",
+            "api_key_env of the profile 'default'",
+        ),
+        ("[default]\nbase_url = 'http://x.test'\napi_key_env = 'HOME'\n", "base URL of the profile 'default' .* https"),
+        ("default = 1\n", "no profile 'default'; it has: default"),
         ("not toml at all", "cannot be read as TOML"),
     ],
 )
@@ -292,6 +354,91 @@ def test_an_unknown_profile_names_the_known_ones(monkeypatch: pytest.MonkeyPatch
         Settings.load()
 
 
+def test_several_profiles_are_named_in_order_and_so_is_none() -> None:
+    with pytest.raises(ConfigurationError, match="no profile 'c'; it has: none"):
+        Settings.load(profile="c")
+    write_profiles("[b]\n[a]\n")
+    with pytest.raises(ConfigurationError, match="no profile 'c'; it has: a, b"):
+        Settings.load(profile="c")
+
+
+def test_a_blank_profile_is_refused_and_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_profiles("[default]\nbase_url = 'https://production.example.test'\napi_key_env = 'HOME'\n")
+    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+    monkeypatch.setenv("CHARTHERO_BASE_URL", "https://production.example.test")
+    with pytest.raises(ConfigurationError, match="no profile ''"):
+        Settings.load(profile="")
+    monkeypatch.delenv("CHARTHERO_BASE_URL")
+    monkeypatch.setenv("CHARTHERO_PROFILE", "")
+    with pytest.raises(ConfigurationError, match="no profile ''"):
+        Settings.load()
+
+
+def test_a_key_written_where_its_variable_belongs_is_not_shown() -> None:
+    write_profiles(f"[default]\nbase_url = 'https://x.example.test'\napi_key_env = '{KEY}'\n")
+    with pytest.raises(ConfigurationError, match="holds no API key") as caught:
+        Settings.load()
+    assert KEY not in str(caught.value)
+
+
+def test_a_profile_file_that_cannot_be_opened_is_named() -> None:
+    Path("~/.config/charthero/config.toml").expanduser().mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match=r"config\.toml cannot be read"):
+        Settings.load()
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    with pytest.raises(ConfigurationError, match="CHARTHERO_BASE_URL"):
+        Settings.load(api_key=KEY)
+
+
+def test_two_keys_in_the_environment_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", "/nowhere")
+    with pytest.raises(ConfigurationError, match="CHARTHERO_API_KEY and CHARTHERO_API_KEY_FILE are both set"):
+        Settings.load(base_url="https://api.example.test")
+
+
+def test_a_blank_variable_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTHERO_API_KEY", " ")
+    with pytest.raises(ConfigurationError, match="CHARTHERO_API_KEY holds no API key"):
+        Settings.load(base_url="https://api.example.test")
+    monkeypatch.setenv("CHARTHERO_BASE_URL", " ")
+    with pytest.raises(ConfigurationError, match="base URL of the environment variables has to begin"):
+        Settings.load(api_key=KEY)
+
+
+def test_a_key_of_the_environment_can_go_with_the_host_of_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_profiles("[default]\nbase_url = 'https://profile.example.test'\napi_key_env = 'HOME'\n")
+    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+    settings = Settings.load()
+    assert (settings.base_url, read_key(settings)) == ("https://profile.example.test", KEY)
+
+
+def test_a_callable_is_not_asked_for_the_key_before_a_call_needs_it() -> None:
+    asked: list[str] = []
+
+    def ask() -> str:
+        asked.append("asked")
+        return KEY
+
+    settings = Settings.load(api_key=ask, base_url="https://api.example.test")
+    assert asked == []
+    assert read_key(settings) == KEY
+
+
+def test_a_refused_key_is_no_local_variable_of_a_traceback() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load(api_key="canary with spaces", base_url="https://api.example.test")
+    frames = [entry.frame.f_locals for entry in caught.traceback[1:]]
+    assert frames
+    assert "canary" not in repr(frames)
+
+
 def test_nothing_set_says_what_to_set() -> None:
     with pytest.raises(ConfigurationError, match="CHARTHERO_BASE_URL"):
         Settings.load(api_key=KEY)
@@ -302,7 +449,7 @@ def test_nothing_set_says_what_to_set() -> None:
 def test_settings_made_or_changed_by_hand_are_checked_alike() -> None:
     settings = Settings.load(api_key=KEY, base_url="https://api.example.test")
     for url in ("http://api.example.test", "https://user:pass@api.example.test"):
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ConfigurationError, match="the base URL of the settings"):
             attrs.evolve(settings, base_url=url)
     assert attrs.evolve(settings, base_url="https://other.example.test/external/v1").base_url.endswith("test")
 
