@@ -85,7 +85,7 @@ def examine(spec_url: str) -> Iterator[Finding]:
 def _settings(settings: Settings) -> Finding:
     profile = f"the profile {os.environ.get('CHARTHERO_PROFILE') or 'default'!r}"
     host = "CHARTHERO_BASE_URL" if "CHARTHERO_BASE_URL" in os.environ else profile
-    origin = settings.key_source.origin.rstrip(",")
+    origin = settings.key_source.origin
     detail = f"{settings.base_url} from {host}; the key from {origin}"
     return Finding("settings", "ok", detail, {"base_url": settings.base_url, "host_from": host, "key_from": origin})
 

@@ -76,7 +76,7 @@ def charthero_source(
     """
     if look_back <= timedelta(0):
         raise ValueError("look_back has to be positive")
-    first = None if start_at is None else as_instant(start_at, "start_at")
+    first = as_instant(start_at, "start_at")
     cursor: Incremental[datetime] = Incremental[datetime](
         "created_at", first, lag=look_back.total_seconds(), row_order="asc", on_cursor_value_missing="include"
     )
