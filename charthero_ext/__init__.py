@@ -6,8 +6,9 @@ is loaded when it is first used, so importing the package costs next to nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from charthero_ext._lazy import lazily
 
 if TYPE_CHECKING:
     from charthero_ext._observed import drift_counts
@@ -17,21 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncChartHero", "ChartHero", "ChartHeroError", "Settings", "Timeouts", "drift_counts"]
 
-_HOMES = {
-    "AsyncChartHero": "client",
-    "ChartHero": "client",
-    "ChartHeroError": "errors",
-    "Settings": "config",
-    "Timeouts": "config",
-    "drift_counts": "_observed",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"charthero_ext.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "AsyncChartHero": "charthero_ext.client.asynchronous",
+        "ChartHero": "charthero_ext.client.sync",
+        "ChartHeroError": "charthero_ext.errors",
+        "Settings": "charthero_ext.config",
+        "Timeouts": "charthero_ext.config",
+        "drift_counts": "charthero_ext._observed",
+    },
+)

@@ -20,7 +20,8 @@ from charthero_ext.config import is_loopback
 from charthero_ext.errors import ChartHeroError, TransportError
 
 if TYPE_CHECKING:
-    from charthero_ext._transport import AsyncTransport, Transport
+    from charthero_ext._transport import Transport
+    from charthero_ext._transport.asynchronous import AsyncTransport
 
 __all__ = ["PUBLISHED", "PublicDocument", "SpecReport", "check_spec", "check_spec_async"]
 

@@ -14,7 +14,8 @@ from charthero_client.contract import ROUTES, SCOPES
 from charthero_ext.errors import ApiStatusError, AuthenticationError, ChartHeroError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
-    from charthero_ext._transport import AsyncTransport, Transport
+    from charthero_ext._transport import Transport
+    from charthero_ext._transport.asynchronous import AsyncTransport
 
 __all__ = ["AccessReport", "RouteAccess", "required_scopes"]
 

@@ -7,9 +7,8 @@ What leaves it as an exception was raised anew: without httpx's exceptions, whos
 parser's, whose text is the body, and without their frames.
 """
 
-from charthero_ext._transport.asynchronous import AsyncTransport
 from charthero_ext._transport.call import LastResponse
 from charthero_ext._transport.sink import CallbackError, Sink
 from charthero_ext._transport.sync import Transport
 
-__all__ = ["AsyncTransport", "CallbackError", "LastResponse", "Sink", "Transport"]
+__all__ = ["CallbackError", "LastResponse", "Sink", "Transport"]

@@ -82,15 +82,15 @@ class AsyncTransport(Connections):
         """Close the connections. A second close does nothing."""
         if not self._closed:
             self._closed = True
-            if self._given is None:
-                await self._client.get_async_httpx_client().aclose()
-            else:
+            if self._given is not None:
                 self._give_back()
+            elif self._process:
+                await self._client.get_async_httpx_client().aclose()
 
-    def _open(self, given: Any) -> None:
-        if given is not None:
-            self._client.set_async_httpx_client(given)
-        self._client.get_async_httpx_client()
+    def _open(self, client: Client) -> None:
+        if self._given is not None:
+            client.set_async_httpx_client(self._given)
+        client.get_async_httpx_client()
 
     async def _once(
         self, call: Call, function: Callable[..., Awaitable[Response[_T]]], arguments: dict[str, Any]

@@ -19,7 +19,8 @@ __all__ = ["Call", "LastResponse"]
 
 logger = logging.getLogger("charthero_ext")
 
-RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+#: A server that cannot do what was asked, or does not speak this HTTP, will not another time.
+LASTING_STATUSES = frozenset({501, 505})
 WAIT_INITIAL, WAIT_MAX, WAIT_JITTER = 0.1, 5.0, 1.0
 
 
@@ -80,7 +81,7 @@ class Call:
         """Return the seconds to wait before the next attempt, or False where there must be none."""
         asked = 0.0
         if isinstance(failure, (RateLimitedError, ServiceUnavailableError)):
-            if failure.status_code not in RETRIED_STATUSES:
+            if failure.status_code in LASTING_STATUSES:
                 return False
             asked = failure.retry_after or 0.0
         elif not (self.may_pass and isinstance(failure, (TransportError, UnexpectedResponseError))):

@@ -65,14 +65,17 @@ class Connections:
     _given: Any
     _home: tuple[str, str, int | None] = field(init=False)
     _client: Client = field(init=False)
-    _process: int = field(init=False)
+    _process: int = field(init=False, default=0)  # that the client was made in
     _closed: bool = field(init=False, default=False)
     _lock: Lock = field(init=False, factory=Lock)
 
     _kind: ClassVar[type[httpx.Client | httpx.AsyncClient]]
 
     def __attrs_post_init__(self) -> None:
-        self._home = _origin(httpx.URL(self.settings.base_url))
+        try:
+            self._home = _origin(httpx.URL(self.settings.base_url))
+        except httpx.InvalidURL:
+            raise ConfigurationError(f"{self.settings.base_url} names a host that no network can have") from None
         if unknown := self._arguments.keys() - HTTPX_ARGUMENTS:
             raise ConfigurationError(
                 f"httpx_args may not have {', '.join(sorted(unknown))}; "
@@ -80,7 +83,8 @@ class Connections:
             )
         if self._given is not None:
             self._check_given()
-        self._make_client()
+        if self._given is not None or self._arguments:
+            self._make_client()  # so that what httpx refuses of it is refused here
 
     @property
     def last_response(self) -> LastResponse | None:
@@ -107,15 +111,20 @@ class Connections:
     def _make_client(self) -> None:
         """Make the generated client, through which every request passes our hooks."""
         url = self.settings.base_url
-        self._process = os.getpid()
         if self._given is not None:
             # Ours come last: those of the caller see no key, and every response.
             hooks = self._given.event_hooks
             self._given.event_hooks = {name: [*hooks[name], hook] for name, hook in self._hooks.items()}
             self._given.base_url = url
-            self._client = Client(base_url=url)
-            self._open(self._given)
-            return
+            client = Client(base_url=url)
+        else:
+            client = self._own_client(url)
+        with httpx_arguments_explained():
+            self._open(client)
+        self._client = client
+        self._process = os.getpid()  # last: whoever finds it there takes the client
+
+    def _own_client(self, url: str) -> Client:
         arguments = dict(self._arguments)
         verify = arguments.pop("verify", True)
         if url.startswith("http:"):
@@ -123,14 +132,12 @@ class Connections:
             arguments.setdefault("trust_env", False)
             # Loading certificates that nobody will look at takes 15 ms.
             verify = verify if self._brings_connections else False
-        self._client = Client(
+        return Client(
             base_url=url,
             verify_ssl=verify,
             timeout=httpx.Timeout(self.settings.timeouts.read),
             httpx_args={**arguments, "event_hooks": {name: [hook] for name, hook in self._hooks.items()}},
         )
-        with httpx_arguments_explained():
-            self._open(None)
 
     # The two ways differ in whether these are awaited.
     _open: ClassVar[Callable[..., None]]
@@ -138,17 +145,20 @@ class Connections:
     _on_response: ClassVar[Callable[..., Any]]
 
     def _usable_client(self) -> Client:
-        """Return the generated client; in a forked child, where connections cannot be shared, another."""
+        """Return the generated client, which is made when it is first needed, since loading certificates takes long.
+
+        In a forked child, where connections cannot be shared, it is another.
+        """
         if self._closed:
             raise ConfigurationError("this client was closed; make another")
+        if self._given is not None and self._given.is_closed:
+            raise ConfigurationError("the http_client was closed")
         if self._process != os.getpid():
             if self._brings_connections:
                 raise ConfigurationError("the connections were made before a fork; make a client in each process")
             with self._lock:
                 if self._process != os.getpid():
                     self._make_client()
-        if self._given is not None and self._given.is_closed:
-            raise ConfigurationError("the http_client was closed")
         return self._client
 
     def _give_back(self) -> None:

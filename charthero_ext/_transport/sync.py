@@ -96,15 +96,15 @@ class Transport(Connections):
         """Close the connections. A second close does nothing."""
         if not self._closed:
             self._closed = True
-            if self._given is None:
-                self._client.get_httpx_client().close()
-            else:
+            if self._given is not None:
                 self._give_back()
+            elif self._process:
+                self._client.get_httpx_client().close()
 
-    def _open(self, given: Any) -> None:
-        if given is not None:
-            self._client.set_httpx_client(given)
-        self._client.get_httpx_client()
+    def _open(self, client: Client) -> None:
+        if self._given is not None:
+            client.set_httpx_client(self._given)
+        client.get_httpx_client()
 
     def _once(self, call: Call, function: Callable[..., Response[_T]], arguments: dict[str, Any]) -> _T | BaseException:
         call.go_on_with(self._key())

@@ -6,13 +6,12 @@ window by window, so that their order, and with it the checkpoint, is the same a
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from datetime import datetime
 from threading import RLock
-from typing import Any, Generic, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, cast
 
 from attrs import Factory, define
 
@@ -21,10 +20,13 @@ from charthero_ext.pagination.position import Position, begin, write_checkpoint
 from charthero_ext.pagination.window import MAX_LIMIT, E, Receipt, SortOrder, Window
 from charthero_ext.pagination.window_walk import WindowWalk
 
+if TYPE_CHECKING:
+    import asyncio
+
 __all__ = ["Course"]
 
-WINDOW_ROWS = 990  # ten full pages that overlap by one
-LOOK_AHEAD = 10  # pages of one window that may wait for the caller
+WINDOW_PAGES = 10  # full pages, which overlap by one row
+LOOK_AHEAD = 11  # pages of one window that may wait for the caller: all it has, so that it is walked to its end
 
 #: A call under way: in a thread, or in a task.
 Job: TypeAlias = "Future[list[Any]] | asyncio.Task[list[Any]]"
@@ -71,12 +73,13 @@ class Course(Generic[E]):
         self._max_items, self._limit, self._progress = max_items, limit, progress
         self._sources: deque[Source] = deque()  # the open windows, in order
         self._planner: Source | None = None
-        if concurrency == 1 or (max_items is not None and max_items <= WINDOW_ROWS):
+        rows = WINDOW_PAGES * (max(limit, 2) - 1)
+        if concurrency == 1 or (max_items is not None and max_items <= rows):
             self._concurrency = 1
             self._open(self._window, look_ahead=1, max_rows=max_items)
         else:
             self._concurrency = concurrency
-            planner = WindowPlanner(self._window, max_rows=WINDOW_ROWS, position=self._start)
+            planner = WindowPlanner(self._window, max_rows=rows, position=self._start)
             self._planner = Source(planner, look_ahead=concurrency)
         self._batch: list[E] = []
         self._index = 0  # of the next encounter of the batch

@@ -69,10 +69,11 @@ class Position:
 
     def take(self, key: int, encounter_id: str) -> bool:
         """Go on to this row. False if it was passed."""
-        passed = self.passed(key, encounter_id)
-        if not passed and key != self.last:
-            self.last, self.ids, self.marks = key, set(), set()
+        if self.last is None or key > self.last:  # as most are
+            self.last, self.ids, self.marks = key, {encounter_id}, set()
             self.step = math.gcd(self.step, key)
+            return True
+        passed = self.passed(key, encounter_id)
         if key == self.last:
             self.ids.add(encounter_id)
             if self.marks:

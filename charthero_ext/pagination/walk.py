@@ -1,7 +1,7 @@
-"""The loops around `WindowWalk`: one with threads, one with asyncio. Neither knows how a page is fetched.
+"""The loop around `WindowWalk` with threads. It does not know how a page is fetched.
 
 Nothing runs unless the caller takes a new page: then the answers that came in are noted and the next requests sent, at
-most ``concurrency`` at once, each in a thread or task of its own that ends with its answer. So there is look-ahead
+most ``concurrency`` at once, each in a thread of its own that ends with its answer. So there is look-ahead
 while the caller works, and a caller who stops leaves nothing but those last answers to come in.
 
 With ``concurrency`` above 1 the range is cut into windows, and as many are open at once; encounters are handed out
@@ -10,11 +10,8 @@ window by window, so that their order, and with it the checkpoint, is the same a
 
 from __future__ import annotations
 
-import asyncio
-import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent import futures
-from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from threading import Thread
@@ -23,7 +20,7 @@ from typing import Any, Self, cast
 from charthero_ext.pagination.course import Course
 from charthero_ext.pagination.window import E, Page, PageRequest
 
-__all__ = ["AsyncWalk", "Walk"]
+__all__ = ["Walk"]
 
 
 class ThreadJob(futures.Future[list[Any]]):
@@ -103,84 +100,6 @@ class Walk(Course[E]):
         self._collect()
 
 
-class AsyncWalk(Course[E]):
-    """Every encounter of a range exactly once: an asynchronous iterator.
-
-    An error leaves it where it was: iterating again asks again, and `checkpoint` lets another walk go on. After a
-    ``break``, which an asynchronous iterator cannot notice, at most ``concurrency`` requests are still under way, each
-    in a task that ends with it, or is cancelled once nothing refers to the walk. ``async with walk:``, or `aclose`,
-    cancels them at once and waits until they are gone. Several tasks can share a walk.
-
-    Raises, while iterating:
-        PaginationError: The promise cannot be kept; it names the instant and what was seen.
-        ChartHeroError: A request failed.
-    """
-
-    def __init__(self, fetch: Callable[[PageRequest], Awaitable[Page[E]]], **what: Any) -> None:
-        super().__init__(**what)
-        self._fetch = fetch
-        self._tasks: set[asyncio.Task[list[Any]]] = set()
-        weakref.finalize(self, _abandon, self._tasks).atexit = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> E:
-        if self._index == len(self._batch):
-            self._collect()
-            while not self._turn():
-                self._ask()
-                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-                self._collect()
-            if self._over:
-                await self.aclose()
-                raise StopAsyncIteration
-            self._ask()
-        self._index += 1
-        return self._batch[self._index - 1]
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Cancel what runs in the background, and wait until it is gone.
-
-        The walk stays where it is: it can be iterated again, and `receipt` and `checkpoint` are still there.
-        """
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._collect()
-
-    def _ask(self) -> None:
-        for source in self._to_ask():
-            source.job = task = asyncio.create_task(_fetch_page_async(self._fetch, source.machine))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(_look_at)
-
-
 def _fetch_page(fetch: Callable[[PageRequest], Any], machine: Any) -> list[Any]:
     rows: list[Any] = machine.receive(fetch(machine.request))
     return rows
-
-
-async def _fetch_page_async(fetch: Callable[[PageRequest], Awaitable[Any]], machine: Any) -> list[Any]:
-    rows: list[Any] = machine.receive(await fetch(machine.request))
-    return rows
-
-
-def _look_at(task: asyncio.Task[Any]) -> None:
-    """Or asyncio complains about a failure that a caller who left did not see."""
-    if not task.cancelled():
-        task.exception()
-
-
-def _abandon(tasks: set[asyncio.Task[Any]]) -> None:
-    for task in list(tasks):
-        with suppress(RuntimeError):  # its loop is closed
-            task.get_loop().call_soon_threadsafe(task.cancel)

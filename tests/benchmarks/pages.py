@@ -68,6 +68,7 @@ def measure_pages(peers: list[Peer], base_url: str, *, rounds: int) -> list[Meas
         measured = [
             _compared("decode a page of 100", decoding, rounds=rounds, times=10),
             _compared("fetch + decode, one client", hundred, rounds=rounds, times=10),
+            _compared("a page of 10", ten, rounds=rounds, times=20),
         ]
         with _logging_on():
             measured.append(_compared("a page of 10, logging on", ten, rounds=rounds, times=20))

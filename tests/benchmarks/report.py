@@ -74,11 +74,13 @@ def _walks(results: Results) -> str:
             f"{each['rows']:,}",
             f"{each['requests']:,}",
             f"{each['seconds']:.2f}",
+            f"{each['computing']:.2f}",
             f"{each['to_waiting']:.2f}",
         ]
         for each in results["walks"]
     ]
-    return _table(["requests at once", "encounters", "requests", "seconds", "ratio to waiting alone"], rows)
+    heads = ["requests at once", "encounters", "requests", "seconds", "of them computing", "ratio to waiting alone"]
+    return _table(heads, rows)
 
 
 def _loops(results: Results) -> str:

@@ -13,7 +13,8 @@ from charthero_client.contract import ARTIFACT_SHA256
 
 from charthero_ext import Settings
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec, check_spec_async
-from charthero_ext._transport import AsyncTransport, Transport
+from charthero_ext._transport import Transport
+from charthero_ext._transport.asynchronous import AsyncTransport
 
 from .conftest import Docs
 

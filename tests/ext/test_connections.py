@@ -217,9 +217,48 @@ def test_certificates_are_verified_wherever_https_can_lead(monkeypatch: pytest.M
             super().__init__(**others)
 
     monkeypatch.setattr(httpx, "Client", Watched)
-    ChartHero(settings=settings(base_url="https://api.example.test")).close()
+    with ChartHero(settings=settings(base_url="https://127.0.0.1:9", attempts=1)) as ch, pytest.raises(TransportError):
+        ch.encounters.get("enc_1")
     ChartHero(settings=settings(), httpx_args={"mounts": {HOST: httpx.MockTransport(Recorder())}}).close()
     assert verified == [True, True]
+
+
+def test_threads_whose_first_calls_meet_share_one_pool_of_connections(
+    listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, made, meeting = listener(), [], threading.Barrier(4)
+
+    class Watched(httpx.Client):
+        def __init__(self, **arguments: Any) -> None:
+            made.append(self)
+            super().__init__(**arguments)
+
+    def call() -> None:
+        meeting.wait(timeout=30)
+        ch.encounters.get("enc_1")
+
+    monkeypatch.setattr(httpx, "Client", Watched)
+    with ChartHero(base_url=server.url, api_key=KEY) as ch:
+        assert not made, "nothing was asked for yet"
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+    assert len(made) == 1
+    assert len(server.asked) == 4
+
+
+def test_a_host_that_no_network_can_have_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="host that no network can have"):
+        ChartHero(api_key=KEY, base_url="https://\u2764.example.test")
+
+
+def test_a_client_that_was_never_used_can_be_closed() -> None:
+    ch = ChartHero(settings=settings())
+    ch.close()
+    with pytest.raises(ConfigurationError, match="closed"):
+        ch.encounters.get("enc_1")
 
 
 def test_the_key_stays_behind_when_the_client_that_was_given_is_led_to_another_host() -> None:
@@ -396,5 +435,5 @@ def test_a_call_whose_time_is_up_is_not_tried_again() -> None:
     call = Call("encounters.list", Timeouts(), time.monotonic() + 5)
     call.begin_attempt()
     assert call.wait(failure(RateLimitedError, 6.0, 429)) is False
-    assert call.wait(failure(ServiceUnavailableError, None, 520)) is False
+    assert call.wait(failure(ServiceUnavailableError, None, 501)) is False
     assert call.wait(failure(RateLimitedError, None, 429)) is not False

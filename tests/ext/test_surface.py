@@ -131,6 +131,16 @@ def test_importing_the_package_loads_neither_httpx_nor_the_generated_client() ->
     assert done.stdout.strip() == "[]"
 
 
+def test_a_client_for_threads_is_ready_without_asyncio_and_before_anything_is_made_for_connections() -> None:
+    names = ("asyncio", "httpcore")
+    program = (
+        "import sys; from charthero_ext import ChartHero; ChartHero(api_key='ch_sk_synthetic', "
+        f"base_url='https://api.example.test'); print([name for name in {names} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     import charthero_ext
 

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 import pytest
 
 from charthero_ext.errors import TransportError
-from charthero_ext.pagination.walk import AsyncWalk, Walk
+from charthero_ext.pagination import AsyncWalk, Walk
 from charthero_ext.pagination.window import PageRequest
 
 from .simulated_listing import SECOND, Answer, Row, World, spaced, tied

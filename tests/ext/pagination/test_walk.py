@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from charthero_ext.errors import PaginationError, TransportError
+from charthero_ext.pagination.planner import cut_windows
 from charthero_ext.pagination.walk import Walk
 from charthero_ext.pagination.window import PageRequest
 
@@ -80,6 +81,26 @@ def test_requests_run_at_the_same_time_but_never_more_than_asked_for() -> None:
     walk = Walk(fetch, concurrency=3)
     world.check(walk, walk.receipt)
     assert not meeting.broken
+
+
+@pytest.mark.parametrize("limit", [10, 100])
+def test_a_window_is_walked_to_its_end_while_the_caller_waits_for_the_one_before(limit: int) -> None:
+    world = World(spaced(30 * limit))
+    first, second, *_ = cut_windows(world.fetch, max_rows=10 * (limit - 1))
+    alone = Walk(world.fetch, start_at=second.start_at, end_at=second.end_at, limit=limit)
+    assert list(alone)
+    left, done = iter(range(alone.receipt.requests - 1, -1, -1)), threading.Event()
+
+    def fetch(request: PageRequest) -> Answer:
+        if request.end_at == first.end_at:
+            assert done.wait(timeout=10), "the second window waits for the caller"
+        answer = world.fetch(request)
+        if request.end_at == second.end_at and next(left, None) == 0:
+            done.set()
+        return answer
+
+    walk = Walk(fetch, concurrency=2, limit=limit)
+    world.check(walk, walk.receipt)
 
 
 @EITHER_CONCURRENCY

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charthero_ext.errors import PaginationError
+from charthero_ext.pagination import AsyncWalk, Walk
 from charthero_ext.pagination.planner import WindowPlanner, cut_windows, cut_windows_async
-from charthero_ext.pagination.walk import AsyncWalk, Walk
 from charthero_ext.pagination.window import Window
 from charthero_ext.pagination.window_walk import WindowWalk
 

@@ -1,7 +1,4 @@
-"""The clients people use: ``ChartHero`` and ``AsyncChartHero``, with the same names, the second awaited.
-
-Source in the contract: "Routes" and "List parameters".
-"""
+"""The client for synchronous code."""
 
 from __future__ import annotations
 
@@ -19,30 +16,20 @@ from charthero_ext._arguments import Instant, SortOrder, as_instant, ids, page_q
 from charthero_ext._audio import AudioFile, Progress, fresh_urls
 from charthero_ext._follow_up import FollowUp, pointed_at, until_there
 from charthero_ext._key_source import ApiKey, KeySource, given_key
-from charthero_ext._spec import PUBLISHED, SpecReport, check_spec, check_spec_async
-from charthero_ext._transport import AsyncTransport, LastResponse, Transport
+from charthero_ext._spec import PUBLISHED, SpecReport, check_spec
+from charthero_ext._transport import LastResponse, Transport
 from charthero_ext.config import Settings, Timeouts
 from charthero_ext.errors import ConfigurationError
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript, TranscriptReadyEvent
-from charthero_ext.pagination.planner import cut_windows, cut_windows_async
-from charthero_ext.pagination.walk import AsyncWalk, Walk
+from charthero_ext.pagination.planner import cut_windows
+from charthero_ext.pagination.walk import Walk
 from charthero_ext.pagination.window import MAX_LIMIT, PageRequest, Window
-from charthero_ext.scopes import AccessReport, check_access, check_access_async
+from charthero_ext.scopes import AccessReport, check_access
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = [
-    "AsyncChartHero",
-    "AsyncDocuments",
-    "AsyncEncounters",
-    "ChartHero",
-    "Documents",
-    "Encounters",
-    "FollowUp",
-    "LastResponse",
-    "SpecReport",
-]
+__all__ = ["ChartHero", "Documents", "Encounters", "WalkProgress", "chosen_settings", "described"]
 
 WalkProgress = Callable[[int, int | None], object]
 
@@ -261,7 +248,7 @@ class ChartHero:
         """
         key = given_key(api_key)
         del api_key  # tracebacks are shown with locals
-        self.settings = _chosen(settings, key, base_url)
+        self.settings = chosen_settings(settings, key, base_url)
         self._transport = Transport(self.settings, httpx_args or {}, http_client)
         self.encounters = Encounters(self._transport)
         self.documents = Documents(self._transport)
@@ -324,178 +311,11 @@ class ChartHero:
         self.close()
 
     def __repr__(self) -> str:
-        return _described(self)
+        return described(self)
 
 
-@frozen
-class AsyncEncounters:
-    """As :class:`Encounters`, awaited."""
-
-    _transport: AsyncTransport = field(repr=False)
-
-    async def list(
-        self,
-        *,
-        limit: int | None = None,
-        offset: int | None = None,
-        sort_order: SortOrder | None = None,
-        start_at: Instant | None = None,
-        end_at: Instant | None = None,
-        timeout: float | Timeouts | None = None,
-    ) -> EncounterPage:
-        """As :meth:`Encounters.list`."""
-        query = page_query(limit=limit, offset=offset, sort_order=sort_order, start_at=start_at, end_at=end_at)
-        return await self._transport.call("encounters.list", list_encounters.asyncio_detailed, timeout=timeout, **query)
-
-    async def get(self, encounter_id: str, *, timeout: float | Timeouts | None = None) -> Encounter:
-        """As :meth:`Encounters.get`."""
-        return await self._transport.call(
-            "encounters.get", get_encounter.asyncio_detailed, timeout=timeout, **ids(encounter_id=encounter_id)
-        )
-
-    def iter(
-        self,
-        *,
-        start_at: Instant | None = None,
-        end_at: Instant | None = None,
-        sort_order: SortOrder | None = None,
-        max_items: int | None = None,
-        concurrency: int = 1,
-        limit: int = MAX_LIMIT,
-        resume_from: str | None = None,
-        progress: WalkProgress | None = None,
-    ) -> AsyncWalk[Encounter]:
-        """As :meth:`Encounters.iter`."""
-        return AsyncWalk(
-            self._fetch,
-            start_at=as_instant(start_at, "start_at"),
-            end_at=as_instant(end_at, "end_at"),
-            sort_order=sort_order,
-            max_items=max_items,
-            concurrency=concurrency,
-            limit=limit,
-            resume_from=resume_from,
-            progress=progress,
-        )
-
-    async def windows(
-        self, *, start_at: Instant | None = None, end_at: Instant | None = None, max_rows: int = 1000
-    ) -> builtins.list[Window]:
-        """As :meth:`Encounters.windows`."""
-        return await cut_windows_async(
-            self._fetch,
-            start_at=as_instant(start_at, "start_at"),
-            end_at=as_instant(end_at, "end_at"),
-            max_rows=max_rows,
-        )
-
-    def iter_window(self, window: Window) -> AsyncWalk[Encounter]:
-        """As :meth:`Encounters.iter_window`."""
-        return AsyncWalk(self._fetch, start_at=window.start_at, end_at=window.end_at, sort_order=window.sort_order)
-
-    async def _fetch(self, request: PageRequest) -> EncounterPage:
-        return await self.list(**asdict(request))
-
-
-@frozen
-class AsyncDocuments:
-    """As :class:`Documents`, awaited."""
-
-    _transport: AsyncTransport = field(repr=False)
-
-    async def get(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> Document:
-        """As :meth:`Documents.get`."""
-        given = ids(encounter_id=encounter_id, document_id=document_id)
-        return await self._transport.call("documents.get", get_document.asyncio_detailed, timeout=timeout, **given)
-
-    async def transcript(
-        self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None
-    ) -> Transcript:
-        """As :meth:`Documents.transcript`."""
-        given = ids(encounter_id=encounter_id, document_id=document_id)
-        return await self._transport.call(
-            "documents.transcript", get_transcript.asyncio_detailed, timeout=timeout, **given
-        )
-
-    async def audio(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> AudioUrl:
-        """As :meth:`Documents.audio`."""
-        given = ids(encounter_id=encounter_id, document_id=document_id)
-        return await self._transport.call("documents.audio", get_audio.asyncio_detailed, timeout=timeout, **given)
-
-    async def download_audio(
-        self, encounter_id: str, document_id: str, path: str | PathLike[str], *, progress: Progress | None = None
-    ) -> Path:
-        """As :meth:`Documents.download_audio`."""
-        with AudioFile(Path(path), progress) as file:
-            async for attempt in fresh_urls(self._transport.settings.attempts):
-                with attempt:
-                    await self._transport.receive(file.ask(await self.audio(encounter_id, document_id)))
-        return Path(path)
-
-
-class AsyncChartHero:
-    """A client for asynchronous code: the names of :class:`ChartHero`, awaited. One event loop uses it.
-
-    Close it with ``await aclose()``, or use it in an ``async with`` statement.
-    """
-
-    def __init__(
-        self,
-        *,
-        api_key: ApiKey | None = None,
-        base_url: str | None = None,
-        settings: Settings | None = None,
-        http_client: httpx.AsyncClient | None = None,
-        httpx_args: Mapping[str, Any] | None = None,
-    ) -> None:
-        """As :class:`ChartHero`; ``api_key`` may also be an asynchronous callable."""
-        key = given_key(api_key)
-        del api_key  # tracebacks are shown with locals
-        self.settings = _chosen(settings, key, base_url)
-        self._transport = AsyncTransport(self.settings, httpx_args or {}, http_client)
-        self.encounters = AsyncEncounters(self._transport)
-        self.documents = AsyncDocuments(self._transport)
-
-    @property
-    def last_response(self) -> LastResponse | None:
-        """As :attr:`ChartHero.last_response`."""
-        return self._transport.last_response
-
-    async def check_spec(self, url: str = PUBLISHED) -> SpecReport:
-        """As :meth:`ChartHero.check_spec`."""
-        return await check_spec_async(self._transport, url)
-
-    async def check_access(self, *operations: str) -> AccessReport:
-        """As :meth:`ChartHero.check_access`."""
-        return await check_access_async(self._transport, operations)
-
-    async def follow_up(self, event: TranscriptReadyEvent, *, audio: bool = False, patience: float = 60.0) -> FollowUp:
-        """As :meth:`ChartHero.follow_up`."""
-        encounter_id, document_id = pointed_at(event)
-        encounter = await self.encounters.get(encounter_id)
-        document = await self.documents.get(encounter_id, document_id)
-        async for attempt in until_there(patience):
-            with attempt:
-                transcript = await self.documents.transcript(encounter_id, document_id)
-                recording = await self.documents.audio(encounter_id, document_id) if audio else None
-                return FollowUp(encounter, document, transcript, recording)
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._transport.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        return _described(self)
-
-
-def _chosen(settings: Settings | None, key: KeySource | None, base_url: str | None) -> Settings:
+def chosen_settings(settings: Settings | None, key: KeySource | None, base_url: str | None) -> Settings:
+    """Return the settings that were given, or those that the rest amounts to."""
     if settings is None:
         return Settings.load(api_key=key, base_url=base_url)
     if key is not None or base_url is not None:
@@ -503,7 +323,8 @@ def _chosen(settings: Settings | None, key: KeySource | None, base_url: str | No
     return settings
 
 
-def _described(client: ChartHero | AsyncChartHero) -> str:
+def described(client: object) -> str:
+    """Return the repr of a client."""
     # A client whose settings were refused is shown too, in the traceback of the refusal.
     settings = getattr(client, "settings", None)
     return f"{type(client).__name__}(base_url={settings.base_url!r})" if settings else f"<{type(client).__name__}>"
