@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Mapping
 from hashlib import sha256
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -132,6 +131,8 @@ class _Check:
 
     @classmethod
     def at(cls, url: str) -> _Check:
+        from importlib import resources  # which takes longer to load than this module
+
         try:
             parts = urlsplit(url)
         except ValueError:

@@ -91,9 +91,12 @@ def charthero_source(
         for table in ("documents", "transcripts"):
             held[table] = _held(table, "_encounter_created_at", "_encounter_updated_at", start)
         gone = set().union(*held.values())
-        for encounter in client.encounters.iter(start_at=start):
+        walk = client.encounters.iter(start_at=start)
+        for encounter in walk:
             gone.discard(encounter.encounter_id)
             yield encounter.to_dict() | {"created_at": encounter.created_at}
+        if gone and not walk.receipt.rows and walk.receipt.total_at_end:
+            raise ChartHeroError("the API counts encounters and lists none; that is no reason to delete all of them")
         yield from ({"encounter_id": encounter_id, "_deleted": True} for encounter_id in gone)
 
     def parts(table: str, encounter: _Row, fetch: Callable[..., _Row], schema_type: str | None = None) -> list[_Row]:

@@ -131,6 +131,40 @@ def test_a_range_that_was_deleted_altogether_is_gone(sandbox: Sandbox, warehouse
     assert warehouse.query("SELECT count(*) FROM encounters") == [(len(sandbox.store),)]
 
 
+def test_a_server_that_lists_nothing_of_what_it_counts_deletes_nothing(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    warehouse.load(sandbox)
+    sandbox.fail("clamp", limit=0, times=None)
+    with pytest.raises(PipelineStepFailed, match="counts encounters and lists none"):
+        warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"kind": "status", "status": 401, "times": None},
+        {"kind": "status", "status": 500, "times": None},
+        {"kind": "status", "status": 429, "retry_after": "3600", "times": None},
+        {"kind": "truncate", "times": None},
+    ],
+)
+def test_a_failure_in_the_middle_ends_the_run_with_the_warehouse_as_it_was(
+    failure: dict[str, Any], sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charthero_ext._transport.call.WAIT_JITTER", 0.0)
+    warehouse.load(sandbox)
+    before = warehouse.contents()
+    change_everything(sandbox)
+    for operation in ("encounters.list", "documents.transcript"):
+        sandbox.fail(**failure, operation=operation, after=1)
+        with pytest.raises(PipelineStepFailed):
+            warehouse.load(sandbox)
+        assert warehouse.contents() == before
+        sandbox.faults.clear()
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+
+
 def test_documents_and_transcripts_of_unchanged_encounters_are_not_fetched_again(
     sandbox: Sandbox, warehouse: Warehouse
 ) -> None:
