@@ -275,7 +275,7 @@ def _as_encoded(kind: type, sent: Any) -> Any:
     Raises:
         ValueError: `encode` would write it in another way, so that the decoded instant does not tell what was sent.
     """
-    marks = sent[4:20:3]
+    marks = sent[4:20:3] if isinstance(sent, str) else ""
     if (marks == "--T::Z" and len(sent) == 20) or (
         marks == "--T::." and sent[26:] == "Z" and sent[20:26] != "000000"  # microseconds, and some
     ):

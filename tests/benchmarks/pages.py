@@ -17,7 +17,7 @@ from pathlib import Path
 from attrs import frozen
 
 from tests.benchmarks.measuring import Spread, in_turns, ratios, spread, timed
-from tests.benchmarks.page import page
+from tests.benchmarks.page import PATH, page
 from tests.benchmarks.peers import FLOOR, KEY, PEERS, Peer
 
 __all__ = ["KEPT", "READY", "Measured", "measure_pages", "present"]
@@ -26,13 +26,20 @@ AT_ONCE = 16
 KEPT = "memory kept per page kept"
 READY = "ready for the first request"
 
+#: Each finds the server in `url`. What is loaded only when it is needed is paid for with the first page.
 _PROGRAMS = {
     "import httpx": "import httpx",
     "import charthero_ext": "import charthero_ext",
-    "import charthero_ext, first client ready": (
+    "httpx, first client ready": "import httpx; httpx.Client(base_url='https://api.example.test')",
+    "charthero_ext, first client ready": (
         f"from charthero_ext import ChartHero; ChartHero(base_url='https://api.example.test', api_key={KEY!r})"
     ),
-    "import httpx, first client ready": "import httpx; httpx.Client(base_url='https://api.example.test')",
+    "httpx + json.loads, first page of 10 read": (
+        f"import httpx, json; json.loads(httpx.Client(base_url=url).get({PATH!r}, params={{'limit': 10}}).content)"
+    ),
+    "charthero_ext, first page of 10 read": (
+        f"from charthero_ext import ChartHero; ChartHero(base_url=url, api_key={KEY!r}).encounters.list(limit=10)"
+    ),
 }
 
 
@@ -73,7 +80,7 @@ def measure_pages(peers: list[Peer], base_url: str, *, rounds: int) -> list[Meas
         with _logging_on():
             measured.append(_compared("a page of 10, logging on", ten, rounds=rounds, times=20))
     measured.append(asyncio.run(_at_once([peer for peer in peers if peer.is_async], base_url, rounds=rounds)))
-    return [*measured, _kept(peers, body), _ready(rounds=rounds // 2 + 1)]
+    return [*measured, _kept(peers, body), _ready(base_url, rounds=rounds // 2 + 1)]
 
 
 def _compared(work: str, works: Mapping[str, Callable[[], object]], *, rounds: int, times: int) -> Measured:
@@ -149,12 +156,12 @@ def _kept(peers: list[Peer], body: bytes) -> Measured:
     return Measured(KEPT, least, "KB", {name: spread([size / least]) for name, size in kilobytes.items()})
 
 
-def _ready(*, rounds: int) -> Measured:
+def _ready(base_url: str, *, rounds: int) -> Measured:
     """What a program pays before its first request, each time in an interpreter of its own."""
     taken: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
     for name in in_turns(list(_PROGRAMS), rounds + 1):
         # httpx loads its command line too where click is installed, which the sandbox needs and its users may not have.
-        before = "import sys, time; sys.modules['click'] = None; started = time.perf_counter()"
+        before = f"import sys, time; sys.modules['click'] = None; url = {base_url!r}; started = time.perf_counter()"
         program = f"{before}\n{_PROGRAMS[name]}\nprint(time.perf_counter() - started)"
         run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         taken[name].append(float(run.stdout))
