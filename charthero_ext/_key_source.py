@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from errno import EFBIG
 from inspect import isawaitable, iscoroutine
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -87,14 +89,14 @@ class KeyFile:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
         except ValueError:
-            reason = f"it is longer than {MAX_KEY_FILE} bytes, and so no key"
+            reason = "that is no path of a file"
         raise ConfigurationError(f"the key file named by {self._origin} cannot be read: {reason}")
 
     def _content(self) -> str:
         with self._path.open("rb") as file:
             content = file.read(MAX_KEY_FILE + 1)
         if len(content) > MAX_KEY_FILE:
-            raise ValueError
+            raise OSError(EFBIG, f"it is longer than {MAX_KEY_FILE} bytes, and so no key")
         return content.decode("utf-8-sig").rstrip("\r\n")
 
 
@@ -115,4 +117,8 @@ def given_key(api_key: ApiKey | None) -> KeySource | None:
 
 
 def key_file(path: str, origin: str) -> KeySource:
-    return KeySource(f"the key file named by {origin}", KeyFile(Path(path).expanduser(), origin))
+    """Return the source of a key in a file, which is looked for when the key is needed."""
+    expanded = Path(path)
+    with suppress(RuntimeError):  # nobody's home: there is no such file then
+        expanded = expanded.expanduser()
+    return KeySource(f"the key file named by {origin}", KeyFile(expanded, origin))

@@ -313,6 +313,16 @@ def test_the_least_attempts_and_the_shortest_times_are_allowed() -> None:
     assert (shortest.attempts, shortest.total_timeout) == (1, 0.001)
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [(" ", "No such file"), ("~nobody-synthetic/key", "No such file"), ("a\\u0000b", "no path of a file")],
+)
+def test_a_key_file_that_cannot_be_is_said_so_when_the_key_is_needed(path: str, reason: str) -> None:
+    write_profiles(f'[default]\nbase_url = "https://x.example.test"\napi_key_file = "{path}"\n')
+    with pytest.raises(ConfigurationError, match=f"cannot be read: .*{reason}"):
+        ChartHero().encounters.get("enc_1")
+
+
 def test_an_unreadable_key_file_names_the_variable_and_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
