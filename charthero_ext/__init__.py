@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncChartHero", "ChartHero", "ChartHeroError", "Settings", "Timeouts", "drift_counts"]
 
-__getattr__, __dir__ = lazily(
-    __name__,
-    {
-        "AsyncChartHero": "charthero_ext.client.asynchronous",
-        "ChartHero": "charthero_ext.client.sync",
-        "ChartHeroError": "charthero_ext.errors",
-        "Settings": "charthero_ext.config",
-        "Timeouts": "charthero_ext.config",
-        "drift_counts": "charthero_ext._observed",
-    },
-)
+if not TYPE_CHECKING:  # which would believe that a package with a __getattr__ has every name
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "AsyncChartHero": "charthero_ext.client.asynchronous",
+            "ChartHero": "charthero_ext.client.sync",
+            "ChartHeroError": "charthero_ext.errors",
+            "Settings": "charthero_ext.config",
+            "Timeouts": "charthero_ext.config",
+            "drift_counts": "charthero_ext._observed",
+        },
+    )

@@ -213,4 +213,4 @@ class RateLimitedError(ApiStatusError):
 
 
 class ServiceUnavailableError(ApiStatusError):
-    """HTTP 5xx: the service or a gateway in front of it failed; retried before it is raised."""
+    """HTTP 5xx: the service or a gateway in front of it failed; all but 501 and 505 are retried before it is raised."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from threading import Lock
+from threading import RLock
 from typing import Any, ClassVar, TypeVar
 
 import httpx
@@ -15,7 +15,7 @@ from charthero_client.types import Response
 
 from charthero_ext._transport.call import Call, LastResponse
 from charthero_ext._transport.context import current_call, keep_last_response, last_response
-from charthero_ext._transport.failures import httpx_arguments_explained
+from charthero_ext._transport.failures import NOT_MADE, not_made
 from charthero_ext._transport.sink import Sink
 from charthero_ext.config import Settings, Timeouts
 from charthero_ext.errors import ConfigurationError, UnexpectedResponseError
@@ -67,15 +67,12 @@ class Connections:
     _client: Client = field(init=False)
     _process: int = field(init=False, default=0)  # that the client was made in
     _closed: bool = field(init=False, default=False)
-    _lock: Lock = field(init=False, factory=Lock)
+    _locks: dict[int, Any] = field(init=False, factory=dict)
 
     _kind: ClassVar[type[httpx.Client | httpx.AsyncClient]]
 
     def __attrs_post_init__(self) -> None:
-        try:
-            self._home = _origin(httpx.URL(self.settings.base_url))
-        except httpx.InvalidURL:
-            raise ConfigurationError(f"{self.settings.base_url} names a host that no network can have") from None
+        self._home = _home(self.settings.base_url)
         if unknown := self._arguments.keys() - HTTPX_ARGUMENTS:
             raise ConfigurationError(
                 f"httpx_args may not have {', '.join(sorted(unknown))}; "
@@ -119,10 +116,17 @@ class Connections:
             client = Client(base_url=url)
         else:
             client = self._own_client(url)
-        with httpx_arguments_explained():
+        try:
             self._open(client)
-        self._client = client
-        self._process = os.getpid()  # last: whoever finds it there takes the client
+        except NOT_MADE as error:
+            failure = not_made(error)
+        else:
+            if self._process != os.getpid():  # or the handler of a signal was quicker, and has connections open
+                self._client = client
+                self._process = os.getpid()  # last: whoever finds it there takes the client
+            return
+        del client  # its repr shows a proxy with its password, and tracebacks are shown with locals
+        raise failure
 
     def _own_client(self, url: str) -> Client:
         arguments = dict(self._arguments)
@@ -149,17 +153,33 @@ class Connections:
 
         In a forked child, where connections cannot be shared, it is another.
         """
-        if self._closed:
-            raise ConfigurationError("this client was closed; make another")
+        self._refuse_if_closed()
         if self._given is not None and self._given.is_closed:
             raise ConfigurationError("the http_client was closed")
         if self._process != os.getpid():
             if self._brings_connections:
                 raise ConfigurationError("the connections were made before a fork; make a client in each process")
             with self._lock:
+                self._refuse_if_closed()
                 if self._process != os.getpid():
                     self._make_client()
         return self._client
+
+    @property
+    def _lock(self) -> Any:
+        # One for each process: a child that is forked in the middle of a first call would find it taken for ever.
+        # Reentrant: the handler of a signal may make a call, too.
+        return self._locks.setdefault(os.getpid(), RLock())
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ConfigurationError("this client was closed; make another")
+
+    def _end(self) -> bool:
+        """Let no call begin from now on; False where that was so before."""
+        with self._lock:  # a first call may be making the connections, which are closed next
+            before, self._closed = self._closed, True
+        return not before
 
     def _give_back(self) -> None:
         """Take our hooks out of the client that was given."""
@@ -236,6 +256,14 @@ def decoded(response: Response[_T], operation: str) -> _T:
     if response.parsed is None:
         raise UnexpectedResponseError(f"{operation}: success without the body the contract describes")
     return response.parsed
+
+
+def _home(base_url: str) -> tuple[str, str, int | None]:
+    try:
+        return _origin(httpx.URL(base_url))
+    except (httpx.InvalidURL, UnicodeError):
+        pass  # what is raised here has a URL that was made by half, which nobody can show
+    raise ConfigurationError(f"{base_url} names a host that no network can have")
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

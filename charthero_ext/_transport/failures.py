@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from inspect import isawaitable
 from typing import TypeVar
 
@@ -21,7 +19,10 @@ from charthero_ext.errors import (
     UnexpectedResponseError,
 )
 
-__all__ = ["awaited_key", "httpx_arguments_explained", "read_key", "stream_failure", "translated"]
+__all__ = ["NOT_MADE", "awaited_key", "not_made", "read_key", "stream_failure", "translated"]
+
+#: What httpx raises where it cannot use what it was given or finds on the machine.
+NOT_MADE = (ImportError, OSError, TypeError, ValueError, httpx.InvalidURL)
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -48,15 +49,10 @@ def stream_failure(error: BaseException, sink: Sink) -> BaseException:
     return _without_origin(error)
 
 
-@contextmanager
-def httpx_arguments_explained() -> Iterator[None]:
-    try:
-        yield
-    except (ImportError, OSError, TypeError, ValueError, httpx.InvalidURL) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-    else:
-        return
-    raise ConfigurationError(f"httpx cannot use the httpx_args, or the proxy or certificates of the machine: {reason}")
+def not_made(error: Exception) -> ConfigurationError:
+    """Return what stands for *error*, of those in `NOT_MADE`, when connections could not be made."""
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return ConfigurationError(f"httpx cannot use the httpx_args, or the proxy or certificates of the machine: {reason}")
 
 
 def read_key(source: KeySource) -> object:

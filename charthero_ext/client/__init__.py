@@ -28,18 +28,19 @@ __all__ = [
     "SpecReport",
 ]
 
-# Who does not await anything does not load asyncio.
-__getattr__, __dir__ = lazily(
-    __name__,
-    {
-        "AsyncChartHero": "charthero_ext.client.asynchronous",
-        "AsyncDocuments": "charthero_ext.client.asynchronous",
-        "AsyncEncounters": "charthero_ext.client.asynchronous",
-        "ChartHero": "charthero_ext.client.sync",
-        "Documents": "charthero_ext.client.sync",
-        "Encounters": "charthero_ext.client.sync",
-        "FollowUp": "charthero_ext._follow_up",
-        "LastResponse": "charthero_ext._transport",
-        "SpecReport": "charthero_ext._spec",
-    },
-)
+if not TYPE_CHECKING:  # which would believe that a package with a __getattr__ has every name
+    # Who does not await anything does not load asyncio.
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "AsyncChartHero": "charthero_ext.client.asynchronous",
+            "AsyncDocuments": "charthero_ext.client.asynchronous",
+            "AsyncEncounters": "charthero_ext.client.asynchronous",
+            "ChartHero": "charthero_ext.client.sync",
+            "Documents": "charthero_ext.client.sync",
+            "Encounters": "charthero_ext.client.sync",
+            "FollowUp": "charthero_ext._follow_up",
+            "LastResponse": "charthero_ext._transport",
+            "SpecReport": "charthero_ext._spec",
+        },
+    )

@@ -104,7 +104,8 @@ class Encounters:
             end_at: Only encounters with ``created_at < end_at``.
             sort_order: The direction of ``created_at``; ``asc`` where left out.
             max_items: How many encounters in all; the walk is then complete only if there were no more.
-            concurrency: How many requests at once; the order stays the same.
+            concurrency: How many requests at once; the order stays the same. Above 1, about a third more are made, by
+                which the range is cut.
             limit: Rows in a page, 1 to 100.
             resume_from: A checkpoint of another walk over the same range.
             progress: Called with the rows handed out and how many are expected, where the server says so.
@@ -234,6 +235,9 @@ class ChartHero:
         httpx_args: Mapping[str, Any] | None = None,
     ) -> None:
         """Take settings as given, or put them together from arguments, the environment and the profile.
+
+        Connections are made by the first call, which then looks at the certificates and proxies of the machine; what
+        is given here for them is looked at here.
 
         Args:
             api_key: The key, or a callable that returns it.

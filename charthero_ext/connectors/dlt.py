@@ -57,7 +57,9 @@ def charthero_source(
     The first run loads everything since ``start_at``. As the API cannot be asked for changes, every further run walks
     again over what was created since ``look_back`` before the newest encounter loaded. In that range the destination
     then holds what the walk saw: what is new or changed is there, what was deleted is gone. Before it, rows stay as
-    they are. Documents and transcripts are fetched again only where their encounter's ``updated_at`` is another.
+    they are. Documents and transcripts are fetched again only where their encounter's ``updated_at`` is another. A list
+    that is empty although its ``total`` is not deletes nothing and is an error; this assumes that ``total`` counts the
+    range asked for.
 
     Tables: ``encounters``, their documents listed as JSON; ``documents``, with the clinical text; ``transcripts`` and
     ``transcripts__turns``, in seconds from the start of the audio. Unknown fields become columns; ``_…`` are ours.

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncWalk", "Receipt", "SortOrder", "Walk", "Window"]
 
-# Who does not await anything does not load asyncio.
-__getattr__, __dir__ = lazily(
-    __name__,
-    {
-        "AsyncWalk": "charthero_ext.pagination.async_walk",
-        "Receipt": "charthero_ext.pagination.window",
-        "SortOrder": "charthero_ext.pagination.window",
-        "Walk": "charthero_ext.pagination.walk",
-        "Window": "charthero_ext.pagination.window",
-    },
-)
+if not TYPE_CHECKING:  # which would believe that a package with a __getattr__ has every name
+    # Who does not await anything does not load asyncio.
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "AsyncWalk": "charthero_ext.pagination.async_walk",
+            "Receipt": "charthero_ext.pagination.window",
+            "SortOrder": "charthero_ext.pagination.window",
+            "Walk": "charthero_ext.pagination.walk",
+            "Window": "charthero_ext.pagination.window",
+        },
+    )

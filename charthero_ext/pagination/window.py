@@ -104,7 +104,7 @@ class Receipt:
         first_created_at: Of the first encounter handed out.
         last_created_at: Of the last one.
         total_at_start: How many this walk was to hand out, by the ``total`` of the first answer; None if it had none.
-        total_at_end: The same by the last answer. It is the server's word, and decides nothing.
+        total_at_end: The same by the last answer. It is the server's word, and decides nothing here.
         complete: The end of the range was proven, and everything before it handed out.
     """
 

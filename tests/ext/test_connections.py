@@ -8,7 +8,9 @@ import sys
 import textwrap
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from charthero_ext import AsyncChartHero, ChartHero
 from charthero_ext._transport.call import Call
 from charthero_ext.config import Timeouts
 from charthero_ext.errors import (
+    ChartHeroError,
     ConfigurationError,
     NotFoundError,
     RateLimitedError,
@@ -249,9 +252,109 @@ def test_threads_whose_first_calls_meet_share_one_pool_of_connections(
     assert len(server.asked) == 4
 
 
-def test_a_host_that_no_network_can_have_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="host that no network can have"):
-        ChartHero(api_key=KEY, base_url="https://\u2764.example.test")
+@pytest.mark.parametrize("host", ["\u2764.example.test", "xn--1.example.test"])
+def test_a_host_that_no_network_can_have_is_named(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="host that no network can have") as caught:
+        ChartHero(api_key=KEY, base_url=f"https://{host}")
+    assert host in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_the_password_of_a_proxy_that_cannot_be_used_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "ftp://user:canary@proxy.example.test:1")
+    with pytest.raises(ConfigurationError, match="proxy or certificates") as caught:
+        ChartHero(settings=settings(base_url="https://api.example.test")).encounters.get("enc_1")
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True, compact=False)
+    assert "canary" not in "".join(shown.format())
+
+
+class SlowToMake:
+    """Lets tests in while the connections of a first call are made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[httpx.Client] = []
+        self.meanwhile: Callable[[], object] = bool
+        slow = self
+
+        class Watched(httpx.Client):
+            def __init__(self, **arguments: Any) -> None:
+                slow.made.append(self)
+                meanwhile, slow.meanwhile = slow.meanwhile, bool
+                meanwhile()
+                super().__init__(**arguments)
+
+        monkeypatch.setattr(httpx, "Client", Watched)
+
+
+def test_closing_during_a_first_call_leaves_nothing_open(
+    listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, begun, closing = SlowToMake(monkeypatch), threading.Event(), threading.Event()
+    ch = ChartHero(base_url=listener().url, api_key=KEY)
+
+    def meanwhile() -> None:
+        begun.set()
+        assert closing.wait(timeout=30)
+
+    def call() -> None:
+        with suppress(ChartHeroError):
+            ch.encounters.get("enc_1")
+
+    slow.meanwhile = meanwhile
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert begun.wait(timeout=30)
+    closer = threading.Thread(target=ch.close)
+    closer.start()
+    closing.set()
+    for thread in (caller, closer):
+        thread.join(timeout=30)
+    assert [client.is_closed for client in slow.made] == [True]
+
+
+def test_the_handler_of_a_signal_can_make_a_call_within_a_first_call(
+    listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, server = SlowToMake(monkeypatch), listener()
+    with ChartHero(base_url=server.url, api_key=KEY) as ch:
+        slow.meanwhile = lambda: ch.encounters.get("enc_1")
+        caller = threading.Thread(target=ch.encounters.get, args=["enc_2"], daemon=True)
+        caller.start()
+        caller.join(timeout=30)
+        assert not caller.is_alive()
+    assert len(server.asked) == 2
+
+
+def test_a_child_forked_during_a_first_call_can_call(listener: Callable[[], Listener]) -> None:
+    api = listener()
+    script = f"""
+        import os, signal, threading, httpx
+        from charthero_ext import ChartHero
+
+        begun, forked, make = threading.Event(), threading.Event(), httpx.Client.__init__
+
+        def slow(self, **arguments):
+            begun.set()
+            assert forked.wait(timeout=30)
+            make(self, **arguments)
+
+        httpx.Client.__init__ = slow
+        ch = ChartHero(api_key="{KEY}", base_url="{api.url}")
+        caller = threading.Thread(target=ch.encounters.get, args=["enc_1"])
+        caller.start()
+        begun.wait(timeout=30)
+        child = os.fork()
+        forked.set()
+        if child == 0:
+            signal.alarm(20)
+            ch.encounters.get("enc_2")
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        caller.join()
+    """
+    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
+    assert len(api.asked) == 2
 
 
 def test_a_client_that_was_never_used_can_be_closed() -> None:

@@ -101,6 +101,7 @@ def test_a_window_is_walked_to_its_end_while_the_caller_waits_for_the_one_before
 
     walk = Walk(fetch, concurrency=2, limit=limit)
     world.check(walk, walk.receipt)
+    assert done.is_set()
 
 
 @EITHER_CONCURRENCY
