@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from http.cookiejar import CookieJar
 from threading import RLock
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import httpx
 from attrs import asdict, define, field
@@ -26,6 +27,13 @@ _T = TypeVar("_T")
 
 #: What may be passed through to httpx. The rest would take the key, the statuses or the timeouts out of our hands.
 HTTPX_ARGUMENTS = frozenset({"cert", "http1", "http2", "limits", "mounts", "proxy", "transport", "trust_env", "verify"})
+
+
+class NoCookies(CookieJar):
+    """Keeps none of an answer, so that it has no say in the requests after it. To look for them takes longer, too."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Leave them."""
 
 
 @define
@@ -138,6 +146,7 @@ class Connections:
             verify = verify if self._brings_connections else False
         return Client(
             base_url=url,
+            cookies=cast("Any", NoCookies()),  # httpx takes a jar, and the generated client hands it on
             verify_ssl=verify,
             timeout=httpx.Timeout(self.settings.timeouts.read),
             httpx_args={**arguments, "event_hooks": {name: [hook] for name, hook in self._hooks.items()}},

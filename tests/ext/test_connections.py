@@ -119,6 +119,20 @@ def test_a_forked_child_makes_connections_of_its_own(listener: Callable[[], List
     assert before == after != childs
 
 
+def test_no_answer_sets_a_cookie_for_the_requests_after_it() -> None:
+    asked: list[httpx.Request] = []
+
+    def server(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=example("encounters.get"), headers={"Set-Cookie": "session=canary; Path=/"})
+
+    with ChartHero(settings=settings(), httpx_args={"transport": httpx.MockTransport(server)}) as ch:
+        for _ in range(2):
+            ch.encounters.get("enc_1")
+    assert len(asked) == 2
+    assert not any("cookie" in request.headers for request in asked)
+
+
 class Recorder:
     """A server that is a function, and keeps what it was asked."""
 
