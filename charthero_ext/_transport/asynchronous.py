@@ -80,7 +80,7 @@ class AsyncTransport(Connections):
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing."""
-        if self._end():
+        if self._shut():
             if self._given is not None:
                 self._give_back()
             elif self._process:

@@ -184,7 +184,7 @@ class Connections:
         if self._closed:
             raise ConfigurationError("this client was closed; make another")
 
-    def _end(self) -> bool:
+    def _shut(self) -> bool:
         """Let no call begin from now on; False where that was so before."""
         with self._lock:  # a first call may be making the connections, which are closed next
             before, self._closed = self._closed, True

@@ -94,7 +94,7 @@ class Transport(Connections):
 
     def close(self) -> None:
         """Close the connections. A second close does nothing."""
-        if self._end():
+        if self._shut():
             if self._given is not None:
                 self._give_back()
             elif self._process:

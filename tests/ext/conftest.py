@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -27,6 +29,53 @@ def example(operation: str) -> Any:
 
 def settings(**others: Any) -> Settings:
     return Settings.load(**{"api_key": KEY, "base_url": HOST, **others})
+
+
+class Listener:
+    """A real server that answers everything with an encounter or an audio URL, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str | None]] = []
+        self.connections: list[int] = []
+        self.audio_url = ""
+        listener = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *arguments: Any) -> None:
+                """Say nothing."""
+
+            def do_GET(self) -> None:
+                listener.asked.append((self.path, self.headers.get("Authorization")))
+                listener.connections.append(self.client_address[1])
+                body = httpx.Response(200, json=example("encounters.get")).content
+                if self.path.endswith("/audio"):
+                    answer = {"audio_url": listener.audio_url, "expires_at": "2026-05-01T15:45:00Z"}
+                    body = httpx.Response(200, json=answer).content
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def listener() -> Iterator[Callable[[], Listener]]:
+    made: list[Listener] = []
+
+    def start() -> Listener:
+        made.append(Listener())
+        threading.Thread(target=made[-1].server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.server.shutdown()
+        each.server.server_close()
 
 
 @pytest.fixture(autouse=True)

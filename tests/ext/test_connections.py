@@ -1,17 +1,11 @@
-"""Connections: whose they are, where they lead, how long they may take, and what is left when they end."""
+"""Connections: whose they are, where they lead, and what is left when they end."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-import textwrap
 import threading
-import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,68 +13,15 @@ import httpx
 import pytest
 
 from charthero_ext import AsyncChartHero, ChartHero
-from charthero_ext._transport.call import Call
-from charthero_ext.config import Timeouts
 from charthero_ext.errors import (
-    ChartHeroError,
     ConfigurationError,
     NotFoundError,
-    RateLimitedError,
-    RequestTimeoutError,
-    ServiceUnavailableError,
     TransportError,
 )
 
-from .conftest import HOST, KEY, async_client, example, settings
+from .conftest import HOST, KEY, Listener, example, settings
 
 MakeClient = Callable[..., ChartHero]
-
-
-class Listener:
-    """A real server that answers everything with an encounter or an audio URL, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str | None]] = []
-        self.connections: list[int] = []
-        self.audio_url = ""
-        listener = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments: Any) -> None:
-                """Say nothing."""
-
-            def do_GET(self) -> None:
-                listener.asked.append((self.path, self.headers.get("Authorization")))
-                listener.connections.append(self.client_address[1])
-                body = httpx.Response(200, json=example("encounters.get")).content
-                if self.path.endswith("/audio"):
-                    answer = {"audio_url": listener.audio_url, "expires_at": "2026-05-01T15:45:00Z"}
-                    body = httpx.Response(200, json=answer).content
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def listener() -> Iterator[Callable[[], Listener]]:
-    made: list[Listener] = []
-
-    def start() -> Listener:
-        made.append(Listener())
-        threading.Thread(target=made[-1].server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return made[-1]
-
-    yield start
-    for each in made:
-        each.server.shutdown()
-        each.server.server_close()
 
 
 def test_a_proxy_of_the_environment_never_gets_a_key_or_a_recording_in_the_clear(
@@ -97,26 +38,6 @@ def test_a_proxy_of_the_environment_never_gets_a_key_or_a_recording_in_the_clear
         ch.documents.download_audio("enc_1", "doc_1", tmp_path / "a.wav")
     assert len(api.asked) == 3
     assert proxy.asked == []
-
-
-def test_a_forked_child_makes_connections_of_its_own(listener: Callable[[], Listener]) -> None:
-    api = listener()
-    script = f"""
-        import os
-        from charthero_ext import ChartHero
-        ch = ChartHero(api_key="{KEY}", base_url="{api.url}")
-        ch.encounters.get("enc_1")
-        child = os.fork()
-        if child == 0:
-            ch.encounters.get("enc_1")
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        ch.encounters.get("enc_1")
-    """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
-    assert [key for _, key in api.asked] == [f"Bearer {KEY}"] * 3
-    before, childs, after = api.connections
-    assert before == after != childs
 
 
 def test_no_answer_sets_a_cookie_for_the_requests_after_it() -> None:
@@ -240,32 +161,6 @@ def test_certificates_are_verified_wherever_https_can_lead(monkeypatch: pytest.M
     assert verified == [True, True]
 
 
-def test_threads_whose_first_calls_meet_share_one_pool_of_connections(
-    listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server, made, meeting = listener(), [], threading.Barrier(4)
-
-    class Watched(httpx.Client):
-        def __init__(self, **arguments: Any) -> None:
-            made.append(self)
-            super().__init__(**arguments)
-
-    def call() -> None:
-        meeting.wait(timeout=30)
-        ch.encounters.get("enc_1")
-
-    monkeypatch.setattr(httpx, "Client", Watched)
-    with ChartHero(base_url=server.url, api_key=KEY) as ch:
-        assert not made, "nothing was asked for yet"
-        threads = [threading.Thread(target=call) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout=30)
-    assert len(made) == 1
-    assert len(server.asked) == 4
-
-
 @pytest.mark.parametrize("host", ["\u2764.example.test", "xn--1.example.test"])
 def test_a_host_that_no_network_can_have_is_named(host: str) -> None:
     with pytest.raises(ConfigurationError, match="host that no network can have") as caught:
@@ -281,101 +176,6 @@ def test_the_password_of_a_proxy_that_cannot_be_used_is_not_shown(monkeypatch: p
         ChartHero(settings=settings(base_url="https://api.example.test")).encounters.get("enc_1")
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True, compact=False)
     assert "canary" not in "".join(shown.format())
-
-
-class SlowToMake:
-    """Lets tests in while the connections of a first call are made."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made: list[httpx.Client] = []
-        self.meanwhile: Callable[[], object] = bool
-        slow = self
-
-        class Watched(httpx.Client):
-            def __init__(self, **arguments: Any) -> None:
-                slow.made.append(self)
-                meanwhile, slow.meanwhile = slow.meanwhile, bool
-                meanwhile()
-                super().__init__(**arguments)
-
-        monkeypatch.setattr(httpx, "Client", Watched)
-
-
-def test_closing_during_a_first_call_leaves_nothing_open(
-    listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow, begun, closing = SlowToMake(monkeypatch), threading.Event(), threading.Event()
-    ch = ChartHero(base_url=listener().url, api_key=KEY)
-
-    def meanwhile() -> None:
-        begun.set()
-        assert closing.wait(timeout=30)
-
-    def call() -> None:
-        with suppress(ChartHeroError):
-            ch.encounters.get("enc_1")
-
-    slow.meanwhile = meanwhile
-    caller = threading.Thread(target=call)
-    caller.start()
-    assert begun.wait(timeout=30)
-    closer = threading.Thread(target=ch.close)
-    closer.start()
-    closing.set()
-    for thread in (caller, closer):
-        thread.join(timeout=30)
-    assert [client.is_closed for client in slow.made] == [True]
-
-
-def test_the_handler_of_a_signal_can_make_a_call_within_a_first_call(
-    listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow, server = SlowToMake(monkeypatch), listener()
-    with ChartHero(base_url=server.url, api_key=KEY) as ch:
-        slow.meanwhile = lambda: ch.encounters.get("enc_1")
-        caller = threading.Thread(target=ch.encounters.get, args=["enc_2"], daemon=True)
-        caller.start()
-        caller.join(timeout=30)
-        assert not caller.is_alive()
-    assert len(server.asked) == 2
-
-
-def test_a_child_forked_during_a_first_call_can_call(listener: Callable[[], Listener]) -> None:
-    api = listener()
-    script = f"""
-        import os, signal, threading, httpx
-        from charthero_ext import ChartHero
-
-        begun, forked, make = threading.Event(), threading.Event(), httpx.Client.__init__
-
-        def slow(self, **arguments):
-            begun.set()
-            assert forked.wait(timeout=30)
-            make(self, **arguments)
-
-        httpx.Client.__init__ = slow
-        ch = ChartHero(api_key="{KEY}", base_url="{api.url}")
-        caller = threading.Thread(target=ch.encounters.get, args=["enc_1"])
-        caller.start()
-        begun.wait(timeout=30)
-        child = os.fork()
-        forked.set()
-        if child == 0:
-            signal.alarm(20)
-            ch.encounters.get("enc_2")
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        caller.join()
-    """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
-    assert len(api.asked) == 2
-
-
-def test_a_client_that_was_never_used_can_be_closed() -> None:
-    ch = ChartHero(settings=settings())
-    ch.close()
-    with pytest.raises(ConfigurationError, match="closed"):
-        ch.encounters.get("enc_1")
 
 
 def test_the_key_stays_behind_when_the_client_that_was_given_is_led_to_another_host() -> None:
@@ -491,66 +291,3 @@ def test_a_thread_does_not_see_the_last_response_of_another(client: MakeClient) 
     thread.start()
     thread.join()
     assert ch.last_response is None
-
-
-class Drip(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that never ends, each piece well within any timeout of a read."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        while True:
-            yield b" "
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            yield b" "
-
-
-@pytest.mark.parametrize("status", [200, 404])
-def test_a_body_that_drips_without_end_is_given_up_in_time(client: MakeClient, status: int) -> None:
-    started = time.monotonic()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(status, stream=Drip())
-
-    expected = RequestTimeoutError if status == 200 else NotFoundError
-    with pytest.raises(expected):
-        client(answer, total_timeout=0.3).encounters.get("enc_1")
-
-    async def main() -> None:
-        async with async_client(answer, total_timeout=0.3) as ch:
-            await ch.encounters.get("enc_1")
-
-    with pytest.raises(expected):
-        asyncio.run(main())
-    assert time.monotonic() - started < 20
-
-
-def test_no_request_is_given_longer_than_is_left_of_the_call(client: MakeClient) -> None:
-    server = Recorder()
-    client(server, total_timeout=2.0).encounters.get("enc_1")
-    assert all(0 < at <= 2 for at in server.requests[0].extensions["timeout"].values())
-
-
-def failure(kind: type[Any], retry_after: float | None, status_code: int) -> Any:
-    return kind(status_code=status_code, operation="encounters.list", retry_after=retry_after)
-
-
-def test_waits_grow_differ_and_are_never_shorter_than_the_server_asks() -> None:
-    call = Call("encounters.list", Timeouts(), time.monotonic() + 60)
-    shortest = []
-    for _ in range(4):
-        call.begin_attempt()
-        waits = {call.wait(failure(RateLimitedError, 0.0, 429)) for _ in range(40)}
-        assert len(waits) > 20
-        shortest.append(min(waits))
-        assert 7 <= call.wait(failure(ServiceUnavailableError, 7.0, 503)) <= 8
-    for at_least, wait in zip((0.1, 0.2, 0.4, 0.8), shortest, strict=True):
-        assert wait >= at_least
-
-
-def test_a_call_whose_time_is_up_is_not_tried_again() -> None:
-    call = Call("encounters.list", Timeouts(), time.monotonic() + 5)
-    call.begin_attempt()
-    assert call.wait(failure(RateLimitedError, 6.0, 429)) is False
-    assert call.wait(failure(ServiceUnavailableError, None, 501)) is False
-    assert call.wait(failure(RateLimitedError, None, 429)) is not False
