@@ -2,12 +2,13 @@
 
 import datetime
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import cache
 from http import HTTPStatus
-from threading import Lock
+from threading import Lock, RLock
 from types import NoneType, UnionType
 from typing import (
     IO,
@@ -300,7 +301,21 @@ def _reading_of(model: type[Model]) -> _Reading | None:
         return None
 
 
-_reading: Callable[[Any], _Reading | None] = cache(_reading_of)
+_readings: dict[type[Model], _Reading | None] = {}
+
+# While msgspec looks at a class, it already shows others what it has of it: two threads at once would crash the process,
+# and so would a child that was forked meanwhile.
+_looking = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_looking.acquire, after_in_parent=_looking.release, after_in_child=_looking.release)
+
+
+def _reading(model: type[Model]) -> _Reading | None:
+    if model not in _readings:
+        with _looking:
+            if model not in _readings:
+                _readings[model] = _reading_of(model)
+    return _readings[model]
 
 
 def _described(model: type[Model], done: dict[type[Model], type[Struct] | None]) -> type[Struct]:

@@ -6,6 +6,9 @@ import copy
 import datetime
 import json
 import pickle
+import subprocess
+import sys
+import textwrap
 from typing import Any, ClassVar
 
 import pytest
@@ -241,3 +244,40 @@ def test_counts_name_paths_and_never_values(extra: dict[str, Any]) -> None:
 def test_json_text_round_trips_through_the_models() -> None:
     text = json.dumps(example("encounters.list"))
     assert EncounterPage.from_body(text.encode()).to_dict() == json.loads(text)
+
+
+def test_threads_can_read_the_first_body_of_a_model_at_once() -> None:
+    """Nothing may crash the process, which is why it is one of its own."""
+    script = """
+        import sys, threading
+        from attrs import define
+        from charthero_client.types import Model
+
+        sys.setswitchinterval(1e-6)
+        wrong = []
+
+        def read(model, meeting):
+            meeting.wait()
+            for sent in ({"part": {"name": "a", "size": 1}}, {"part": {"name": "b", "size": 2}}):
+                if model.from_dict(sent).to_dict() != sent:
+                    wrong.append(sent)
+
+        for _ in range(100):
+            @define(eq=False, getstate_setstate=False)
+            class Part(Model):
+                name: str
+                size: int
+
+            @define(eq=False, getstate_setstate=False)
+            class Whole(Model):
+                part: Part
+
+            meeting = threading.Barrier(8)
+            threads = [threading.Thread(target=read, args=(Whole, meeting)) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert not wrong
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
