@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -244,6 +245,44 @@ def test_counts_name_paths_and_never_values(extra: dict[str, Any]) -> None:
 def test_json_text_round_trips_through_the_models() -> None:
     text = json.dumps(example("encounters.list"))
     assert EncounterPage.from_body(text.encode()).to_dict() == json.loads(text)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_while_the_first_body_of_a_model_is_read_can_read_one_too() -> None:
+    script = """
+        import os, signal, sys, threading
+        from attrs import define
+        from charthero_client.types import Model
+
+        sys.setswitchinterval(1e-6)
+        sent = {"part": {"name": "a", "size": 1}}
+
+        def read(model, begun):
+            begun.set()
+            model.from_dict(sent)
+
+        for _ in range(20):
+            @define(eq=False, getstate_setstate=False)
+            class Part(Model):
+                name: str
+                size: int
+
+            @define(eq=False, getstate_setstate=False)
+            class Whole(Model):
+                part: Part
+
+            begun = threading.Event()
+            thread = threading.Thread(target=read, args=(Whole, begun))
+            thread.start()
+            begun.wait()
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                os._exit(Whole.from_dict(sent).to_dict() != sent)
+            assert os.waitpid(child, 0)[1] == 0
+            thread.join()
+    """
+    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
 
 
 def test_threads_can_read_the_first_body_of_a_model_at_once() -> None:
