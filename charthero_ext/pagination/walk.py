@@ -1,11 +1,8 @@
 """The loop around `WindowWalk` with threads. It does not know how a page is fetched.
 
 Nothing runs unless the caller takes a new page: then the answers that came in are noted and the next requests sent, at
-most ``concurrency`` at once, each in a thread of its own that ends with its answer. So there is look-ahead
-while the caller works, and a caller who stops leaves nothing but those last answers to come in.
-
-With ``concurrency`` above 1 the range is cut into windows, and as many are open at once; encounters are handed out
-window by window, so that their order, and with it the checkpoint, is the same as without.
+most ``concurrency`` at once, each in a thread of its own that ends with its answer. So there is look-ahead while the
+caller works, and a caller who stops leaves nothing but those last answers to come in.
 """
 
 from __future__ import annotations

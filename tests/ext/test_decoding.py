@@ -247,21 +247,16 @@ def test_json_text_round_trips_through_the_models() -> None:
     assert EncounterPage.from_body(text.encode()).to_dict() == json.loads(text)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_child_forked_while_the_first_body_of_a_model_is_read_can_read_one_too() -> None:
-    script = """
+def run_with_new_models(script: str) -> None:
+    """Run a program in a process of its own, which may crash; `new_model()` gives it one that was never looked at."""
+    start = """
         import os, signal, sys, threading
         from attrs import define
         from charthero_client.types import Model
 
         sys.setswitchinterval(1e-6)
-        sent = {"part": {"name": "a", "size": 1}}
 
-        def read(model, begun):
-            begun.set()
-            model.from_dict(sent)
-
-        for _ in range(20):
+        def new_model():
             @define(eq=False, getstate_setstate=False)
             class Part(Model):
                 name: str
@@ -271,28 +266,37 @@ def test_a_child_forked_while_the_first_body_of_a_model_is_read_can_read_one_too
             class Whole(Model):
                 part: Part
 
-            begun = threading.Event()
-            thread = threading.Thread(target=read, args=(Whole, begun))
+            return Whole
+    """
+    program = textwrap.dedent(start) + textwrap.dedent(script)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_while_the_first_body_of_a_model_is_read_can_read_one_too() -> None:
+    run_with_new_models("""
+        sent = {"part": {"name": "a", "size": 1}}
+
+        def read(model, begun):
+            begun.set()
+            model.from_dict(sent)
+
+        for _ in range(20):
+            model, begun = new_model(), threading.Event()
+            thread = threading.Thread(target=read, args=(model, begun))
             thread.start()
             begun.wait()
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
-                os._exit(Whole.from_dict(sent).to_dict() != sent)
+                os._exit(model.from_dict(sent).to_dict() != sent)
             assert os.waitpid(child, 0)[1] == 0
             thread.join()
-    """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
+    """)
 
 
 def test_threads_can_read_the_first_body_of_a_model_at_once() -> None:
-    """Nothing may crash the process, which is why it is one of its own."""
-    script = """
-        import sys, threading
-        from attrs import define
-        from charthero_client.types import Model
-
-        sys.setswitchinterval(1e-6)
+    run_with_new_models("""
         wrong = []
 
         def read(model, meeting):
@@ -302,21 +306,11 @@ def test_threads_can_read_the_first_body_of_a_model_at_once() -> None:
                     wrong.append(sent)
 
         for _ in range(100):
-            @define(eq=False, getstate_setstate=False)
-            class Part(Model):
-                name: str
-                size: int
-
-            @define(eq=False, getstate_setstate=False)
-            class Whole(Model):
-                part: Part
-
-            meeting = threading.Barrier(8)
-            threads = [threading.Thread(target=read, args=(Whole, meeting)) for _ in range(8)]
+            model, meeting = new_model(), threading.Barrier(8)
+            threads = [threading.Thread(target=read, args=(model, meeting)) for _ in range(8)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
         assert not wrong
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+    """)

@@ -19,6 +19,25 @@ from charthero_ext.errors import ChartHeroError, ConfigurationError
 from .conftest import KEY, Listener, settings
 
 
+class SlowToMake:
+    """Keeps every httpx client that is made, and lets tests in while one is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[httpx.Client] = []
+        self.meanwhile: Callable[[], object] = bool
+        self.others: dict[str, Any] = {}
+        slow = self
+
+        class Watched(httpx.Client):
+            def __init__(self, **arguments: Any) -> None:
+                slow.made.append(self)
+                meanwhile, slow.meanwhile = slow.meanwhile, bool
+                meanwhile()
+                super().__init__(**arguments, **slow.others)
+
+        monkeypatch.setattr(httpx, "Client", Watched)
+
+
 def test_a_forked_child_makes_connections_of_its_own(listener: Callable[[], Listener]) -> None:
     api = listener()
     script = f"""
@@ -42,46 +61,21 @@ def test_a_forked_child_makes_connections_of_its_own(listener: Callable[[], List
 def test_threads_whose_first_calls_meet_share_one_pool_of_connections(
     listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server, made, meeting = listener(), [], threading.Barrier(4)
-
-    class Watched(httpx.Client):
-        def __init__(self, **arguments: Any) -> None:
-            made.append(self)
-            super().__init__(**arguments)
+    server, watched, meeting = listener(), SlowToMake(monkeypatch), threading.Barrier(4)
 
     def call() -> None:
         meeting.wait(timeout=30)
         ch.encounters.get("enc_1")
 
-    monkeypatch.setattr(httpx, "Client", Watched)
     with ChartHero(base_url=server.url, api_key=KEY) as ch:
-        assert not made, "nothing was asked for yet"
+        assert not watched.made, "nothing was asked for yet"
         threads = [threading.Thread(target=call) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(timeout=30)
-    assert len(made) == 1
+    assert len(watched.made) == 1
     assert len(server.asked) == 4
-
-
-class SlowToMake:
-    """Lets tests in while the connections of a first call are made."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made: list[httpx.Client] = []
-        self.meanwhile: Callable[[], object] = bool
-        self.others: dict[str, Any] = {}
-        slow = self
-
-        class Watched(httpx.Client):
-            def __init__(self, **arguments: Any) -> None:
-                slow.made.append(self)
-                meanwhile, slow.meanwhile = slow.meanwhile, bool
-                meanwhile()
-                super().__init__(**arguments, **slow.others)
-
-        monkeypatch.setattr(httpx, "Client", Watched)
 
 
 def test_closing_during_a_first_call_closes_what_it_makes(monkeypatch: pytest.MonkeyPatch) -> None:
