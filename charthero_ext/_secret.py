@@ -1,0 +1,40 @@
+"""The one opaque type for keys, signed URLs, webhook secrets, raw configuration and pass-through arguments."""
+
+from __future__ import annotations
+
+from typing import Generic, NoReturn, Self, TypeVar
+
+__all__ = ["Secret"]
+
+T = TypeVar("T")
+
+
+class Secret(Generic[T]):
+    """Holds a value that tools must not show.
+
+    Traceback renderers print the local variables of every frame, and walk attrs fields, dicts and lists, whatever a
+    repr says. A ``Secret`` has no fields to walk, its repr is constant, and it cannot be pickled. Wrap a value in the
+    first line that holds it and rebind the same name: ``api_key = Secret(api_key)``. Call :meth:`reveal` only inside
+    the expression that needs the value, and never store the result in a local variable.
+    """
+
+    __slots__ = ("_reveal",)
+
+    def __init__(self, value: T) -> None:
+        self._reveal = lambda: value
+
+    def reveal(self) -> T:
+        """Return the value."""
+        return self._reveal()
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be pickled")
