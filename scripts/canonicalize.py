@@ -1,9 +1,8 @@
-"""Turn the published artifact into a canonical document whose names are ours.
+"""Turn the published artifact into a canonical document whose names and promised types are ours.
 
 In: the artifact (any operation ids, tags, schema names and spellings) and ``openapi/surface.toml``. Out: an OpenAPI 3.1
-document in which every operation and model the client promises has its promised name, found by route and position, and
-everything else keeps its own. Only names, types and descriptions pass, and each is checked or rebuilt on the way:
-the result becomes code.
+document in which every promised operation, model and field has its promised name and type. Everything else keeps its
+upstream name. The result becomes code, so only names, types and descriptions pass, and each is checked or rebuilt.
 """
 
 from __future__ import annotations
@@ -18,23 +17,26 @@ from attrs import frozen
 
 from scripts.artifact import ArtifactError, load_snapshot
 from scripts.operations import Operations
-from scripts.placing import Placer, Surface, SurfaceError, load_surface, unwrapped
+from scripts.paging import Paging
+from scripts.placing import Placer
 from scripts.rebuilding import Rebuilder
 from scripts.schemas import Schemas
+from scripts.surface import Surface, load_surface
 
-__all__ = ["Canonical", "Surface", "SurfaceError", "canonicalize", "load_surface", "main", "unwrapped"]
+__all__ = ["Canonical", "canonicalize", "main"]
 
 
 @frozen
 class Canonical:
-    """What canonicalizing gives: the document to generate from, and facts that it has no place for.
+    """The document to generate from, and facts that have no place in it.
 
-    ``scopes`` holds what the artifact itself declares per operation, and lacks an operation for which it declares
-    nothing. ``notes`` says what was left out, and what differs from the developer pages, a line each.
+    ``scopes`` holds the scopes that the artifact declares; an operation without any is missing there. ``notes`` has one
+    line for each thing that was left out, was built from surface.toml alone, or differs from the developer pages.
     """
 
     document: dict[str, Any]
     scopes: dict[str, list[str]]
+    paging: Paging
     notes: list[str]
 
 
@@ -42,11 +44,11 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
     """Return *document* under the names of *surface*.
 
     Raises:
-        SurfaceError: A promised name cannot be placed.
-        ArtifactError: The document refers outside itself, or is made to exhaust its reader.
+        SurfaceError: The artifact lacks or contradicts something promised.
+        ArtifactError: The document refers outside itself, or is built to exhaust its reader.
     """
     schemas, notes = Schemas(document), list[str]()
-    placer = Placer(schemas, surface)
+    placer = Placer(schemas, surface, notes)
     placement = placer.place()
     rebuilder = Rebuilder(schemas, surface, placement, notes)
     operations = Operations(schemas, surface, placer, rebuilder, notes)
@@ -67,7 +69,8 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
         "paths": paths,
         "components": {"schemas": dict(sorted(rebuilder.components.items()))},
     }
-    return Canonical(canonical, scopes, notes)
+    paging = operations.paging("encounters.list", placement.operations["encounters.list"])
+    return Canonical(canonical, scopes, paging, notes)
 
 
 def main(arguments: list[str] | None = None) -> int:

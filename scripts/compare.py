@@ -19,9 +19,9 @@ from scripts.compare_operations import OperationComparison
 from scripts.compare_schemas import Place, SchemaComparison
 from scripts.compare_values import is_prose
 from scripts.findings import Finding, merged, shown
-from scripts.placing import Surface, SurfaceError
 from scripts.routes import route_key, routes, webhooks
 from scripts.schemas import COMPONENTS, Schemas
+from scripts.surface import Surface, SurfaceError
 
 __all__ = ["compare"]
 
@@ -44,7 +44,10 @@ def compare(old: bytes, new: bytes, surface: Surface) -> list[Finding]:
         canonicalize(before, surface)
     except ArtifactError as error:
         raise ArtifactError(f"the snapshot is none this client can be built from: {error}") from None
-    models = {name: dict(spec["fields"]) for name, spec in surface.models.items()}
+    models = {
+        name: {field: declared.kind + "?" * (not declared.is_described) for field, declared in spec["fields"].items()}
+        for name, spec in surface.models.items()
+    }
     comparison = _Comparison(SchemaComparison(Schemas(before), Schemas(after), models), surface)
     try:
         canonicalize(after, surface)

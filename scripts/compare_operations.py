@@ -10,10 +10,11 @@ from scripts.compare_schemas import Place, SchemaComparison
 from scripts.compare_security import needs, security_change
 from scripts.compare_values import is_prose
 from scripts.findings import Finding, shown
-from scripts.placing import Surface, unwrapped
+from scripts.placing import unwrapped
 from scripts.routes import JSON, Parameter, Route, bodies
 from scripts.schemas import Schemas
 from scripts.severity import RULES, Severity
+from scripts.surface import Surface
 
 __all__ = ["OperationComparison"]
 

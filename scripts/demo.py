@@ -32,8 +32,8 @@ with ChartHero(base_url=sys.argv[1], api_key=sys.argv[2]) as ch:
     print(f"  {'encounter_id':<28}{'created_at':<22}{'type':<10}{'status':<14}documents")
     for encounter in page.items:
         created_at = f"{encounter.created_at:%Y-%m-%d %H:%M:%S}Z"
-        print(f"  {encounter.encounter_id:<28}{created_at:<22}{encounter.encounter_type:<10}"
-              f"{encounter.status:<14}{len(encounter.documents):>9}")
+        print(f"  {encounter.encounter_id:<28}{created_at:<22}{encounter.encounter_type or '':<10}"
+              f"{encounter.status or '':<14}{len(encounter.documents):>9}")
     print(f"  {len(page.items)} of {page.total} synthetic encounters, the newest first")
 """
 

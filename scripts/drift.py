@@ -19,9 +19,9 @@ from attrs import frozen
 from scripts.artifact import SNAPSHOT, SOURCE, ArtifactError, load_snapshot, sha256
 from scripts.compare import compare
 from scripts.findings import Finding, annotation, as_annotations, as_json, as_markdown, as_text, code, counted
-from scripts.placing import load_surface
 from scripts.pull import PUBLISHED, fetch
 from scripts.severity import Severity
+from scripts.surface import load_surface
 
 __all__ = ["Report", "could_not_tell", "drift", "main", "provenance_note", "write_summary"]
 

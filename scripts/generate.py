@@ -23,7 +23,8 @@ from openapi_python_client.config import ConfigFile
 from ruamel.yaml import YAML
 
 from scripts.artifact import ROOT, SNAPSHOT, SOURCE, ArtifactError, load_snapshot, sha256
-from scripts.canonicalize import Canonical, Surface, canonicalize, load_surface
+from scripts.canonicalize import Canonical, canonicalize
+from scripts.surface import Surface, load_surface
 
 __all__ = ["GENERATED", "GenerateError", "alone", "differences", "generate_into", "main", "replace_whole"]
 
@@ -48,6 +49,10 @@ SCOPES: Final[dict[str, frozenset[str]]] = {scopes}
 
 #: The fields of every promised model that may be shown in a repr, a log or a recording.
 SHOWABLE: Final[dict[str, frozenset[str]]] = {showable}
+
+#: The largest `limit` and `offset` that the list route accepts.
+MAX_LIMIT: Final = {max_limit}
+MAX_OFFSET: Final = {max_offset}
 '''
 
 
@@ -181,7 +186,12 @@ def _contract(content: bytes, canonical: Canonical, surface: Surface) -> str:
         model: canonical.document["components"]["schemas"][model]["x-charthero"]["showable"] for model in surface.models
     }
     return CONTRACT.format(
-        sha256=sha256(content), routes=repr(routes), scopes=_frozensets(scopes), showable=_frozensets(showable)
+        sha256=sha256(content),
+        routes=repr(routes),
+        scopes=_frozensets(scopes),
+        showable=_frozensets(showable),
+        max_limit=canonical.paging.max_limit,
+        max_offset=canonical.paging.max_offset,
     )
 
 

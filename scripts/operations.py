@@ -8,9 +8,11 @@ from typing import Any
 from attrs import Factory, define
 
 from scripts.naming import Names, folded, identifier, pascal, shown, text
-from scripts.placing import KINDS, Placer, Surface, SurfaceError, json_schema
+from scripts.paging import Paging, paging
+from scripts.placing import Placer, json_schema
 from scripts.rebuilding import SCALARS, Rebuilder
 from scripts.schemas import COMPONENTS, Schemas, listed
+from scripts.surface import KINDS, Surface, SurfaceError
 
 __all__ = ["Operations"]
 
@@ -45,17 +47,18 @@ class Operations:
         spec = self.surface.operations[name]
         route, wanted = spec["route"], spec.get("parameters", {})
         self._names.unused(spec["id"])
-        query: dict[Any, dict[str, Any]] = {}
+        query = self._query(operation)
         for parameter in self._parameters(operation):
-            if parameter.get("in") == "query":
-                query.setdefault(str(parameter.get("name")), parameter)
-            elif parameter.get("in") in ("header", "cookie") and parameter.get("required") is True:
+            if parameter.get("in") in ("header", "cookie") and parameter.get("required") is True:
                 needed = f"{parameter['in']} {shown(parameter.get('name'))}"
                 raise SurfaceError(f"{route}: it now needs the {needed}, which {name} does not send", name)
         for key, kind in wanted.items():
             if key not in query:
                 raise SurfaceError(f"{route}: the artifact has no query parameter `{key}`, which {name} needs", name)
-            self.placer.check_kind([query[key].get("schema", {})], kind, f"{route} query", f"{name}.{key}")
+            schema = query[key].get("schema", {})
+            self.placer.check_kind([schema], kind, f"{route} query", f"{name}.{key}")
+            if refused := self._refused(schema, spec.get("accepts", {}).get(key, [])):
+                raise SurfaceError(f"{route} query: `{key}` refuses {refused}, which {name} sends", f"{name}.{key}")
         for key, parameter in query.items():
             if key not in wanted and parameter.get("required") is True:
                 raise SurfaceError(
@@ -78,6 +81,27 @@ class Operations:
             ],
             "responses": {"200": {"description": "", "content": body}},
         }
+
+    def paging(self, name: str, operation: dict[str, Any]) -> Paging:
+        """Return the page size and the largest offset of a list operation.
+
+        Raises:
+            SurfaceError: They leave the pager no way to work.
+        """
+        query = {key: parameter.get("schema", {}) for key, parameter in self._query(operation).items()}
+        return paging(self.schemas, query, self.surface.operations[name]["route"])
+
+    def _query(self, operation: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {one["name"]: one for one in self._parameters(operation) if one["in"] == "query"}
+
+    def _refused(self, schema: Any, needed: list[str]) -> str:
+        """Return the values that a closed enumeration lacks."""
+        closed = [
+            listed(branch.get("enum", [branch["const"]] if "const" in branch else None))
+            for branch in (self.schemas.target(node)[0] for node in self.schemas.branches(schema))
+        ]
+        accepted = {value for values in closed for value in values if isinstance(value, str)}
+        return ", ".join(value for value in needed if value not in accepted) if closed and all(closed) else ""
 
     def scopes(self, name: str, operation: dict[str, Any]) -> list[str]:
         """Return the scopes the artifact asks for: those of the alternative that asks for least."""

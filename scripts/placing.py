@@ -1,70 +1,30 @@
-"""Finding in an artifact what each promised name stands for, by route and position.
+"""Finds what each promised name stands for in an artifact, by route and position.
 
-Whatever the artifact calls its operations and schemas, the body of a route's success is one model, the items of a list
-in it another. What cannot be placed is an error that names the route and the field.
+Whatever the artifact calls its operations and schemas, the 200 body of a route is one model, and the items of a list in
+that body are another. A promised name that cannot be found is an error that names the route and the field.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
-from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define, frozen
 
-from scripts.artifact import ROOT, ArtifactError
 from scripts.schemas import ObjectView, Schemas, listed
+from scripts.surface import KINDS, PREFIX, Field, Surface, SurfaceError
 
-__all__ = [
-    "KINDS",
-    "Claim",
-    "Placement",
-    "Placer",
-    "Surface",
-    "SurfaceError",
-    "json_schema",
-    "load_surface",
-    "unwrapped",
-]
+__all__ = ["METHODS", "Claim", "Placement", "Placer", "json_schema", "unwrapped"]
 
-SURFACE = ROOT / "openapi" / "surface.toml"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-PREFIX = "/external/v1"
 
-#: The JSON type and format that each field kind of surface.toml stands for.
-KINDS: dict[str, dict[str, Any]] = {
-    "id": {"type": "string"},
-    "time": {"type": "string", "format": "date-time"},
-    "enum": {"type": "string"},
-    "text": {"type": "string"},
-    "count": {"type": "integer"},
-    "number": {"type": "number"},
-}
-
-
-class SurfaceError(ArtifactError):
-    """The artifact lacks something a promised name needs.
-
-    The text names the route and the field; ``public`` is the name that cannot be placed.
-    """
-
-    def __init__(self, text: str, public: str) -> None:
-        super().__init__(text)
-        self.public = public
-
-
-@frozen
-class Surface:
-    """The promised names, as ``openapi/surface.toml`` lists them."""
-
-    operations: dict[str, dict[str, Any]]
-    models: dict[str, dict[str, Any]]
+#: Formats that contradict a promised instant.
+NOT_INSTANTS = frozenset({"date", "time", "duration"})
 
 
 @frozen
 class Claim:
-    """Where a model was found: a place for people, and the schema there."""
+    """Where a model was found: the place as people read it, and the schema."""
 
     place: str
     node: Any
@@ -80,25 +40,20 @@ class Placement:
     views: dict[str, list[ObjectView]]
 
 
-def load_surface(path: Path = SURFACE) -> Surface:
-    """Read the promised names from *path*."""
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    return Surface(operations=content["operations"], models=content["models"])
-
-
 @define
 class Placer:
-    """Places the names of *surface* in one document."""
+    """Finds the names of *surface* in one document; ``notes`` receives a line for each model that it does not have."""
 
     schemas: Schemas
     surface: Surface
+    notes: list[str]
     claims: dict[str, list[Claim]] = Factory(dict)
 
     def place(self) -> Placement:
         """Find everything that is promised.
 
         Raises:
-            SurfaceError: Something is not there, or not of the promised kind.
+            SurfaceError: Something is missing, or contradicts its promised kind.
         """
         routes = self._routes()
         found = {name: self._route(name, routes) for name in self.surface.operations}
@@ -117,10 +72,15 @@ class Placer:
         return Placement(operations, others, self.claims, views)
 
     def check_kind(self, nodes: list[Any], kind: str, place: str, public: str) -> None:
-        """Raise where the artifact gives *public* another JSON type than it is promised to have."""
-        wanted = KINDS[kind]["type"]
+        """Raise if the artifact gives *public* another JSON type than the promised one."""
+        wanted = KINDS[kind]["type"] if kind in KINDS else kind
         allowed = {wanted, "integer"} if wanted == "number" else {wanted}
-        found = {kind for node in nodes for kind in self.schemas.kinds(node)}
+        found = {name for node in nodes for name in self.schemas.kinds(node)}
+        if kind == "time" and found <= allowed:
+            branches = [branch for node in nodes for branch in self.schemas.branches(node)]
+            formats = [self.schemas.target(branch)[0].get("format") for branch in branches]
+            wanted, allowed = "date-time", set()
+            found = {name for name in formats if isinstance(name, str)} & NOT_INSTANTS
         if not found <= allowed:
             raise SurfaceError(
                 f"{place}: `{public.rpartition('.')[2]}` is {'/'.join(sorted(found))}, and {public} needs {wanted}",
@@ -159,17 +119,22 @@ class Placer:
             for status in ("401", "403", "400", "404", "4XX", "422", "503", "default"):
                 body = self._body(found[operation], (status,))
                 if body is not None and any("reason_code" in view.properties for view in self.schemas.views(body)):
-                    self._claim(model, place, body)
-                    break
+                    return self._claim(model, place, body)
+            self.notes.append(f"{place}: the artifact has no such error body; {model} is built from surface.toml")
         elif webhook := spec.get("webhook"):
-            self._claim(model, f"webhook {webhook}", self._webhook(webhook, spec, model))
+            body = self._webhook(webhook, spec)
+            if body is not None:
+                return self._claim(model, f"webhook {webhook}", body)
+            self.notes.append(f"webhook {webhook}: the artifact has none; {model} is built from surface.toml")
+        return None
 
     def _claim(self, model: str, place: str, node: Any) -> None:
         branches = self.schemas.branches(node)
         self.claims[model].append(Claim(place, branches[0] if len(branches) == 1 else node))
 
-    def _webhook(self, name: str, spec: dict[str, Any], model: str) -> Any:
-        # 3.0 has no webhooks of its own; tools put them under the second key.
+    def _webhook(self, name: str, spec: dict[str, Any]) -> Any:
+        """Return the body of a webhook, found by its name or else by its fields; None if neither tells."""
+        # OpenAPI 3.0 has no webhooks; tools put them under the second key.
         webhooks = self.schemas.document.get("webhooks", self.schemas.document.get("x-webhooks"))
         bodies = {}
         for key, node in webhooks.items() if isinstance(webhooks, dict) else ():
@@ -182,11 +147,9 @@ class Placer:
         fitting = [
             body
             for body in bodies.values()
-            if any(set(spec["fields"]) <= view.properties.keys() for view in self.schemas.views(body))
+            if any(spec["fields"].keys() <= view.properties.keys() for view in self.schemas.views(body))
         ]
-        if len(fitting) != 1:
-            raise SurfaceError(f"webhook {name}: the artifact has no such webhook, which {model} needs", model)
-        return fitting[0]
+        return fitting[0] if len(fitting) == 1 else None
 
     def _body(self, operation: dict[str, Any], statuses: tuple[str, ...]) -> Any:
         responses = operation.get("responses")
@@ -196,28 +159,33 @@ class Placer:
         return None
 
     def _views(self, model: str) -> list[ObjectView]:
-        """Return the model's views, having claimed for the models its fields name."""
+        """Return the model's views, after claiming the models that its fields name."""
         views: list[ObjectView] = []
         for claim in self.claims[model]:
             here = self.schemas.views(claim.node)
             if not here:
                 raise SurfaceError(f"{claim.place}: the artifact describes no object, which {model} needs", model)
             views.extend(here)
-            for field, kind in self.surface.models[model]["fields"].items():
-                public = f"{model}.{field}"
-                nodes = [node for view in here for node in view.properties.get(field, [])]
-                if not nodes and not kind.endswith("?"):
-                    raise SurfaceError(
-                        f"{claim.place}: the artifact has no field `{field}`, which {public} needs", public
-                    )
-                child = kind.strip("[]?")
-                if child not in self.surface.models:
-                    self.check_kind(nodes, child, claim.place, public)
-                elif nodes:
-                    is_list = kind.startswith("[")
-                    inner = [self._items(node, claim.place, public) for node in nodes] if is_list else nodes
-                    self._claim(child, f"{claim.place}.{field}" + "[]" * is_list, _union(inner))
+            for name, field in self.surface.models[model]["fields"].items():
+                nodes = [node for view in here for node in view.properties.get(name, [])]
+                self._check_field(nodes, field, claim.place, f"{model}.{name}")
         return views
+
+    def _check_field(self, nodes: list[Any], field: Field, place: str, public: str) -> None:
+        """Check one field of one claim, and claim the model it names."""
+        name = public.rpartition(".")[2]
+        if not nodes:
+            if field.is_described:
+                raise SurfaceError(f"{place}: the artifact has no field `{name}`, which {public} needs", public)
+            return
+        if field.is_list:
+            self.check_kind(nodes, "array", place, public)
+            nodes = [self._items(node, place, public) for node in nodes]
+        if field.kind in KINDS:
+            self.check_kind(nodes, field.kind, place, public)
+        else:
+            self.check_kind(nodes, "object", place, public)
+            self._claim(field.kind, f"{place}.{name}" + "[]" * field.is_list, _union(nodes))
 
     def _items(self, node: Any, place: str, public: str) -> Any:
         arrays = [self.schemas.target(branch)[0] for branch in self.schemas.branches(node)]

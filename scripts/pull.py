@@ -18,7 +18,8 @@ import httpx
 import stamina
 
 from scripts.artifact import SNAPSHOT, SOURCE, ArtifactError, parse, sha256, write_atomically
-from scripts.canonicalize import canonicalize, load_surface
+from scripts.canonicalize import canonicalize
+from scripts.surface import load_surface
 
 __all__ = ["PUBLISHED", "fetch", "main", "pull"]
 

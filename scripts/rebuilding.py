@@ -11,8 +11,9 @@ from typing import Any
 from attrs import Factory, define
 
 from scripts.naming import OF_THE_CODE, Names, folded, identifier, is_property_name, pascal, shown, text
-from scripts.placing import KINDS, Placement, Surface
+from scripts.placing import Placement
 from scripts.schemas import COMPONENTS, ObjectView, Schemas, listed
+from scripts.surface import KINDS, Field, Surface
 
 __all__ = ["SCALARS", "Rebuilder"]
 
@@ -98,8 +99,8 @@ class Rebuilder:
             "essential": spec.get("essential", []),
             "showable": sorted(
                 field
-                for field, kind in spec["fields"].items()
-                if kind.strip("[]?") in SHOWABLE | self.surface.models.keys()
+                for field, declared in spec["fields"].items()
+                if declared.kind in SHOWABLE | self.surface.models.keys()
             ),
             "known": self._known_values(views, spec["fields"]),
         }
@@ -107,14 +108,18 @@ class Rebuilder:
             schema["description"] = self._description([claim.node for claim in claims])
         return schema
 
-    def _merged(self, views: list[ObjectView], name: str, fields: dict[str, str] | None = None) -> dict[str, Any]:
-        """Merge the ways an object may look into one object that can look like any of them."""
+    def _merged(self, views: list[ObjectView], name: str, fields: dict[str, Field] | None = None) -> dict[str, Any]:
+        """Merge the ways an object may look into one object that can look like any of them.
+
+        The promised *fields* have their promised types; every other property is as the artifact describes it.
+        """
         fields = fields or {}
         nodes: dict[str, list[Any]] = {field: [] for field in fields}
         for view in views:
             for key, here in view.properties.items():
                 nodes.setdefault(key, []).extend(here)
-        always = frozenset.intersection(*(view.required for view in views)) if views else frozenset(fields)
+        always = frozenset.intersection(*(view.required for view in views)) if views else frozenset[str]()
+        promised = {field for field, declared in fields.items() if not declared.may_be_absent}
         properties: dict[str, Any] = {}
         attributes = Names(set(map(folded, fields)))
         for key, here in nodes.items():
@@ -128,17 +133,16 @@ class Rebuilder:
         return {
             "type": "object",
             "properties": properties,
-            "required": sorted(always & properties.keys()),
+            "required": sorted(promised | (always & properties.keys() - fields.keys())),
             "additionalProperties": True,
         }
 
-    def _pinned(self, nodes: list[Any], kind: str) -> dict[str, Any]:
-        optional, bare = kind.endswith("?"), kind.rstrip("?")
-        child = bare.strip("[]")
-        schema: dict[str, Any] = dict(KINDS[child]) if child in KINDS else {"$ref": COMPONENTS + child}
-        if bare.startswith("["):
+    def _pinned(self, nodes: list[Any], field: Field) -> dict[str, Any]:
+        """Return the promised type of *field* with the artifact's description."""
+        schema: dict[str, Any] = dict(KINDS[field.kind]) if field.kind in KINDS else {"$ref": COMPONENTS + field.kind}
+        if field.is_list:
             schema = {"type": "array", "items": schema}
-        if any(self.schemas.nullable(node) for node in nodes) or (optional and not nodes):
+        if field.is_nullable:
             schema = {"anyOf": [schema, {"type": "null"}]}
         if description := self._description(nodes):
             schema["description"] = description
@@ -157,10 +161,10 @@ class Rebuilder:
     def _target(self, node: Any) -> dict[str, Any]:
         return self.schemas.target(node)[0]
 
-    def _known_values(self, views: list[ObjectView], fields: dict[str, str]) -> dict[str, list[str]]:
+    def _known_values(self, views: list[ObjectView], fields: dict[str, Field]) -> dict[str, list[str]]:
         """Return the enumerations the artifact closes; one branch that leaves a field open leaves it open."""
         known = {}
-        for field, kind in fields.items():
+        for field, declared in fields.items():
             branches = [
                 self._target(branch)
                 for view in views
@@ -170,7 +174,7 @@ class Rebuilder:
             values = [
                 listed(branch.get("enum", [branch["const"]] if "const" in branch else None)) for branch in branches
             ]
-            if kind.rstrip("?") == "enum" and values and all(values):
+            if declared.kind == "enum" and values and all(values):
                 known[field] = sorted({value for closed in values for value in closed if isinstance(value, str)})
         return known
 

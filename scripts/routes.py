@@ -8,8 +8,9 @@ from typing import Any
 
 from attrs import frozen
 
-from scripts.placing import METHODS, PREFIX
+from scripts.placing import METHODS
 from scripts.schemas import Schemas, listed
+from scripts.surface import PREFIX
 
 __all__ = ["JSON", "Parameter", "Route", "bodies", "route_key", "routes", "webhooks"]
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.artifact import ArtifactError, load_snapshot
-from scripts.canonicalize import Surface, canonicalize, load_surface
+from scripts.canonicalize import canonicalize
 from scripts.naming import shown
+from scripts.surface import Surface, load_surface
 
 __all__ = ["disagreements", "main"]
 

@@ -59,7 +59,7 @@ RULES: dict[str, Rule] = {
     "route-respelled": Rule(INFO, "the same route is written differently (parameter names, prefix)"),
     "operation-renamed": Rule(INFO, "the operation has another id; ours stays"),
     "tags-changed": Rule(INFO, "the operation is grouped otherwise; our names stay"),
-    "webhook-removed": Rule(BREAKING, "the webhook is gone"),
+    "webhook-removed": Rule(WARNING, "the webhook is gone; the client keeps its event model"),
     "webhook-added": Rule(INFO, "the webhook is new", adds=True),
     "webhook-renamed": Rule(WARNING, "the same payload comes under another event name"),
     "deprecated": Rule(WARNING, "is deprecated now"),

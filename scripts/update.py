@@ -22,8 +22,8 @@ from scripts.compare import compare
 from scripts.drift import provenance_note
 from scripts.findings import as_text, counted
 from scripts.generate import GENERATED, alone, replace_whole
-from scripts.placing import load_surface
 from scripts.pull import PUBLISHED
+from scripts.surface import load_surface
 
 __all__ = ["main"]
 

@@ -13,13 +13,12 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from attrs import Attribute, asdict, field, frozen
 from attrs.validators import in_
+from charthero_client.contract import MAX_LIMIT, MAX_OFFSET
 
 from charthero_ext.errors import PaginationError
 
-__all__ = ["Listed", "Page", "PageRequest", "Receipt", "SortOrder", "Window"]
+__all__ = ["MAX_LIMIT", "MAX_OFFSET", "Listed", "Page", "PageRequest", "Receipt", "SortOrder", "Window"]
 
-MAX_LIMIT = 100
-MAX_OFFSET = 10_000
 # How far to step back in time for a page to join: a server may read its filters less exactly than they are sent.
 MARGINS = (1_000, 1_000_000, 60_000_000)
 

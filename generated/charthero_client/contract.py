@@ -61,3 +61,7 @@ SHOWABLE: Final[dict[str, frozenset[str]]] = {
     "TranscriptReadyEvent": frozenset(["api_version", "id", "occurred_at", "organization_id", "resources", "type"]),
     "EventResources": frozenset(["document_id", "encounter_id"]),
 }
+
+#: The largest `limit` and `offset` that the list route accepts.
+MAX_LIMIT: Final = 100
+MAX_OFFSET: Final = 10000

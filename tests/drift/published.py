@@ -10,7 +10,7 @@ import copy
 import json
 from typing import Any
 
-from scripts.placing import KINDS, load_surface
+from scripts.surface import KINDS, Field, load_surface
 
 __all__ = ["LIST", "NOTES", "SURFACE", "artifact", "body", "parameter", "raw", "schemas"]
 
@@ -97,21 +97,19 @@ def _json(schema: Document) -> Document:
     return {"description": "Synthetic.", "content": {"application/json": {"schema": schema}}}
 
 
-def _schema(fields: dict[str, str]) -> Document:
+def _schema(fields: dict[str, Field]) -> Document:
     return {
         "type": "object",
         "properties": {
-            name: _kind(kind.rstrip("?")) | ({"enum": [*LISTED[name]]} if name in LISTED else {})
-            for name, kind in fields.items()
+            name: _kind(field) | ({"enum": [*LISTED[name]]} if name in LISTED else {}) for name, field in fields.items()
         },
-        "required": [name for name, kind in fields.items() if not kind.endswith("?")],
+        "required": [name for name, field in fields.items() if field.is_described],
     }
 
 
-def _kind(kind: str) -> Document:
-    if kind.startswith("["):
-        return {"type": "array", "items": _kind(kind.strip("[]"))}
-    return dict(KINDS[kind]) if kind in KINDS else _reference(_wire(kind))
+def _kind(field: Field) -> Document:
+    schema = dict(KINDS[field.kind]) if field.kind in KINDS else _reference(_wire(field.kind))
+    return {"type": "array", "items": schema} if field.is_list else schema
 
 
 def _route(name: str) -> tuple[str, Document]:

@@ -132,9 +132,9 @@ def test_the_artifacts_own_examples_hold_no_surprise(model: type[Model], payload
 @pytest.mark.parametrize(
     ("change", "counted"),
     [
-        ({"status": None}, "Encounter.status: null"),
+        ({"organization_id": None}, "Encounter.organization_id: null"),
         ({"status": 7}, "Encounter.status: other type"),
-        ({"patient": None}, "Encounter.patient: null"),
+        ({"documents": None}, "Encounter.documents: null"),
         ({"patient": "pat_1"}, "Encounter.patient: other type"),
         ({"documents": {}}, "Encounter.documents: other type"),
         ({"documents": [None]}, "Encounter.documents[]: null"),
@@ -154,6 +154,15 @@ def test_a_surprise_is_kept_and_counted_by_path(change: dict[str, Any], counted:
     payload = {**example("encounters.get")["encounter"], **change}
     assert Encounter.from_dict(payload).to_dict() == payload
     assert drift_counts() == {counted: 1}
+
+
+@pytest.mark.parametrize("field", ["patient", "status", "encounter_type", "date_of_service"])
+def test_a_null_where_null_is_promised_is_no_surprise(field: str) -> None:
+    payload = {**example("encounters.get")["encounter"], field: None}
+    encounter = Encounter.from_dict(payload)
+    assert getattr(encounter, field) is None
+    assert encounter.to_dict() == payload
+    assert drift_counts() == {}
 
 
 def test_a_missing_field_is_unset_and_counted_and_an_optional_one_only_unset() -> None:

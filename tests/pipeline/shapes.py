@@ -15,9 +15,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from scripts.canonicalize import load_surface
+from scripts.surface import load_surface
 
-__all__ = ["ALL", "BODIES", "EVENT", "NULLABLE", "SHAPES", "Shape", "operations", "schemas", "shape", "unchanged"]
+__all__ = ["ALL", "BODIES", "EVENT", "SHAPES", "Shape", "operations", "schemas", "shape", "unchanged"]
 
 Document = dict[str, Any]
 LIST = "/external/v1/encounters"
@@ -51,9 +51,6 @@ BODIES[ENCOUNTER] = BODIES[ENCOUNTER]["encounter"]
 BODIES[DOCUMENT] = BODIES[DOCUMENT]["document"]
 EVENT = unchanged()["components"]["schemas"]["TranscriptReadyWebhook"]["examples"][0]
 
-#: Promised models with a field that may be null.
-NULLABLE = frozenset({"Patient", "DocumentSummary", "Encounter", "Document", "TranscriptContent", "ApiError"})
-
 
 @frozen
 class Shape:
@@ -65,8 +62,6 @@ class Shape:
     same: frozenset[str]
     #: Per route, what a server of this shape makes of the plain body.
     sends: dict[str, Callable[[Any], Any]] = field(repr=False)
-    #: Another API, and not another spelling: fields are nullable, or not, where the unchanged artifact has them not so.
-    other_types: bool
 
     def bodies(self) -> dict[str, Any]:
         """Return the body of each route as a server of this shape sends it."""
@@ -78,7 +73,7 @@ SHAPES: list[Shape] = []
 
 
 def shape(
-    same: frozenset[str] = ALL, *, other_types: bool = False, **sends: Callable[[Any], Any]
+    same: frozenset[str] = ALL, **sends: Callable[[Any], Any]
 ) -> Callable[[Callable[[Document], None]], Callable[[Document], None]]:
     """Add a shape, made by a function that changes a document in place."""
     routes = {"page": LIST, "encounter": ENCOUNTER, "document": DOCUMENT, "transcript": TRANSCRIPT}
@@ -87,7 +82,7 @@ def shape(
         document = unchanged()
         change(document)
         sent = {routes[key]: value for key, value in sends.items()}
-        SHAPES.append(Shape(change.__name__, document, same, sent, other_types))
+        SHAPES.append(Shape(change.__name__, document, same, sent))
         return change
 
     return add

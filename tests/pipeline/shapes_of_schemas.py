@@ -10,7 +10,6 @@ from .shapes import (
     DOCUMENT,
     ENCOUNTER,
     LIST,
-    NULLABLE,
     Document,
     inlined,
     operations,
@@ -59,11 +58,7 @@ def null_as_in_3_0(document: Document) -> None:
         schema.pop("examples", None)
 
 
-@shape(
-    same=ALL - {"Encounter", "Document"},
-    other_types=True,
-    encounter=lambda body: {"encounter": {**body, "patient": None}},
-)
+@shape(encounter=lambda body: {"encounter": {**body, "patient": None}})
 def nullable_references_as_in_3_0(document: Document) -> None:
     null_as_in_3_0(document)
     for name, key in (("PublicEncounter", "patient"), ("PublicDocument", "content")):
@@ -71,11 +66,7 @@ def nullable_references_as_in_3_0(document: Document) -> None:
         schemas(document)[name]["properties"][key] = {"allOf": [field], "nullable": True}
 
 
-@shape(
-    same=ALL - {"Encounter", "Document"},
-    other_types=True,
-    encounter=lambda body: {"encounter": {**body, "documents": None}},
-)
+@shape(encounter=lambda body: {"encounter": {**body, "documents": None}})
 def nullable_references_and_lists(document: Document) -> None:
     encounter = schemas(document)["PublicEncounter"]["properties"]
     encounter["patient"] = {"anyOf": [encounter["patient"], {"type": "null"}]}
@@ -84,9 +75,26 @@ def nullable_references_and_lists(document: Document) -> None:
     schemas(document)["PublicDocument"]["properties"]["content"] = {"anyOf": [{"type": "null"}, content]}
 
 
-@shape(same=ALL - NULLABLE, other_types=True, page=lambda body: body)
+@shape()
 def nothing_nullable(document: Document) -> None:
     rewrite(document, lambda node: spelled_nullable(node, lambda plain: plain))
+
+
+@shape()
+def nothing_required(document: Document) -> None:
+    rewrite(document, lambda node: {key: value for key, value in node.items() if key != "required"})
+
+
+@shape()
+def everything_nullable(document: Document) -> None:
+    for schema in schemas(document).values():
+        for name, node in schema["properties"].items():
+            schema["properties"][name] = {"anyOf": [node, {"type": "null"}]}
+
+
+@shape(same=ALL - {"EventResources", "TranscriptReadyEvent"})
+def no_webhook(document: Document) -> None:
+    del document["webhooks"]
 
 
 @shape(same=ALL, encounter=lambda body: body, document=lambda body: body)

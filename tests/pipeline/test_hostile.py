@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scripts.artifact import ROOT, ArtifactError
-from scripts.canonicalize import canonicalize, load_surface
+from scripts.canonicalize import canonicalize
 from scripts.generate import generate_into
+from scripts.surface import load_surface
 
 from . import shapes_of_names, shapes_of_schemas  # noqa: F401
 from .shapes import ENCOUNTER, SHAPES, Document, Shape, operations, reference, schemas, unchanged
@@ -140,7 +141,7 @@ def _add_route(document: Document, path: str, text: str, described: dict[str, An
     }
 
 
-POISONED = Shape("poisoned", poisoned(), frozenset(), {}, other_types=False)
+POISONED = Shape("poisoned", poisoned(), frozenset(), {})
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from scripts.canonicalize import Canonical, canonicalize, load_surface
+from scripts.canonicalize import Canonical, canonicalize
+from scripts.surface import load_surface
 
 from . import shapes_of_names, shapes_of_schemas  # noqa: F401
 from .shapes import LIST, SHAPES, Document, Shape, operations, reference, schemas, unchanged

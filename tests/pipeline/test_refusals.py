@@ -14,7 +14,7 @@ import pytest
 
 from scripts import artifact, canonicalize, generate, pull
 from scripts.artifact import ArtifactError, parse
-from scripts.canonicalize import SurfaceError, load_surface
+from scripts.surface import SurfaceError, load_surface
 
 from .shapes import (
     AUDIO,
@@ -157,13 +157,30 @@ def test_a_field_of_another_type_is_named_with_both_types(node: Any, found: str)
 @pytest.mark.parametrize(
     ("schema", "field", "node", "line"),
     [
-        ("PublicEncounterList", "items", {"type": "object"}, f"GET {LIST} 200: the field `items` is not a list"),
+        (
+            "PublicEncounterList",
+            "items",
+            {"type": "object"},
+            f"GET {LIST} 200: `items` is object, and EncounterPage.items needs array",
+        ),
         ("PublicEncounterList", "items", {"type": "array"}, f"GET {LIST} 200: the field `items` is not a list"),
         (
             "PublicEncounter",
             "patient",
-            {"type": "string"},
-            f"GET {ENCOUNTER} 200.patient: the artifact describes no object",
+            {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            f"GET {ENCOUNTER} 200: `patient` is string, and Encounter.patient needs object",
+        ),
+        (
+            "PublicEncounter",
+            "patient",
+            {"anyOf": [{"type": "object", "properties": {"patient_id": {}}}, {"type": "string"}]},
+            f"GET {ENCOUNTER} 200: `patient` is object/string, and Encounter.patient needs object",
+        ),
+        (
+            "PublicEncounter",
+            "created_at",
+            {"type": "string", "format": "date"},
+            f"GET {ENCOUNTER} 200: `created_at` is date, and Encounter.created_at needs date-time",
         ),
         (
             "PublicEncounter",
@@ -243,9 +260,77 @@ def test_a_header_that_openapi_describes_elsewhere_is_no_parameter(name: str) ->
         lambda document: document.update(webhooks={key: next(iter(document["webhooks"].values())) for key in "ab"}),
     ],
 )
-def test_a_webhook_that_is_gone_or_cannot_be_told_is_named(change: Change) -> None:
-    line = "webhook recording.transcript_ready: the artifact has no such webhook, which TranscriptReadyEvent needs"
-    assert refusal(change) == line
+def test_without_the_webhook_its_model_comes_from_the_surface_with_a_note(change: Change) -> None:
+    document = unchanged()
+    change(document)
+    canonical = canonicalize.canonicalize(document, load_surface())
+    assert canonical.notes == [
+        "webhook recording.transcript_ready: the artifact has none; TranscriptReadyEvent is built from surface.toml"
+    ]
+    event = canonical.document["components"]["schemas"]["TranscriptReadyEvent"]
+    assert event["properties"]["occurred_at"] == {"type": "string", "format": "date-time"}
+    assert event["required"] == ["api_version", "id", "occurred_at", "organization_id", "resources", "type"]
+
+
+LIMIT, OFFSET = 0, 1
+
+
+def with_bounds(position: int, schema: Any) -> Document:
+    document = unchanged()
+    schemas(document)["Fifty"] = {"type": "integer", "maximum": 50}
+    document["paths"][LIST]["get"]["parameters"][position]["schema"] = schema
+    return document
+
+
+@pytest.mark.parametrize(
+    ("schema", "largest"),
+    [
+        ({"type": "integer"}, 100),
+        ({"type": "integer", "minimum": 1, "maximum": 50}, 50),
+        ({"type": "integer", "minimum": 1, "maximum": 500.0}, 500),
+        ({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 51}, 50),
+        ({"type": "integer", "maximum": 51, "exclusiveMaximum": True}, 50),
+        ({"anyOf": [{"type": "integer", "maximum": 50}, {"type": "null"}]}, 50),
+        ({"allOf": [{"type": "integer", "maximum": 70}, {"maximum": 50}]}, 50),
+        (reference("Fifty"), 50),
+        ({**reference("Fifty"), "maximum": 20}, 20),
+    ],
+)
+def test_the_page_size_is_the_largest_that_the_artifact_accepts(schema: Any, largest: int) -> None:
+    canonical = canonicalize.canonicalize(with_bounds(LIMIT, schema), load_surface())
+    assert canonical.paging.max_limit == largest
+
+
+def test_the_largest_offset_is_the_one_that_the_artifact_accepts() -> None:
+    document = with_bounds(OFFSET, {"type": "integer", "minimum": 0, "maximum": 250})
+    assert canonicalize.canonicalize(document, load_surface()).paging.max_offset == 250
+
+
+@pytest.mark.parametrize(
+    ("position", "schema", "name", "values"),
+    [
+        (LIMIT, {"type": "integer", "maximum": 1}, "limit", "from 1 to 2"),
+        (LIMIT, {"type": "integer", "minimum": 10}, "limit", "from 1 to 2"),
+        (LIMIT, {"type": "integer", "enum": [25, 50, 100]}, "limit", "from 1 to 2"),
+        (OFFSET, {"type": "integer", "maximum": 99}, "offset", "from 0 to 100"),
+        (OFFSET, {"type": "integer", "exclusiveMinimum": 0}, "offset", "from 0 to 100"),
+        (OFFSET, {"type": "integer", "multipleOf": 50}, "offset", "from 0 to 100"),
+    ],
+)
+def test_bounds_that_leave_the_pager_no_way_to_work_are_named(
+    position: int, schema: Any, name: str, values: str
+) -> None:
+    with pytest.raises(SurfaceError) as refused:
+        canonicalize.canonicalize(with_bounds(position, schema), load_surface())
+    line = f"GET {LIST} query: `{name}` does not accept every value {values}, which encounters.iter sends"
+    assert str(refused.value) == line
+
+
+def test_a_sort_order_that_is_no_longer_accepted_is_named() -> None:
+    def change(document: Document) -> None:
+        document["paths"][LIST]["get"]["parameters"][2]["schema"] = {"type": "string", "enum": ["desc", "newest"]}
+
+    assert refusal(change) == f"GET {LIST} query: `sort_order` refuses asc, which encounters.list sends"
 
 
 @pytest.mark.parametrize(

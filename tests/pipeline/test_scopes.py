@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scripts.canonicalize import load_surface
 from scripts.scopes import disagreements, main
+from scripts.surface import load_surface
 
 from .shapes import LIST, operations, unchanged
 

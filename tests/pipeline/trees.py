@@ -23,7 +23,6 @@ from .shapes import EVENT, Shape
 __all__ = ["COMMITTED", "Tree", "Workshop", "environment", "run"]
 
 COMMITTED = ROOT / "generated" / "charthero_client"
-TYPED = ROOT / "tests" / "typing"
 
 
 def environment(home: Path, *first: Path, **others: str) -> dict[str, str]:
@@ -97,7 +96,7 @@ class Workshop:
         done = self._once(("read", code, given), lambda: self._read(home, given))
         if done.returncode:
             return Tree(package, notes, error=done.stderr)
-        types = self._once(("types", code, shape.other_types), lambda: self._type_errors(home, shape.other_types))
+        types = self._once(("types", code), lambda: self._type_errors(home))
         return Tree(package, notes, types=types, read=json.loads(done.stdout))
 
     def _once(self, key: tuple[object, ...], find_out: Callable[[], Any]) -> Any:
@@ -115,12 +114,10 @@ class Workshop:
         command = [sys.executable, "-W", "error", str(Path(__file__).with_name("reader.py")), str(home)]
         return run(command, environment(home, home), cwd=home, stdin=given)
 
-    def _type_errors(self, home: Path, other_types: bool) -> str:
+    def _type_errors(self, home: Path) -> str:
         command = [sys.executable, "-m", "mypy", "--config-file=", "--strict", "--python-version", "3.11"]
         command += ["--cache-dir", str(self.place / "types"), "-p", "charthero_client", "-p", "charthero_ext"]
-        # These assert the types of the unchanged artifact.
-        if TYPED.is_dir() and not other_types:
-            command += ["-p", "tests.typing"]
+        command += ["-p", "tests.typing"]  # the promised types
         env = environment(home) | {"MYPYPATH": os.pathsep.join((str(home), str(ROOT)))}
         with self._checking:
             done = run(command, env, cwd=self.place)

@@ -104,14 +104,16 @@ def encounter(encounter: Encounter) -> None:
     assert_type(encounter.organization_id, str)
     assert_type(encounter.created_at, datetime)
     assert_type(encounter.updated_at, datetime)
-    assert_type(encounter.encounter_type, str)
-    assert_type(encounter.status, str)
-    assert_type(encounter.patient, Patient)
-    assert_type(encounter.patient.patient_id, str)
-    assert_type(encounter.patient.first_name, str | Unset | None)
+    assert_type(encounter.encounter_type, str | None)
+    assert_type(encounter.status, str | None)
+    assert_type(encounter.date_of_service, str | None)
+    assert_type(encounter.patient, Patient | None)
+    if encounter.patient is not None:
+        assert_type(encounter.patient.patient_id, str)
+        assert_type(encounter.patient.first_name, str | Unset | None)
     assert_type(encounter.documents, list[DocumentSummary])
     assert_type(encounter.documents[0].document_id, str)
-    assert_type(encounter.documents[0].schema_type, str)
+    assert_type(encounter.documents[0].schema_type, str | None)
 
 
 def document(document: Document, transcript: Transcript, audio: AudioUrl) -> None:
@@ -122,6 +124,8 @@ def document(document: Document, transcript: Transcript, audio: AudioUrl) -> Non
         assert_type(document.content.text, str)
     assert_type(transcript.transcript, TranscriptContent)
     assert_type(transcript.transcript.turns, list[TranscriptTurn])
+    assert_type(transcript.transcript.provider, str | None)
+    assert_type(transcript.transcript.turns[0].speaker, str | None)
     assert_type(transcript.transcript.turns[0].start, float)
     assert_type(audio.audio_url, str)
     assert_type(audio.expires_at, datetime)

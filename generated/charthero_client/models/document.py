@@ -16,7 +16,7 @@ class Document(Model):
     Attributes:
         document_id (str): Opaque identifier of the document.
         encounter_id (str): Opaque identifier of the encounter.
-        schema_type (str): Kind of document. Open: further values may appear.
+        schema_type (None | str): Kind of document. Open: further values may appear.
         title (None | str): Title of the document.
         status (None | str): State of the document. Open: further values may appear.
         workflow_variant (None | str): Variant of the workflow that made the document. Open: further values may
@@ -28,7 +28,7 @@ class Document(Model):
 
     document_id: str = _attrs_field(repr=shown)
     encounter_id: str = _attrs_field(repr=shown)
-    schema_type: str = _attrs_field(repr=shown)
+    schema_type: None | str = _attrs_field(repr=shown)
     title: None | str = _attrs_field(repr=False)
     status: None | str = _attrs_field(repr=shown)
     workflow_variant: None | str = _attrs_field(repr=shown)

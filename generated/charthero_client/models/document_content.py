@@ -11,9 +11,9 @@ class DocumentContent(Model):
     """The clinical text of a document.
 
     Attributes:
-        format (str): Markup of the text. Open: further values may appear.
+        format (None | str): Markup of the text. Open: further values may appear.
         text (str): The text.
     """
 
-    format: str = _attrs_field(repr=shown)
+    format: None | str = _attrs_field(repr=shown)
     text: str = _attrs_field(repr=False)

@@ -12,7 +12,7 @@ class DocumentSummary(Model):
 
     Attributes:
         document_id (str): Opaque identifier of the document.
-        schema_type (str): Kind of document. Open: further values may appear.
+        schema_type (None | str): Kind of document. Open: further values may appear.
         status (None | str): State of the document. Open: further values may appear.
         title (None | str): Title of the document.
         workflow_variant (None | str): Variant of the workflow that made the document. Open: further values may
@@ -21,7 +21,7 @@ class DocumentSummary(Model):
     """
 
     document_id: str = _attrs_field(repr=shown)
-    schema_type: str = _attrs_field(repr=shown)
+    schema_type: None | str = _attrs_field(repr=shown)
     status: None | str = _attrs_field(repr=shown)
     title: None | str = _attrs_field(repr=False)
     workflow_variant: None | str = _attrs_field(repr=shown)

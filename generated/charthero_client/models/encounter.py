@@ -19,9 +19,9 @@ class Encounter(Model):
         created_at (datetime.datetime): When the encounter was created.
         updated_at (datetime.datetime): When the encounter was last changed.
         date_of_service (None | str): Date of service.
-        encounter_type (str): Kind of encounter. Open: further values may appear.
-        status (str): State of the encounter. Open: further values may appear.
-        patient (Patient): The patient of an encounter.
+        encounter_type (None | str): Kind of encounter. Open: further values may appear.
+        status (None | str): State of the encounter. Open: further values may appear.
+        patient (None | Patient): The patient of an encounter.
         documents (list[DocumentSummary]): The encounter's documents.
     """
 
@@ -30,9 +30,9 @@ class Encounter(Model):
     created_at: datetime.datetime = _attrs_field(repr=shown)
     updated_at: datetime.datetime = _attrs_field(repr=shown)
     date_of_service: None | str = _attrs_field(repr=False)
-    encounter_type: str = _attrs_field(repr=shown)
-    status: str = _attrs_field(repr=shown)
-    patient: Patient = _attrs_field(repr=shown)
+    encounter_type: None | str = _attrs_field(repr=shown)
+    status: None | str = _attrs_field(repr=shown)
+    patient: None | Patient = _attrs_field(repr=shown)
     documents: list[DocumentSummary] = _attrs_field(repr=shown)
 
     _essential: ClassVar[tuple[str, ...]] = ("encounter_id",)

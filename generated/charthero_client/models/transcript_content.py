@@ -11,12 +11,12 @@ class TranscriptContent(Model):
     """The transcript itself.
 
     Attributes:
-        provider (str): Who transcribed it. Open: further values may appear.
+        provider (None | str): Who transcribed it. Open: further values may appear.
         audio_duration_seconds (float | None): Length of the recording in seconds.
         turns (list[TranscriptTurn]): The utterances in order.
     """
 
-    provider: str = _attrs_field(repr=shown)
+    provider: None | str = _attrs_field(repr=shown)
     audio_duration_seconds: Number | None = _attrs_field(repr=False)
     turns: list[TranscriptTurn] = _attrs_field(repr=shown)
 

@@ -11,13 +11,13 @@ class TranscriptTurn(Model):
     """One utterance.
 
     Attributes:
-        speaker (str): Who speaks. Open: further values may appear.
+        speaker (None | str): Who speaks. Open: further values may appear.
         start (float): Seconds from the start of the audio.
         end (float): Seconds from the start of the audio.
         text (str): What was said.
     """
 
-    speaker: str = _attrs_field(repr=shown)
+    speaker: None | str = _attrs_field(repr=shown)
     start: Number = _attrs_field(repr=False)
     end: Number = _attrs_field(repr=False)
     text: str = _attrs_field(repr=False)
