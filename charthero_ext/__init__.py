@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from charthero_ext._lazy import lazily
 
 if TYPE_CHECKING:
-    from charthero_ext._observed import drift_counts
+    from charthero_ext._surprises import decoding_surprises
     from charthero_ext.client import AsyncChartHero, ChartHero
     from charthero_ext.config import Settings, Timeouts
     from charthero_ext.errors import ChartHeroError
 
-__all__ = ["AsyncChartHero", "ChartHero", "ChartHeroError", "Settings", "Timeouts", "drift_counts"]
+__all__ = ["AsyncChartHero", "ChartHero", "ChartHeroError", "Settings", "Timeouts", "decoding_surprises"]
 
 if not TYPE_CHECKING:  # which would believe that a package with a __getattr__ has every name
     __getattr__, __dir__ = lazily(
@@ -27,6 +27,6 @@ if not TYPE_CHECKING:  # which would believe that a package with a __getattr__ h
             "ChartHeroError": "charthero_ext.errors",
             "Settings": "charthero_ext.config",
             "Timeouts": "charthero_ext.config",
-            "drift_counts": "charthero_ext._observed",
+            "decoding_surprises": "charthero_ext._surprises",
         },
     )

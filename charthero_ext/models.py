@@ -2,12 +2,13 @@
 
 They are generated from the published artifact and decode openly: an unknown field, an unknown enumeration value, a
 missing field or an unexpected null never fails a read, is given back by ``to_dict()``, and is counted in
-:func:`charthero_ext.drift_counts`. A field that was not sent is :data:`UNSET`. Instants are aware ``datetime`` objects.
-A repr shows opaque ids, instants, open enumerations and counts, and nothing about a patient.
+:func:`charthero_ext.decoding_surprises`. A field that was not sent is :data:`UNSET`. Instants are aware ``datetime``
+objects. A repr shows opaque ids, instants, known enumeration values and counts, and nothing about a patient.
 
 Source in the contract: "Bodies".
 """
 
+from charthero_client.decoding import UNSET, Unset
 from charthero_client.models.api_error import ApiError
 from charthero_client.models.audio_url import AudioUrl
 from charthero_client.models.document import Document
@@ -21,7 +22,6 @@ from charthero_client.models.transcript import Transcript
 from charthero_client.models.transcript_content import TranscriptContent
 from charthero_client.models.transcript_ready_event import TranscriptReadyEvent
 from charthero_client.models.transcript_turn import TranscriptTurn
-from charthero_client.types import UNSET, Unset
 
 __all__ = [
     "UNSET",

@@ -18,13 +18,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import pytest
 
 if TYPE_CHECKING:
-    from charthero_client.types import Model
+    from charthero_client.decoding import Model
 
     from charthero_ext import AsyncChartHero, ChartHero, Settings
     from charthero_ext.sandbox import Sandbox
@@ -96,10 +97,10 @@ def _local_settings(sandbox: Sandbox) -> Settings:
 def vcr_config() -> dict[str, Any]:
     """Return the configuration of vcrpy with which nothing that must not reach the disk does.
 
-    Recorded are the route and query of a request, and of an answer its status and the fields that may be shown in a
-    repr: ids, instants, enumerations, counts. Keys, signed URLs, recordings, patients and clinical text are replaced by
-    placeholders of the same type, unknown fields are left out, and compressed bodies are unpacked first. A cassette
-    still decodes and replays, against any host.
+    A cassette contains the route and query of each request, the status of each response, and the values that a repr
+    shows: ids, instants, integers and known values of enumerations. Placeholders of the same type replace all other
+    values. Unknown fields are left out, and compressed bodies are unpacked first. A cassette still decodes, and replays
+    against any host.
     """
     return {
         "decode_compressed_response": True,
@@ -110,30 +111,34 @@ def vcr_config() -> dict[str, Any]:
 
 
 def scrubbed(model: Model) -> dict[str, Any]:
-    """Return a model as JSON with every value that its repr hides replaced by a placeholder of the same type."""
-    from charthero_client.types import UNSET
+    """Return a model as JSON. A placeholder of the same type replaces every value that its repr hides."""
+    from charthero_client.decoding import UNSET
 
     return {
-        model._names.get(field.name, field.name): _placeholder(field.name, getattr(model, field.name), bool(field.repr))
+        model._names.get(field.name, field.name): _recorded(model, field)
         for field in _fields(type(model))
         if getattr(model, field.name) is not UNSET
     }
 
 
-def _placeholder(name: str, value: Any, is_shown: bool) -> Any:
-    from charthero_client.types import Model, encode, shown
+def _recorded(model: Model, field: Any) -> Any:
+    from charthero_client.decoding import Model, encode
+    from charthero_client.showing import is_shown
 
+    value = getattr(model, field.name)
     if isinstance(value, Model):
         return scrubbed(value)
     if isinstance(value, list):
-        return [_placeholder(name, item, is_shown) for item in value if isinstance(item, Model)]
-    if value is None or isinstance(value, bool):
-        return value
-    if is_shown and shown(value) != "...":
+        return [scrubbed(item) for item in value if isinstance(item, Model)]
+    if value is None or is_shown(model, field.name):
         return encode(value)
-    if isinstance(value, (int, float)):
-        return 0
-    return SCRUBBED_URL if name.endswith("_url") else SCRUBBED
+    if isinstance(value, (bool, int, float)):
+        return type(value)(0)
+    if isinstance(value, datetime):
+        return "1970-01-01T00:00:00Z"
+    if field.metadata.get("format") == "date":
+        return "1970-01-01"
+    return SCRUBBED_URL if field.name.endswith("_url") else SCRUBBED
 
 
 def _is_a_route(path: str) -> bool:
@@ -170,7 +175,8 @@ def _scrub_body(content: bytes) -> bytes:
         ((model, name) for model in _bodies() for name in places), key=lambda each: _shared(each[0], places[each[1]])
     )
     found = scrubbed(model.from_dict(places[name]))
-    return json.dumps(found if name is None else {name: found}).encode()
+    # The envelope's name comes from the server, and decoding accepts any.
+    return json.dumps(found if name is None else {model.__name__.lower(): found}).encode()
 
 
 def _bodies() -> tuple[type[Model], ...]:

@@ -31,6 +31,8 @@ __all__ = ["GENERATED", "GenerateError", "alone", "differences", "generate_into"
 GENERATED = ROOT / "generated" / "charthero_client"
 CONFIGURATION = ROOT / "openapi" / "generator.yaml"
 TEMPLATES = ROOT / "openapi" / "templates"
+#: Hand-written modules that the templates import. The package gets a copy.
+RUNTIME = ("decoding.py", "showing.py")
 OLDEST_GENERATOR = (0, 29, 1)
 SCRATCH = ".generating-"
 
@@ -46,9 +48,6 @@ ROUTES: Final[dict[str, tuple[str, str]]] = {routes}
 
 #: The scopes a key needs for every promised operation.
 SCOPES: Final[dict[str, frozenset[str]]] = {scopes}
-
-#: The fields of every promised model that may be shown in a repr, a log or a recording.
-SHOWABLE: Final[dict[str, frozenset[str]]] = {showable}
 
 #: The largest `limit` and `offset` that the list route accepts.
 MAX_LIMIT: Final = {max_limit}
@@ -83,6 +82,8 @@ def generate_into(target: Path, snapshot: Path = SNAPSHOT) -> list[str]:
     (target / "openapi.json").write_bytes(content)
     (target / "py.typed").touch()
     _lay_out(target)
+    for name in RUNTIME:
+        shutil.copyfile(ROOT / "openapi" / name, target / name)
     return canonical.notes
 
 
@@ -182,14 +183,10 @@ def _contract(content: bytes, canonical: Canonical, surface: Surface) -> str:
     scopes: dict[str, list[str]] = {
         name: canonical.scopes.get(name) or spec["scopes"] for name, spec in surface.operations.items()
     }
-    showable = {
-        model: canonical.document["components"]["schemas"][model]["x-charthero"]["showable"] for model in surface.models
-    }
     return CONTRACT.format(
         sha256=sha256(content),
         routes=repr(routes),
         scopes=_frozensets(scopes),
-        showable=_frozensets(showable),
         max_limit=canonical.paging.max_limit,
         max_offset=canonical.paging.max_offset,
     )

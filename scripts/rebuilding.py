@@ -17,8 +17,8 @@ from scripts.surface import KINDS, Field, Surface
 
 __all__ = ["SCALARS", "Rebuilder"]
 
-#: The field kinds of surface.toml that may be shown in a repr, a log or a recording.
-SHOWABLE = frozenset({"id", "time", "enum", "count"})
+#: The field kinds of surface.toml that a repr may show, apart from open enumerations and models.
+SHOWABLE = frozenset({"id", "time", "count", "code"})
 FORMATS = frozenset({"date-time", "date", "uuid"})
 SCALARS = frozenset({"string", "integer", "number", "boolean"})
 
@@ -94,15 +94,19 @@ class Rebuilder:
     def _model(self, model: str, spec: dict[str, Any]) -> dict[str, Any]:
         views = self.placement.views[model]
         schema = self._merged(views, model, fields=spec["fields"])
+        kinds = {field: declared.kind for field, declared in spec["fields"].items()}
         schema["x-charthero"] = {
             "fields": sorted(spec["fields"]),
             "essential": spec.get("essential", []),
-            "showable": sorted(
-                field
-                for field, declared in spec["fields"].items()
-                if declared.kind in SHOWABLE | self.surface.models.keys()
-            ),
-            "known": self._known_values(views, spec["fields"]),
+            "shown": {
+                field: "model" if kind in self.surface.models else kind
+                for field, kind in kinds.items()
+                if kind in SHOWABLE | self.surface.models.keys()
+            },
+            "known": {
+                field: self._known_values(views, model, field) for field, kind in kinds.items() if kind == "enum"
+            },
+            "dates": [field for field, kind in kinds.items() if kind == "date"],
         }
         if claims := self.placement.claims[model]:
             schema["description"] = self._description([claim.node for claim in claims])
@@ -161,22 +165,17 @@ class Rebuilder:
     def _target(self, node: Any) -> dict[str, Any]:
         return self.schemas.target(node)[0]
 
-    def _known_values(self, views: list[ObjectView], fields: dict[str, Field]) -> dict[str, list[str]]:
-        """Return the enumerations the artifact closes; one branch that leaves a field open leaves it open."""
-        known = {}
-        for field, declared in fields.items():
-            branches = [
-                self._target(branch)
-                for view in views
-                for node in view.properties.get(field, [])
-                for branch in self.schemas.branches(node)
-            ]
-            values = [
-                listed(branch.get("enum", [branch["const"]] if "const" in branch else None)) for branch in branches
-            ]
-            if declared.kind == "enum" and values and all(values):
-                known[field] = sorted({value for closed in values for value in closed if isinstance(value, str)})
-        return known
+    def _known_values(self, views: list[ObjectView], model: str, field: str) -> list[str]:
+        """Return the values of an enumeration that the artifact lists, or that were seen so far."""
+        branches = [
+            self._target(branch)
+            for view in views
+            for node in view.properties.get(field, [])
+            for branch in self.schemas.branches(node)
+        ]
+        values = [value for branch in branches for value in [*listed(branch.get("enum")), branch.get("const")]]
+        seen = self.surface.seen.get(f"{model}.{field}", [])
+        return sorted({value for value in [*values, *seen] if isinstance(value, str)})
 
     def _object(self, branches: list[Any], name: str) -> dict[str, Any]:
         """Return a reference to the component that is any one of *branches*."""

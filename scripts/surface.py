@@ -20,6 +20,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "id": {"type": "string"},
     "time": {"type": "string", "format": "date-time"},
     "enum": {"type": "string"},
+    "code": {"type": "string"},
+    "date": {"type": "string"},
     "text": {"type": "string"},
     "count": {"type": "integer"},
     "number": {"type": "number"},
@@ -75,6 +77,8 @@ class Surface:
 
     operations: dict[str, dict[str, Any]]
     models: dict[str, dict[str, Any]]
+    #: The public name of a field -> the values of its open enumeration that were seen so far.
+    seen: dict[str, list[str]]
 
 
 def load_surface(path: Path = SURFACE) -> Surface:
@@ -90,4 +94,4 @@ def load_surface(path: Path = SURFACE) -> Surface:
         for field, declared in spec["fields"].items():
             if declared.kind not in KINDS.keys() | models.keys():
                 raise ValueError(f"surface.toml: {name}.{field}: there is no kind or model {declared.kind!r}")
-    return Surface(operations=content["operations"], models=models)
+    return Surface(operations=content["operations"], models=models, seen=content["seen"])

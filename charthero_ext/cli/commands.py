@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import stamina.instrumentation
 import typer
-from charthero_client.types import Model
+from charthero_client.decoding import Model
 
 from charthero_ext._arguments import as_instant
 from charthero_ext._spec import PUBLISHED

@@ -1,7 +1,6 @@
 """What the command shows to people: tables with patients masked, and progress. Nothing a server sends moves the cursor.
 
-A value is shown if a repr of its model shows it; an opaque id also if it looks odd, or nobody could copy it. All others
-are masked unless they are asked for.
+A value is shown if the repr of its model shows it. All others are masked unless they are asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
 from attrs import fields
-from charthero_client.types import Model, encode, shown
+from charthero_client.decoding import Model, encode
+from charthero_client.showing import is_shown
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -150,9 +150,7 @@ def _field(model: Any, name: str, shows_all: bool) -> str:
     value = getattr(model, name, UNSET)
     if value is UNSET or value is None:
         return ""
-    is_listed = bool(getattr(fields(type(model)), name).repr)
-    is_id = isinstance(value, str) and name.endswith("_id")
-    if not shows_all and not (is_listed and (is_id or shown(value) != "...")):
+    if not shows_all and not is_shown(model, name):
         return MASK
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
-from charthero_client.types import shown
+from charthero_client.showing import show_id
 
 from charthero_ext.errors import BodyTooLargeError, WebhookVerificationError
 from charthero_ext.webhooks.event_store import Store
@@ -144,7 +144,7 @@ class Receiver:
         try:
             await asyncio.shield(taking)
         except Exception as error:  # noqa: BLE001 - a store can fail in its own ways, and none is the sender's fault
-            logger.error("webhook event %s could not be recorded (%s)", shown(event.id), _place(error))
+            logger.error("webhook event %s could not be recorded (%s)", show_id(event.id), _place(error))
             return 503, "not_recorded"
         return 204, ""
 
@@ -182,7 +182,7 @@ class Receiver:
             except Exception as error:  # noqa: BLE001 - whatever the handler raises may hold what it fetched
                 logger.error(
                     "webhook event %s was not handled (%s); it is handed over again after a restart",
-                    shown(event_id),
+                    show_id(event_id),
                     _place(error),
                 )
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from uuid import uuid4
 
 from attrs import field, frozen
-from charthero_client.types import shown
+from charthero_client.showing import show_id
 
 from charthero_ext.errors import (
     BodyTooLargeError,
@@ -66,9 +66,9 @@ class UnknownEvent:
     Answer it with 2xx; ``payload`` is what was sent, and in no repr.
     """
 
-    id: str = field(repr=shown)
-    type: str = field(repr=shown)
-    api_version: str = field(repr=shown)
+    id: str = field(repr=show_id)
+    type: str = field(repr=show_id)
+    api_version: str = field(repr=show_id)
     payload: Mapping[str, Any] = field(repr=False, hash=False)
 
 

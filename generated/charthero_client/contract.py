@@ -23,45 +23,6 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "documents.audio": frozenset(["documents:read", "encounters:read", "recordings:read"]),
 }
 
-#: The fields of every promised model that may be shown in a repr, a log or a recording.
-SHOWABLE: Final[dict[str, frozenset[str]]] = {
-    "EncounterPage": frozenset(["items", "limit", "offset", "total"]),
-    "Encounter": frozenset(
-        [
-            "created_at",
-            "documents",
-            "encounter_id",
-            "encounter_type",
-            "organization_id",
-            "patient",
-            "status",
-            "updated_at",
-        ]
-    ),
-    "Patient": frozenset(["patient_id"]),
-    "DocumentSummary": frozenset(["document_id", "schema_type", "status", "workflow_variant"]),
-    "Document": frozenset(
-        [
-            "content",
-            "created_at",
-            "document_id",
-            "encounter_id",
-            "schema_type",
-            "status",
-            "updated_at",
-            "workflow_variant",
-        ]
-    ),
-    "DocumentContent": frozenset(["format"]),
-    "Transcript": frozenset(["document_id", "encounter_id", "transcript"]),
-    "TranscriptContent": frozenset(["provider", "turns"]),
-    "TranscriptTurn": frozenset(["speaker"]),
-    "AudioUrl": frozenset(["expires_at"]),
-    "ApiError": frozenset(["error", "reason_code"]),
-    "TranscriptReadyEvent": frozenset(["api_version", "id", "occurred_at", "organization_id", "resources", "type"]),
-    "EventResources": frozenset(["document_id", "encounter_id"]),
-}
-
 #: The largest `limit` and `offset` that the list route accepts.
 MAX_LIMIT: Final = 100
 MAX_OFFSET: Final = 10000

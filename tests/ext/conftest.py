@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import stamina
-from charthero_client.types import SURPRISES
+from charthero_client.decoding import SURPRISES
 
 from charthero_ext import AsyncChartHero, ChartHero, Settings
 from tests.payloads import BODIES

@@ -14,62 +14,103 @@ from typing import Any
 
 import httpx
 import pytest
-from charthero_client.contract import SHOWABLE
-from charthero_client.types import Model
+from charthero_client.decoding import Model
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.pretty import Pretty
+from rich.table import Table
 
-from charthero_ext import AsyncChartHero, ChartHero, Settings
+from charthero_ext import AsyncChartHero, ChartHero, Settings, decoding_surprises
+from charthero_ext.cli.rendering import card, encounters_table, write
 from charthero_ext.errors import ChartHeroError
+from charthero_ext.models import Encounter
+from charthero_ext.testing import vcr_config
+from tests.payloads import BODIES
 
 from .conftest import HOST
-from .test_decoding import MODELS
+from .test_decoding import MODELS, places
 
-words = st.text("abcdefghijklmnopqrstuvwxyz", min_size=8, max_size=8).map(lambda text: f"canary{text}")
+CANARY = "Garcia"
 
 
-def planted(node: Any, word: str, shown: frozenset[str] = frozenset()) -> Any:
-    """Put the canary into every text below *node*, opaque ids and codes apart, and into a field nobody knows."""
-    if isinstance(node, dict):
-        kept = frozenset().union(*SHOWABLE.values())
-        return {
-            **{
-                key: value if key in kept and isinstance(value, str) else planted(value, word)
-                for key, value in node.items()
-            },
-            "added_later": {"deep": [word]},
-            f"{word} as a name": 1,
-        }
-    if isinstance(node, list):
-        return [planted(item, word) for item in node]
-    return f"{word} {node}" if isinstance(node, str) else node
+def holding(canary: str) -> st.SearchStrategy[Any]:
+    """Return JSON values that contain the canary: as a text, as a name, or deeper."""
+    return st.recursive(
+        st.sampled_from([canary, f"{canary} 1970-01-01", f"2026-05-01T15:00:00Z {canary}"]),
+        lambda inner: st.lists(inner, min_size=1, max_size=2) | st.dictionaries(st.just(canary), inner, min_size=1),
+        max_leaves=3,
+    )
+
+
+@st.composite
+def planted(draw: st.DrawFn) -> tuple[type[Model], dict[str, Any]]:
+    """Return a model and a body of it with canaries as values anywhere, and as the names of unknown fields."""
+    model, payload = draw(st.sampled_from(MODELS))
+    payload = copy.deepcopy(payload)
+    for _ in range(draw(st.integers(1, 5))):
+        *parents, last = draw(st.sampled_from(places(payload)))
+        holder = payload
+        for key in parents:
+            holder = holder[key]
+        # A single word can be an opaque id, so an id holds two.
+        can_be_a_word = not str(last).endswith(("id", CANARY))
+        holder[last] = draw(holding(CANARY if can_be_a_word else f"Maria {CANARY}"))
+        if isinstance(holder, dict) and draw(st.booleans()):
+            holder[CANARY] = draw(holding(CANARY))
+    return model, payload
 
 
 def rendered(value: Any) -> str:
-    """Return *value* as the ways to show it show it, rich's pretty printer among them."""
+    """Return *value* in every way it can be displayed, rich's pretty printer included."""
     console = Console(file=io.StringIO(), width=200)
     console.print(Pretty(value))
     return f"{value!r} {value} {[value]!r} {console.file.getvalue()}"  # type: ignore[attr-defined]
 
 
-@given(word=words, case=st.sampled_from(MODELS))
-@hypothesis_settings(deadline=None, max_examples=60)
-def test_no_model_shows_what_is_not_listed_as_showable(word: str, case: tuple[type[Model], Any]) -> None:
+def written(table: Table) -> str:
+    """Return *table* as the command line prints it."""
+    stream = io.StringIO()
+    write(table, stream)
+    return stream.getvalue()
+
+
+def recorded(body: Any) -> str:
+    """Return the body that a cassette contains for a response with *body*."""
+    response = {"headers": {}, "body": {"string": json.dumps(body).encode()}}
+    scrub: Any = vcr_config()["before_record_response"]
+    return str(scrub(response)["body"]["string"])
+
+
+@given(planted())
+@hypothesis_settings(deadline=None, max_examples=300)
+def test_a_name_in_any_field_is_kept_and_never_shown(case: tuple[type[Model], dict[str, Any]]) -> None:
     model, payload = case
-    read = model.from_dict(planted(payload, word))
-    assert word in json.dumps(read.to_dict())
-    assert word not in rendered(read)
+    read = model.from_dict(payload)
+    assert read.to_dict() == payload
+    assert CANARY not in rendered(read)
+    assert CANARY not in written(card(read, shows_all=False))
+    if isinstance(read, Encounter):
+        assert CANARY not in written(encounters_table([read], shows_all=False))
+    assert CANARY not in recorded(payload)
+    assert CANARY not in recorded({CANARY: payload, f"{CANARY} too": CANARY})
+    assert CANARY not in str(decoding_surprises())
 
 
-@given(word=words)
-@hypothesis_settings(deadline=None, max_examples=20)
-def test_a_showable_field_that_holds_a_sentence_is_not_shown(word: str) -> None:
-    for model, payload in MODELS:
-        odd = {key: f"{word} is a sentence" if isinstance(value, str) else value for key, value in payload.items()}
-        assert word not in rendered(model.from_dict(odd))
+@pytest.mark.parametrize(
+    "field", ["patient", "created_at", "status", "encounter_type", "date_of_service", "documents", "added_later"]
+)
+@pytest.mark.parametrize("value", ["Garcia", ["Garcia"], {"Garcia": "Garcia"}])
+def test_a_value_of_another_type_is_hidden(field: str, value: Any) -> None:
+    encounter = Encounter.from_dict({**BODIES["encounters.get"]["encounter"], field: value})
+    assert "Garcia" not in rendered(encounter)
+
+
+def test_a_repr_shows_values_of_the_promised_types() -> None:
+    encounter = Encounter.from_dict(BODIES["encounters.get"]["encounter"])
+    for shown in ("'enc_synthetic_0001'", "'completed'", "'ambient'", "Patient(patient_id=", "2026, 5, 1", "[2]"):
+        assert shown in repr(encounter)
 
 
 def deep_traceback(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from charthero_ext import ChartHero, Settings, drift_counts
+from charthero_ext import ChartHero, Settings, decoding_surprises
 from charthero_ext.errors import NotFoundError
 from charthero_ext.models import TranscriptReadyEvent
 
@@ -73,7 +73,7 @@ print(
                 event.resources.document_id,
             ],
             "repr": repr(page.items[0]),
-            "surprises": drift_counts(),
+            "surprises": decoding_surprises(),
         }
     )
 )

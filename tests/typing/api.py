@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import assert_type
 
-from charthero_ext import AsyncChartHero, ChartHero, ChartHeroError, Settings, Timeouts, drift_counts
+from charthero_ext import AsyncChartHero, ChartHero, ChartHeroError, Settings, Timeouts, decoding_surprises
 from charthero_ext.client import LastResponse, SpecReport
 from charthero_ext.errors import ApiStatusError, NotFoundError, PermissionDeniedError, RateLimitedError
 from charthero_ext.models import (
@@ -32,7 +32,7 @@ from charthero_ext.webhooks import FollowUp, Receiver, SQLiteStore, UnknownEvent
 def settings() -> None:
     assert_type(Settings.load(api_key="k", base_url="https://x", profile="p", attempts=2), Settings)
     assert_type(Timeouts(connect=1, read=2.5), Timeouts)
-    assert_type(drift_counts(), dict[str, int])
+    assert_type(decoding_surprises(), dict[str, int])
     ChartHero(api_key=lambda: "k", base_url="https://x")
 
 

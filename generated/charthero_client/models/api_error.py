@@ -3,7 +3,8 @@ from __future__ import annotations
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..decoding import Model
+from ..showing import show_code
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -17,7 +18,7 @@ class ApiError(Model):
         field (None | str): The request parameter at fault, or null.
     """
 
-    error: str = _attrs_field(repr=shown)
-    reason_code: str = _attrs_field(repr=shown)
+    error: str = _attrs_field(repr=show_code)
+    reason_code: str = _attrs_field(repr=show_code)
     message: str = _attrs_field(repr=False)
     field: None | str = _attrs_field(repr=False)

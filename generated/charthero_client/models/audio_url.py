@@ -6,7 +6,8 @@ from typing import ClassVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..decoding import Model
+from ..showing import show_time
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -19,7 +20,7 @@ class AudioUrl(Model):
     """
 
     audio_url: str = _attrs_field(repr=False)
-    expires_at: datetime.datetime = _attrs_field(repr=shown)
+    expires_at: datetime.datetime = _attrs_field(repr=show_time)
 
     _essential: ClassVar[tuple[str, ...]] = (
         "audio_url",

@@ -6,7 +6,8 @@ from typing import ClassVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Model, Unset, shown
+from ..decoding import UNSET, Model, Unset
+from ..showing import show_id, show_known, show_model, show_time
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -26,15 +27,15 @@ class Document(Model):
         content (DocumentContent | Unset): The clinical text of a document.
     """
 
-    document_id: str = _attrs_field(repr=shown)
-    encounter_id: str = _attrs_field(repr=shown)
-    schema_type: None | str = _attrs_field(repr=shown)
+    document_id: str = _attrs_field(repr=show_id)
+    encounter_id: str = _attrs_field(repr=show_id)
+    schema_type: None | str = _attrs_field(repr=show_known("ambient_transcript", "document"))
     title: None | str = _attrs_field(repr=False)
-    status: None | str = _attrs_field(repr=shown)
-    workflow_variant: None | str = _attrs_field(repr=shown)
-    created_at: datetime.datetime = _attrs_field(repr=shown)
-    updated_at: datetime.datetime = _attrs_field(repr=shown)
-    content: DocumentContent | Unset = _attrs_field(default=UNSET, repr=shown)
+    status: None | str = _attrs_field(repr=show_known("completed"))
+    workflow_variant: None | str = _attrs_field(repr=show_known())
+    created_at: datetime.datetime = _attrs_field(repr=show_time)
+    updated_at: datetime.datetime = _attrs_field(repr=show_time)
+    content: DocumentContent | Unset = _attrs_field(default=UNSET, repr=show_model)
 
     _essential: ClassVar[tuple[str, ...]] = ("document_id",)
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..decoding import Model
+from ..showing import show_known
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -15,5 +16,5 @@ class DocumentContent(Model):
         text (str): The text.
     """
 
-    format: None | str = _attrs_field(repr=shown)
+    format: None | str = _attrs_field(repr=show_known("markdown"))
     text: str = _attrs_field(repr=False)

@@ -3,7 +3,8 @@ from __future__ import annotations
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Model, Number, Unset, shown
+from ..decoding import UNSET, Model, Number, Unset
+from ..showing import show_id, show_known
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -20,9 +21,9 @@ class DocumentSummary(Model):
         audio_duration_seconds (float | None | Unset): Length of the recording in seconds; on transcripts.
     """
 
-    document_id: str = _attrs_field(repr=shown)
-    schema_type: None | str = _attrs_field(repr=shown)
-    status: None | str = _attrs_field(repr=shown)
+    document_id: str = _attrs_field(repr=show_id)
+    schema_type: None | str = _attrs_field(repr=show_known("ambient_transcript", "document"))
+    status: None | str = _attrs_field(repr=show_known("completed"))
     title: None | str = _attrs_field(repr=False)
-    workflow_variant: None | str = _attrs_field(repr=shown)
+    workflow_variant: None | str = _attrs_field(repr=show_known())
     audio_duration_seconds: Number | None | Unset = _attrs_field(default=UNSET, repr=False)

@@ -6,7 +6,8 @@ from typing import ClassVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..decoding import Model
+from ..showing import show_id, show_known, show_model, show_time
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -25,15 +26,15 @@ class Encounter(Model):
         documents (list[DocumentSummary]): The encounter's documents.
     """
 
-    encounter_id: str = _attrs_field(repr=shown)
-    organization_id: str = _attrs_field(repr=shown)
-    created_at: datetime.datetime = _attrs_field(repr=shown)
-    updated_at: datetime.datetime = _attrs_field(repr=shown)
-    date_of_service: None | str = _attrs_field(repr=False)
-    encounter_type: None | str = _attrs_field(repr=shown)
-    status: None | str = _attrs_field(repr=shown)
-    patient: None | Patient = _attrs_field(repr=shown)
-    documents: list[DocumentSummary] = _attrs_field(repr=shown)
+    encounter_id: str = _attrs_field(repr=show_id)
+    organization_id: str = _attrs_field(repr=show_id)
+    created_at: datetime.datetime = _attrs_field(repr=show_time)
+    updated_at: datetime.datetime = _attrs_field(repr=show_time)
+    date_of_service: None | str = _attrs_field(repr=False, metadata={"format": "date"})
+    encounter_type: None | str = _attrs_field(repr=show_known("ambient"))
+    status: None | str = _attrs_field(repr=show_known("completed"))
+    patient: None | Patient = _attrs_field(repr=show_model)
+    documents: list[DocumentSummary] = _attrs_field(repr=show_model)
 
     _essential: ClassVar[tuple[str, ...]] = ("encounter_id",)
 

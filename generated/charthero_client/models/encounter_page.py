@@ -5,7 +5,8 @@ from typing import ClassVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..decoding import Model
+from ..showing import show_count, show_model
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -19,10 +20,10 @@ class EncounterPage(Model):
         total (int): How many encounters match the request.
     """
 
-    items: list[Encounter] = _attrs_field(repr=shown)
-    limit: int = _attrs_field(repr=shown)
-    offset: int = _attrs_field(repr=shown)
-    total: int = _attrs_field(repr=shown)
+    items: list[Encounter] = _attrs_field(repr=show_model)
+    limit: int = _attrs_field(repr=show_count)
+    offset: int = _attrs_field(repr=show_count)
+    total: int = _attrs_field(repr=show_count)
 
     _essential: ClassVar[tuple[str, ...]] = ("items",)
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..decoding import Model
+from ..showing import show_id
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -15,5 +16,5 @@ class EventResources(Model):
         document_id (str): Opaque identifier of the document.
     """
 
-    encounter_id: str = _attrs_field(repr=shown)
-    document_id: str = _attrs_field(repr=shown)
+    encounter_id: str = _attrs_field(repr=show_id)
+    document_id: str = _attrs_field(repr=show_id)

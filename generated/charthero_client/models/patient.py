@@ -3,7 +3,8 @@ from __future__ import annotations
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Model, Unset, shown
+from ..decoding import UNSET, Model, Unset
+from ..showing import show_id
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -17,7 +18,7 @@ class Patient(Model):
         date_of_birth (None | str | Unset): Calendar date of birth.
     """
 
-    patient_id: str = _attrs_field(repr=shown)
+    patient_id: str = _attrs_field(repr=show_id)
     first_name: None | str | Unset = _attrs_field(default=UNSET, repr=False)
     last_name: None | str | Unset = _attrs_field(default=UNSET, repr=False)
-    date_of_birth: None | str | Unset = _attrs_field(default=UNSET, repr=False)
+    date_of_birth: None | str | Unset = _attrs_field(default=UNSET, repr=False, metadata={"format": "date"})

@@ -3,7 +3,7 @@ from __future__ import annotations
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model
+from ..decoding import Model
 
 
 @_attrs_define(eq=False, getstate_setstate=False)

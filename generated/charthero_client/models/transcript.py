@@ -5,7 +5,8 @@ from typing import ClassVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..decoding import Model
+from ..showing import show_id, show_model
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -18,9 +19,9 @@ class Transcript(Model):
         transcript (TranscriptContent): The transcript itself.
     """
 
-    encounter_id: str = _attrs_field(repr=shown)
-    document_id: str = _attrs_field(repr=shown)
-    transcript: TranscriptContent = _attrs_field(repr=shown)
+    encounter_id: str = _attrs_field(repr=show_id)
+    document_id: str = _attrs_field(repr=show_id)
+    transcript: TranscriptContent = _attrs_field(repr=show_model)
 
     _essential: ClassVar[tuple[str, ...]] = ("transcript",)
 

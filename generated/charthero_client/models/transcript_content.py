@@ -3,7 +3,8 @@ from __future__ import annotations
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, Number, shown
+from ..decoding import Model, Number
+from ..showing import show_known, show_model
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -16,9 +17,9 @@ class TranscriptContent(Model):
         turns (list[TranscriptTurn]): The utterances in order.
     """
 
-    provider: None | str = _attrs_field(repr=shown)
+    provider: None | str = _attrs_field(repr=show_known("deepgram"))
     audio_duration_seconds: Number | None = _attrs_field(repr=False)
-    turns: list[TranscriptTurn] = _attrs_field(repr=shown)
+    turns: list[TranscriptTurn] = _attrs_field(repr=show_model)
 
 
 from ..models.transcript_turn import TranscriptTurn  # noqa: E402

@@ -5,7 +5,8 @@ import datetime
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, shown
+from ..decoding import Model
+from ..showing import show_id, show_known, show_model, show_time
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -21,12 +22,12 @@ class TranscriptReadyEvent(Model):
         resources (EventResources): What the event points at.
     """
 
-    id: str = _attrs_field(repr=shown)
-    type: str = _attrs_field(repr=shown)
-    api_version: str = _attrs_field(repr=shown)
-    occurred_at: datetime.datetime = _attrs_field(repr=shown)
-    organization_id: str = _attrs_field(repr=shown)
-    resources: EventResources = _attrs_field(repr=shown)
+    id: str = _attrs_field(repr=show_id)
+    type: str = _attrs_field(repr=show_known("recording.transcript_ready"))
+    api_version: str = _attrs_field(repr=show_known("2026-05-01"))
+    occurred_at: datetime.datetime = _attrs_field(repr=show_time)
+    organization_id: str = _attrs_field(repr=show_id)
+    resources: EventResources = _attrs_field(repr=show_model)
 
 
 from ..models.event_resources import EventResources  # noqa: E402

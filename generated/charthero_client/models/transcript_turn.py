@@ -3,7 +3,7 @@ from __future__ import annotations
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import Model, Number, shown
+from ..decoding import Model, Number
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
@@ -17,7 +17,7 @@ class TranscriptTurn(Model):
         text (str): What was said.
     """
 
-    speaker: None | str = _attrs_field(repr=shown)
+    speaker: None | str = _attrs_field(repr=False)
     start: Number = _attrs_field(repr=False)
     end: Number = _attrs_field(repr=False)
     text: str = _attrs_field(repr=False)
