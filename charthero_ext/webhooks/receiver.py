@@ -17,16 +17,18 @@ from typing import Any, Self, TypeAlias
 
 from charthero_client.showing import show_id
 
+from charthero_ext._secret import Secret
 from charthero_ext.errors import BodyTooLargeError, WebhookVerificationError
 from charthero_ext.webhooks.event_store import Store
 from charthero_ext.webhooks.verification import (
     MAX_BODY,
+    MAX_HEADER,
     Event,
     UnknownEvent,
+    delivery_headers,
     event_from,
     genuine_event,
-    refuse_none,
-    usable_secrets,
+    signing_keys,
 )
 
 __all__ = ["Handler", "Receiver"]
@@ -40,6 +42,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 #: How many events are handled at once; the others wait.
 CONCURRENCY = 8
+#: How many seconds a sender has for the whole body.
+BODY_TIMEOUT = 10.0
 
 
 class Receiver:
@@ -83,9 +87,8 @@ class Receiver:
         Raises:
             ConfigurationError: There is no secret, or one is blank.
         """
-        self._keys = usable_secrets(secrets)
-        del secrets  # tracebacks are shown with locals
-        refuse_none(self._keys)
+        secrets = hidden = Secret(secrets)  # type: ignore[assignment]
+        self._keys = signing_keys(hidden)
         self._store = store
         self._handler = handler
         self._max_body = max_body
@@ -116,7 +119,7 @@ class Receiver:
                 return
             if 400 <= status < 500:
                 logger.warning("webhook refused: HTTP %d %s", status, reason)
-            await _answer(send, status, reason)
+            await _answer(scope, send, status, reason)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -133,12 +136,15 @@ class Receiver:
     async def _delivered(self, scope: Mapping[str, Any], receive: Receive) -> tuple[int, str]:
         if scope["method"] != "POST":
             return 405, "method_not_allowed"
-        headers = {name.lower(): value for name, value in scope["headers"]}
-        media_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-        if media_type != b"application/json" or headers.get(b"content-encoding", b"identity") != b"identity":
+        if not _is_json(scope["headers"]):
             return 415, "unsupported_media_type"
-        body = await self._body(receive)
-        event = genuine_event(scope["headers"], body, self._keys, max_body=self._max_body)
+        headers = delivery_headers(Secret(scope["headers"]))
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                body = await self._body(receive)
+        except TimeoutError:
+            return 408, "body_timeout"
+        event = genuine_event(headers, body, self._keys, max_body=self._max_body)
         # A request that is cancelled must not leave an event that was claimed and that nobody handles.
         taking = self._spawn(self._take({event.id: _pointer(event)}))
         try:
@@ -148,17 +154,17 @@ class Receiver:
             return 503, "not_recorded"
         return 204, ""
 
-    async def _body(self, receive: Receive) -> bytes:
-        body = bytearray()
+    async def _body(self, receive: Receive) -> Secret[bytes]:
+        body = Secret(bytearray())
         while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
+            message = Secret(await receive())
+            if message.reveal()["type"] == "http.disconnect":
                 raise _GoneError
-            body += message.get("body", b"")
-            if len(body) > self._max_body:
+            body.reveal().extend(message.reveal().get("body", b""))
+            if len(body.reveal()) > self._max_body:
                 raise BodyTooLargeError(f"the body is larger than {self._max_body:,} bytes")
-            if not message.get("more_body", False):
-                return bytes(body)
+            if not message.reveal().get("more_body", False):
+                return Secret(bytes(body.reveal()))
 
     async def _take(self, events: Mapping[str, str]) -> None:
         """Record events, and begin to handle what is to be handled."""
@@ -171,7 +177,7 @@ class Receiver:
         loop = asyncio.get_running_loop()
         async with self._places:
             try:
-                event = event_from(json.loads(pointer))
+                event = event_from(Secret(json.loads(pointer)))
                 if inspect.iscoroutinefunction(self._handler):
                     await self._handler(event)
                 else:
@@ -191,6 +197,16 @@ class Receiver:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether the body is uncompressed JSON. The headers are not authenticated, so long values are not read."""
+    known = {b"content-type": b"application/json", b"content-encoding": b"identity"}
+    return all(
+        len(value) <= MAX_HEADER and value.partition(b";")[0].strip().lower() == known[name.lower()]
+        for name, value in headers
+        if name.lower() in known
+    )
 
 
 class _GoneError(Exception):
@@ -215,9 +231,12 @@ def _place(error: Exception) -> str:
     return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
-async def _answer(send: Send, status: int, reason: str) -> None:
+async def _answer(scope: Mapping[str, Any], send: Send, status: int, reason: str) -> None:
     body = reason.encode()
     headers = [(b"allow", b"POST")] if status == 405 else []
+    # The rest of the body is not read. HTTP/2 has no such header and needs none.
+    if status in (408, 413) and scope.get("http_version", "1.1").startswith("1"):
+        headers.append((b"connection", b"close"))
     if body:
         headers += [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

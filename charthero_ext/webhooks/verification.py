@@ -1,7 +1,4 @@
-"""What makes a delivery genuine: its headers, its signature, its age, and then its body. No I/O.
-
-Source in the contract: "Webhooks".
-"""
+"""Checks the headers, signature, age and body of a delivery, without I/O."""
 
 from __future__ import annotations
 
@@ -11,12 +8,15 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import product
 from typing import Any, TypeAlias
 from uuid import uuid4
 
 from attrs import field, frozen
 from charthero_client.showing import show_id
 
+from charthero_ext._secret import Secret
 from charthero_ext.errors import (
     BodyTooLargeError,
     ConfigurationError,
@@ -28,42 +28,48 @@ from charthero_ext.errors import (
     SignatureMismatchError,
     StaleTimestampError,
     UnsupportedSignatureError,
-    WebhookVerificationError,
 )
 from charthero_ext.models import TranscriptReadyEvent
 
 __all__ = [
     "MAX_BODY",
-    "TOLERANCE",
+    "MAX_HEADER",
     "Event",
     "UnknownEvent",
     "event_from",
     "genuine_event",
-    "refuse_none",
+    "delivery_headers",
     "sign",
-    "usable_secrets",
+    "signing_keys",
     "verify",
 ]
 
-#: An event is a few hundred bytes.
+#: An event is a few hundred bytes long.
 MAX_BODY = 65_536
+#: The limit for every header. Fifteen signatures fit.
+MAX_HEADER = 1_024
 TOLERANCE = 300
 TYPE, VERSION = "recording.transcript_ready", "2026-05-01"
 
-_HEADERS = (
-    "ChartHero-Event-Id",
-    "ChartHero-Delivery-Id",
-    "ChartHero-Timestamp",
-    "ChartHero-Signature",
-    "ChartHero-Webhook-Version",
-)
+HEADERS = {
+    name.lower(): name
+    for name in (
+        "ChartHero-Event-Id",
+        "ChartHero-Delivery-Id",
+        "ChartHero-Timestamp",
+        "ChartHero-Signature",
+        "ChartHero-Webhook-Version",
+    )
+}
+
+Keys: TypeAlias = Secret[tuple[bytes, ...]]
 
 
 @frozen
 class UnknownEvent:
-    """A genuine event of a type, or of a version, that this package does not know.
+    """A genuine event whose type or version this package does not know.
 
-    Answer it with 2xx; ``payload`` is what was sent, and in no repr.
+    Answer it with 2xx. ``payload`` is the whole body; the repr does not show it.
     """
 
     id: str = field(repr=show_id)
@@ -84,161 +90,162 @@ def verify(
     now: float | None = None,
     max_body: int = MAX_BODY,
 ) -> Event:
-    """Return the event of a delivery, if it is one that ChartHero signed, lately, for this endpoint.
+    """Return the event of a delivery that ChartHero signed for this endpoint within the last minutes.
 
     Args:
-        headers: All headers: a mapping, or pairs as ASGI has them; names in any case, ``str`` or ``bytes``.
-        body: The raw bytes, as they arrived. What was parsed and written again has another signature.
-        secrets: The endpoint's signing secret, or all that are valid while it is rotated.
-        tolerance: Seconds the timestamp may be off, either way.
-        now: Seconds since 1970 in UTC, in place of this machine's clock.
-        max_body: The most bytes to accept.
+        headers: All headers, as a mapping or as pairs like those of ASGI. Names may have any case; names and values
+            may be ``str`` or ``bytes``.
+        body: The raw bytes of the request. JSON that was parsed and written again has another signature.
+        secrets: The endpoint's signing secret, or all valid secrets during a rotation.
+        tolerance: How many seconds the timestamp may differ from the clock, in either direction.
+        now: Seconds since 1970 in UTC, instead of this machine's clock.
+        max_body: The size limit of the body in bytes.
 
     Raises:
-        WebhookVerificationError: It is refused; the class, its ``reason`` and its ``status_code`` say why.
+        WebhookVerificationError: The delivery is refused. The class, ``reason`` and ``status_code`` say why.
         ConfigurationError: There is no secret, or one is blank.
         TypeError: *body* is not bytes.
     """
-    if not isinstance(body, bytes | bytearray | memoryview):
-        raise TypeError(f"body has to be the raw bytes of the request, not {type(body).__name__}")
-    refusal: WebhookVerificationError | ConfigurationError
-    keys = usable_secrets(secrets)
-    try:
-        refuse_none(keys)
-        return genuine_event(headers, bytes(body), keys, tolerance=tolerance, now=now, max_body=max_body)
-    except (WebhookVerificationError, ConfigurationError) as error:
-        refusal = error.with_traceback(None)
-    # Tracebacks are shown with locals.
-    del headers, body, secrets, keys
-    raise refusal
+    headers, body, secrets = hidden = Secret(headers), Secret(body), Secret(secrets)  # type: ignore[assignment]
+    if not isinstance(hidden[1].reveal(), bytes | bytearray | memoryview):
+        raise TypeError("body must be the raw bytes of the request")
+    keys, found = signing_keys(hidden[2]), delivery_headers(hidden[0])
+    content = Secret(bytes(hidden[1].reveal()))
+    return genuine_event(found, content, keys, tolerance=tolerance, now=now, max_body=max_body)
 
 
 def sign(body: bytes, secret: str, *, timestamp: int | None = None, delivery_id: str | None = None) -> dict[str, str]:
     """Return the headers of a delivery of *body*, for tests and replays.
 
     Args:
-        body: An event, as JSON.
+        body: An event as JSON.
         secret: The endpoint's signing secret.
-        timestamp: Seconds since 1970 in UTC; now, where left out.
-        delivery_id: A new one, where left out.
+        timestamp: Seconds since 1970 in UTC. The default is now.
+        delivery_id: The default is a new id.
 
     Raises:
         ValueError: *body* is not JSON with ``id`` and ``api_version``.
         ConfigurationError: The secret is blank.
     """
-    event = json.loads(body)
-    if (
-        not isinstance(event, dict)
-        or not isinstance(event.get("id"), str)
-        or not isinstance(event.get("api_version"), str)
-    ):
+    body, secret = hidden = Secret(body), Secret(secret)  # type: ignore[assignment]
+    keys = signing_keys(hidden[1])
+    event = _decoded(hidden[0])
+    if not _has_texts(event, "id", "api_version"):
         raise ValueError("the body is not an event: it needs id and api_version")
     stamp = str(int(time.time()) if timestamp is None else timestamp)
-    keys = usable_secrets(secret)
-    del secret
-    (key,) = refuse_none(keys)
-    values = (
-        event["id"],
-        delivery_id or f"dlv_{uuid4().hex}",
-        stamp,
-        _signature(key, stamp, body),
-        event["api_version"],
-    )
-    return {"Content-Type": "application/json", **dict(zip(_HEADERS, values, strict=True))}
+    (signature,) = _signatures(keys, Secret(stamp), hidden[0]).reveal()
+    ids = event.reveal()["id"], delivery_id or f"whd_{uuid4().hex}"
+    values = (*ids, stamp, signature, event.reveal()["api_version"])
+    return {"Content-Type": "application/json", **dict(zip(HEADERS.values(), values, strict=True))}
 
 
-def usable_secrets(secrets: str | Iterable[str]) -> tuple[bytes, ...]:
-    """Return *secrets* as keys; none where one of them cannot be meant."""
-    given = (secrets,) if isinstance(secrets, str) else tuple(secrets)
-    # White space at an end is a line end that was copied along; with it no signature would ever match.
-    if not all(isinstance(secret, str) and secret and secret == secret.strip() for secret in given):
-        return ()
-    return tuple(secret.encode("utf-8", "surrogateescape") for secret in given)
-
-
-def event_from(payload: object) -> Event:
-    """Return the event that a JSON value stands for.
+def signing_keys(secrets: Secret[Any]) -> Keys:
+    """Return signing secrets as keys.
 
     Raises:
-        MalformedEventError: It stands for none.
+        ConfigurationError: There is no secret, or one is blank or has white space around it.
     """
-    if not isinstance(payload, dict) or not _has_texts(payload, "id", "type", "api_version"):
-        raise MalformedEventError("the body is not an event: it needs id, type and api_version")
-    if (payload["type"], payload["api_version"]) != (TYPE, VERSION):
-        return UnknownEvent(payload["id"], payload["type"], payload["api_version"], payload)
-    resources = payload.get("resources")
-    if not isinstance(resources, dict) or not _has_texts(resources, "encounter_id", "document_id"):
-        raise MalformedEventError("the event points at nothing: its resources need encounter_id and document_id")
-    return TranscriptReadyEvent.from_dict(payload)
+    given = Secret([secrets.reveal()] if isinstance(secrets.reveal(), str) else list(secrets.reveal()))
+    keys = Secret(tuple(_key(secret) for secret in given.reveal()))
+    if not keys.reveal() or not all(keys.reveal()):
+        raise ConfigurationError("webhooks need one or more signing secrets: text without white space around it")
+    return keys
+
+
+def _key(secret: object) -> bytes:
+    # White space at an end was copied by mistake. With it, no signature would ever match.
+    if isinstance(secret, str) and secret == secret.strip():
+        with suppress(UnicodeEncodeError):
+            return secret.encode("utf-8", "surrogateescape")
+    return b""
+
+
+def delivery_headers(headers: Secret[Any]) -> dict[str, Secret[str]]:
+    """Return the five headers of a delivery, which are not authenticated yet.
+
+    Raises:
+        WebhookVerificationError: A header is missing, repeated, too long or malformed.
+    """
+    found: dict[str, Secret[str]] = {}
+    pairs = Secret(headers.reveal().items() if hasattr(headers.reveal(), "items") else headers.reveal())
+    for pair in map(Secret, pairs.reveal()):
+        name = HEADERS.get(_text(pair.reveal()[0]).lower())
+        if name in found:
+            raise RepeatedHeaderError(f"{name} is repeated")
+        if name is not None:
+            found[name] = Secret(_text(pair.reveal()[1]))
+    for name in HEADERS.values():
+        if name not in found or not found[name].reveal():
+            raise MissingHeaderError(f"{name} is missing, empty or longer than {MAX_HEADER:,} characters")
+    if not re.fullmatch("[0-9]{1,12}", found["ChartHero-Timestamp"].reveal()):
+        raise InvalidTimestampError("ChartHero-Timestamp is not a whole number of seconds")
+    return found
 
 
 def genuine_event(
-    headers: Any,
-    body: bytes,
-    keys: tuple[bytes, ...],
+    headers: Mapping[str, Secret[str]],
+    body: Secret[bytes],
+    keys: Keys,
     *,
     tolerance: float = TOLERANCE,
     now: float | None = None,
     max_body: int = MAX_BODY,
 ) -> Event:
-    """As :func:`verify`, with usable secrets."""
-    event_id, _, stamp, signatures, version = _delivery_headers(headers)
-    if len(body) > max_body:
+    """Return the event in the body of a delivery. Raises the same errors as :func:`verify`."""
+    if len(body.reveal()) > max_body:
         raise BodyTooLargeError(f"the body is larger than {max_body:,} bytes")
-    if not re.fullmatch(r"[0-9]{1,12}", stamp):
-        raise InvalidTimestampError("ChartHero-Timestamp is not a whole number of seconds")
-    candidates = [part for part in re.split(r"[ \t]*,[ \t]*", signatures) if re.fullmatch("v1=[0-9a-f]{64}", part)]
-    if not candidates:
+    event_id, _, timestamp, signature, version = (headers[name] for name in HEADERS.values())
+    sent = Secret([part.strip(" \t") for part in signature.reveal().split(",")])
+    candidates = Secret([part for part in sent.reveal() if re.fullmatch("v1=[0-9a-f]{64}", part)])
+    if not candidates.reveal():
         raise UnsupportedSignatureError("ChartHero-Signature has no signature of version v1")
-    # Every secret and every signature, whichever matches: the time it takes tells nothing.
-    matches = 0
-    for key in keys:
-        expected = _signature(key, stamp, body)
-        for candidate in candidates:
-            matches += hmac.compare_digest(expected, candidate)
-    if not matches:
-        raise SignatureMismatchError("no signature belongs to this body, this timestamp and any of the secrets")
-    if abs((time.time() if now is None else now) - int(stamp)) > tolerance:
+    pairs = product(_signatures(keys, timestamp, body).reveal(), candidates.reveal())
+    # Every pair is compared, even after a match, so that the time taken reveals nothing.
+    if not sum(hmac.compare_digest(*pair) for pair in pairs):
+        raise SignatureMismatchError("no signature matches this body, this timestamp and any of the secrets")
+    if abs((time.time() if now is None else now) - int(timestamp.reveal())) > tolerance:
         raise StaleTimestampError(f"ChartHero-Timestamp is more than {tolerance:g} seconds from the clock")
-    try:
-        payload = json.loads(body)
-    except (ValueError, RecursionError):
-        payload = None
-    event = event_from(payload)
-    if (event.id, event.api_version) != (event_id, version):
-        raise MismatchedEventError("ChartHero-Event-Id and ChartHero-Webhook-Version are not those of the body")
-    return event
+    event = Secret(event_from(_decoded(body)))
+    if (event.reveal().id, event.reveal().api_version) != (event_id.reveal(), version.reveal()):
+        raise MismatchedEventError("ChartHero-Event-Id or ChartHero-Webhook-Version differs from the body")
+    return event.reveal()
 
 
-def _delivery_headers(headers: Any) -> list[str]:
-    wanted = {name.lower(): name for name in _HEADERS}
-    found: dict[str, str] = {}
-    for sent_name, value in headers.items() if hasattr(headers, "items") else headers:
-        name = wanted.get(_text(sent_name).lower())
-        if name in found:
-            raise RepeatedHeaderError(f"{name} is there more than once")
-        if name is not None:
-            found[name] = _text(value)
-    for name in _HEADERS:
-        if not found.get(name):
-            raise MissingHeaderError(f"{name} is missing")
-    return [found[name] for name in _HEADERS]
+def event_from(payload: Secret[Any]) -> Event:
+    """Return the event that a JSON value describes.
+
+    Raises:
+        MalformedEventError: The value is not an event.
+    """
+    if not _has_texts(payload, "id", "type", "api_version"):
+        raise MalformedEventError("the body is not an event: it needs id, type and api_version")
+    codes = payload.reveal()["type"], payload.reveal()["api_version"]
+    if codes != (TYPE, VERSION):
+        return UnknownEvent(payload.reveal()["id"], *codes, payload.reveal())
+    if not _has_texts(Secret(payload.reveal().get("resources")), "encounter_id", "document_id"):
+        raise MalformedEventError("the event's resources need encounter_id and document_id")
+    return TranscriptReadyEvent.from_dict(payload.reveal())
 
 
-def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+def _text(value: str | bytes) -> str:
+    """Return a name or value as text, or nothing if it is too long to be one of ours."""
+    if len(value) > MAX_HEADER:
+        return ""
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def refuse_none(keys: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Return the keys, of which there has to be one, or any signature would be as good as none."""
-    if keys:
-        return keys
-    raise ConfigurationError("webhooks need a signing secret, or several; each is text without white space around it")
+def _signatures(keys: Keys, timestamp: Secret[str], body: Secret[bytes]) -> Secret[list[str]]:
+    signed = Secret(timestamp.reveal().encode() + b"." + body.reveal())
+    return Secret(["v1=" + hmac.new(key, signed.reveal(), hashlib.sha256).hexdigest() for key in keys.reveal()])
 
 
-def _signature(key: bytes, timestamp: str, body: bytes) -> str:
-    return "v1=" + hmac.new(key, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+def _decoded(body: Secret[bytes]) -> Secret[Any]:
+    with suppress(ValueError, RecursionError):
+        return Secret(json.loads(body.reveal()))
+    return Secret(None)
 
 
-def _has_texts(payload: dict[str, Any], *names: str) -> bool:
-    return all(isinstance(payload.get(name), str) and payload[name] for name in names)
+def _has_texts(value: Secret[Any], *names: str) -> bool:
+    """Tell whether a JSON value is an object with these names, each with a text that is not empty."""
+    found = Secret(value.reveal() if isinstance(value.reveal(), dict) else {})
+    return all(isinstance(found.reveal().get(name), str) and found.reveal()[name] for name in names)

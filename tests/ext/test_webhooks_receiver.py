@@ -123,6 +123,7 @@ REFUSED: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
     "stale": (401, "stale_timestamp", body(), sign(body(), SECRET, timestamp=1_777_649_395)),
     "too large": (413, "body_too_large", body(filler="x" * 65_536), {}),
     "a form": (415, "unsupported_media_type", body(), {"Content-Type": "application/x-www-form-urlencoded"}),
+    "a media type that is too long": (415, "unsupported_media_type", body(), {"Content-Type": ";" * 2**20}),
     "compressed": (415, "unsupported_media_type", body(), {"Content-Encoding": "gzip"}),
 }
 
@@ -218,6 +219,44 @@ def test_reading_stops_at_the_allowed_size_whatever_length_was_announced(length:
     scope = http_scope(body(), **{"Content-Length": length})
     sent, taken = asyncio.run(served(receiver, scope, *[part(b"x" * 400)] * 50))
     assert (sent[0]["status"], taken) == (413, 3)
+
+
+async def stalled() -> dict[str, Any]:
+    return await asyncio.get_running_loop().create_future()
+
+
+async def dripping() -> dict[str, Any]:
+    await asyncio.sleep(0)
+    return part(b"")
+
+
+@pytest.mark.parametrize("receive", [stalled, dripping])
+def test_slow_bodies_are_dropped_after_a_time_limit(
+    receive: Any, store: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charthero_ext.webhooks.receiver.BODY_TIMEOUT", 0.01)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def live() -> None:
+        receiver = Receiver(SECRET, store, print)
+        await asyncio.gather(*(receiver(http_scope(body()), receive, send) for _ in range(100)))
+
+    asyncio.run(live())
+    starts = [message for message in sent if message["type"] == "http.response.start"]
+    assert [start["status"] for start in starts] == [408] * 100
+    assert all((b"connection", b"close") in start["headers"] for start in starts)
+    assert store.events == {}
+
+
+@pytest.mark.parametrize("headers", [{"ChartHero-Signature": ""}, {"ChartHero-Timestamp": "now"}])
+def test_a_delivery_with_a_bad_header_is_refused_before_its_body_is_read(
+    headers: dict[str, str], store: Memory
+) -> None:
+    sent, taken = asyncio.run(served(Receiver(SECRET, store, print), http_scope(body(), **headers), part(body())))
+    assert (sent[0]["status"], taken) == (400, 0)
 
 
 def test_a_sender_that_goes_away_is_not_answered_and_nothing_is_recorded(store: Memory) -> None:

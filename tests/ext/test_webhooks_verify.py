@@ -8,9 +8,11 @@ import json
 import pickle
 import shutil
 import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -324,6 +326,55 @@ def test_nothing_is_parsed_before_the_signature_holds(monkeypatch: pytest.Monkey
     headers = signed(secret=OTHER)
     monkeypatch.setattr(json, "loads", loads)
     assert refusal(headers).reason == "signature_mismatch"
+
+
+class Unread(str):
+    """A header value that only says how long it is."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was used before the length was checked")
+
+    __str__ = __iter__ = __getitem__ = __contains__ = __hash__ = __eq__ = __format__ = None  # type: ignore[assignment]
+
+
+HOSTILE = [lambda size: "x" + " " * size + "x", lambda size: "," * size, lambda size: "v1=," * size, "9".__mul__]
+
+
+@pytest.mark.parametrize("name", [name for name in signed() if name != "Content-Type"])
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_header_over_the_size_limit_is_refused_unread_and_before_the_hmac(
+    name: str, hostile: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = signed()
+    monkeypatch.setattr(hmac, "new", lambda *_, **__: pytest.fail("the HMAC was computed"))
+    for size in (2**power for power in range(11, 21)):
+        error = refusal({**headers, name: Unread(hostile(size))})
+        assert (error.reason, error.status_code) == ("missing_header", 400)
+        assert refusal({**headers, name: hostile(size).encode()}).reason == "missing_header"
+        assert refusal({**headers, hostile(size): "x", name: ""}).reason == "missing_header"
+
+
+@pytest.mark.parametrize("hostile", [*HOSTILE, lambda size: "v1=" + "0" * size, lambda size: "\t \t," * size])
+def test_the_work_on_the_longest_allowed_signature_header_grows_with_its_length(hostile: Callable[[int], str]) -> None:
+    def calls(size: int) -> int:
+        counted = 0
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal counted
+            counted += 1
+
+        headers = signed(**{"ChartHero-Signature": hostile(size)[:1024]})
+        sys.setprofile(count)
+        try:
+            with pytest.raises(errors.UnsupportedSignatureError):
+                verify(headers, BODY, SECRET, now=NOW)
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    counts = [calls(2**power) for power in range(3, 11)]
+    assert max(counts) < 20 * 1024
+    assert all(larger <= 2.5 * smaller for smaller, larger in pairwise(counts))
 
 
 # What is said of it
