@@ -34,7 +34,7 @@ class Rebuilder:
     components: dict[str, Any] = Factory(dict)
     # The upstream component -> the name it is generated under.
     _upstream: dict[str, str] = Factory(dict)
-    # Objects without a name of their own, by the identity of what describes them -> the name given to them.
+    # The identities of the schemas that describe an object without a name -> the name it is generated under.
     _inline: dict[tuple[int, ...], str] = Factory(dict)
     _names: Names = Factory(Names)
 
@@ -43,6 +43,8 @@ class Rebuilder:
         self._name_components()
         for model, spec in self.surface.models.items():
             self.components[model] = self._model(model, spec)
+            for claim in self.placement.claims[model]:
+                self._inline.setdefault(self._identity(self.schemas.branches(claim.node)), model)
         for upstream, name in sorted(self._upstream.items()):
             if name not in self.components:
                 node = {"$ref": COMPONENTS + upstream.replace("~", "~0").replace("/", "~1")}
@@ -109,7 +111,7 @@ class Rebuilder:
             "dates": [field for field, kind in kinds.items() if kind == "date"],
         }
         if claims := self.placement.claims[model]:
-            schema["description"] = self._description([claim.node for claim in claims])
+            schema["description"] = self._description([self._target(claim.node) for claim in claims])
         return schema
 
     def _merged(self, views: list[ObjectView], name: str, fields: dict[str, Field] | None = None) -> dict[str, Any]:
@@ -153,14 +155,16 @@ class Rebuilder:
         return schema
 
     def _description(self, nodes: list[Any]) -> str:
-        """Return the first description there is: beside a reference, of what it refers to, or of an alternative."""
-        described = [
-            holder
-            for node in nodes
-            for holder in (node, self.schemas.target(node)[0], *map(self._target, self.schemas.branches(node)))
-        ]
-        found = (text(holder.get("description")) for holder in described if isinstance(holder, dict))
-        return next(filter(None, found), "")
+        """Return how *nodes* are described, each distinct description once; of a union, that of every alternative."""
+        found = [described for node in nodes for described in self._descriptions(node) if described]
+        return text(" ".join(dict.fromkeys(found)))
+
+    def _descriptions(self, node: Any) -> list[str]:
+        branches = self.schemas.branches(node)
+        found = [text(holder.get("description")) for holder in (node, self._target(node)) if isinstance(holder, dict)]
+        own = next(filter(None, found), "")
+        inner = [text(self._target(branch).get("description")) for branch in branches]
+        return [own, *inner] if len(branches) > 1 else [own or next(filter(None, inner), "")]
 
     def _target(self, node: Any) -> dict[str, Any]:
         return self.schemas.target(node)[0]
@@ -185,11 +189,14 @@ class Rebuilder:
             return {"$ref": COMPONENTS + self._upstream[upstream]}
         if not any(view.properties for view in views):
             return {}
-        key = tuple(sorted(id(self._target(branch)) for branch in branches))
+        key = self._identity(branches)
         if key not in self._inline:
             self._inline[key] = self._names.unused(name)
             self.components[self._inline[key]] = self._merged(views, self._inline[key])
         return {"$ref": COMPONENTS + self._inline[key]}
+
+    def _identity(self, branches: list[Any]) -> tuple[int, ...]:
+        return tuple(sorted(id(self._target(branch)) for branch in branches))
 
     def _scalar(self, branch: Any) -> dict[str, Any]:
         types = self.schemas.kinds(branch)

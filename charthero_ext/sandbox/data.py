@@ -231,6 +231,8 @@ def document_detail(encounter: Record, summary: Record) -> Record:
     }
     if document["schema_type"] == "document":
         document["content"] = {"format": "markdown", "text": _note(document)}
+    else:
+        document["audio_duration_seconds"] = summary.get("audio_duration_seconds")
     return document
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 #: SHA-256 of the artifact, which is beside this file as openapi.json, byte for byte.
-ARTIFACT_SHA256: Final = "fa54e2c20a90ca286efd65048295c7e31f579639953df3b6b1b2374ff85f0abc"
+ARTIFACT_SHA256: Final = "1a6f5205ed903399bc7929f7060e5521dbcc9da3c194690f200ff22749a16dc4"
 
 #: The method and path of every promised operation.
 ROUTES: Final[dict[str, tuple[str, str]]] = {

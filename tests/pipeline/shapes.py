@@ -88,6 +88,11 @@ def shape(
     return add
 
 
+@shape()
+def as_it_is(document: Document) -> None:
+    """The unchanged artifact, which the other shapes are compared with."""
+
+
 # Working on documents
 
 

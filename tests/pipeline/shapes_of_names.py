@@ -23,11 +23,6 @@ from .shapes import (
 __all__: list[str] = []
 
 
-@shape()
-def as_it_is(document: Document) -> None:
-    """The artifact the others are made of."""
-
-
 @shape(same=ALL - {"ApiError"})
 def framework_style(document: Document) -> None:
     """As FastAPI writes it: long ids, titles everywhere, its own 422, ``anyOf`` null, no other error, a key header."""

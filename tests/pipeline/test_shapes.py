@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from . import shapes_of_names, shapes_of_schemas  # noqa: F401
+from . import published_style, shapes_of_names, shapes_of_schemas  # noqa: F401
 from .shapes import ALL, BODIES, EVENT, SHAPES, Shape
 from .trees import Tree, Workshop
 

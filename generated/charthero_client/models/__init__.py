@@ -9,8 +9,10 @@ from .encounter import Encounter
 from .encounter_page import EncounterPage
 from .event_resources import EventResources
 from .patient import Patient
+from .public_ambient_transcript_document_detail import PublicAmbientTranscriptDocumentDetail
 from .public_document_detail import PublicDocumentDetail
-from .public_encounter_detail import PublicEncounterDetail
+from .public_document_detail_envelope import PublicDocumentDetailEnvelope
+from .public_encounter_envelope import PublicEncounterEnvelope
 from .transcript import Transcript
 from .transcript_content import TranscriptContent
 from .transcript_ready_event import TranscriptReadyEvent
@@ -26,8 +28,10 @@ __all__ = (
     "EncounterPage",
     "EventResources",
     "Patient",
+    "PublicAmbientTranscriptDocumentDetail",
     "PublicDocumentDetail",
-    "PublicEncounterDetail",
+    "PublicDocumentDetailEnvelope",
+    "PublicEncounterEnvelope",
     "Transcript",
     "TranscriptContent",
     "TranscriptReadyEvent",

@@ -6,18 +6,19 @@ from typing import ClassVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..decoding import UNSET, Model, Unset
+from ..decoding import UNSET, Model, Number, Unset
 from ..showing import show_id, show_known, show_model, show_time
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
 class Document(Model):
-    """A document. One whose `schema_type` is `ambient_transcript` comes as metadata only, without `content`.
+    """A document of one of two kinds. One kind has the clinical text. One kind is the metadata of a transcript; the
+    transcript route has its text.
 
     Attributes:
         document_id (str): Opaque identifier of the document.
         encounter_id (str): Opaque identifier of the encounter.
-        schema_type (None | str): Kind of document. Open: further values may appear.
+        schema_type (None | str): Discriminator of the two kinds of document.
         title (None | str): Title of the document.
         status (None | str): State of the document. Open: further values may appear.
         workflow_variant (None | str): Variant of the workflow that made the document. Open: further values may
@@ -25,6 +26,7 @@ class Document(Model):
         created_at (datetime.datetime): When the document was created.
         updated_at (datetime.datetime): When the document was last changed.
         content (DocumentContent | Unset): The clinical text of a document.
+        audio_duration_seconds (float | None | Unset): Length of the recording in seconds.
     """
 
     document_id: str = _attrs_field(repr=show_id)
@@ -36,6 +38,7 @@ class Document(Model):
     created_at: datetime.datetime = _attrs_field(repr=show_time)
     updated_at: datetime.datetime = _attrs_field(repr=show_time)
     content: DocumentContent | Unset = _attrs_field(default=UNSET, repr=show_model)
+    audio_duration_seconds: Number | None | Unset = _attrs_field(default=UNSET, repr=False)
 
     _essential: ClassVar[tuple[str, ...]] = ("document_id",)
 

@@ -13,12 +13,13 @@ class DocumentSummary(Model):
 
     Attributes:
         document_id (str): Opaque identifier of the document.
-        schema_type (None | str): Kind of document. Open: further values may appear.
+        schema_type (None | str): Kind of document: `document` or `ambient_transcript`. Open: further values may
+            appear.
         status (None | str): State of the document. Open: further values may appear.
         title (None | str): Title of the document.
         workflow_variant (None | str): Variant of the workflow that made the document. Open: further values may
             appear.
-        audio_duration_seconds (float | None | Unset): Length of the recording in seconds; on transcripts.
+        audio_duration_seconds (float | None | Unset): Length of the recording in seconds.
     """
 
     document_id: str = _attrs_field(repr=show_id)

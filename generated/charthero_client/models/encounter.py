@@ -22,7 +22,7 @@ class Encounter(Model):
         date_of_service (None | str): Date of service.
         encounter_type (None | str): Kind of encounter. Open: further values may appear.
         status (None | str): State of the encounter. Open: further values may appear.
-        patient (None | Patient): The patient of an encounter.
+        patient (None | Patient): The patient of the encounter.
         documents (list[DocumentSummary]): The encounter's documents.
     """
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime
+
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
@@ -8,14 +10,30 @@ from ..decoding import Model
 
 @_attrs_define(eq=False, getstate_setstate=False)
 class PublicDocumentDetail(Model):
-    """Envelope of one document.
+    """One kind has the clinical text.
 
     Attributes:
-        document (Document): A document. One whose `schema_type` is `ambient_transcript` comes as metadata only,
-            without `content`.
+        content (DocumentContent): The clinical text of a document.
+        created_at (datetime.datetime): When the document was created.
+        document_id (str): Opaque identifier of the document.
+        encounter_id (str): Opaque identifier of the encounter.
+        schema_type (str): Discriminator of the two kinds of document.
+        status (None | str): State of the document. Open: further values may appear.
+        title (None | str): Title of the document.
+        updated_at (datetime.datetime): When the document was last changed.
+        workflow_variant (None | str): Variant of the workflow that made the document. Open: further values may
+            appear.
     """
 
-    document: Document = _attrs_field(repr=False)
+    content: DocumentContent = _attrs_field(repr=False)
+    created_at: datetime.datetime = _attrs_field(repr=False)
+    document_id: str = _attrs_field(repr=False)
+    encounter_id: str = _attrs_field(repr=False)
+    schema_type: str = _attrs_field(repr=False)
+    status: None | str = _attrs_field(repr=False)
+    title: None | str = _attrs_field(repr=False)
+    updated_at: datetime.datetime = _attrs_field(repr=False)
+    workflow_variant: None | str = _attrs_field(repr=False)
 
 
-from ..models.document import Document  # noqa: E402
+from ..models.document_content import DocumentContent  # noqa: E402

@@ -16,7 +16,7 @@ class Transcript(Model):
     Attributes:
         encounter_id (str): Opaque identifier of the encounter.
         document_id (str): Opaque identifier of the document.
-        transcript (TranscriptContent): The transcript itself.
+        transcript (TranscriptContent): What was said.
     """
 
     encounter_id: str = _attrs_field(repr=show_id)

@@ -9,7 +9,7 @@ from ..showing import show_known, show_model
 
 @_attrs_define(eq=False, getstate_setstate=False)
 class TranscriptContent(Model):
-    """The transcript itself.
+    """What was said.
 
     Attributes:
         provider (None | str): Who transcribed it. Open: further values may appear.

@@ -12,8 +12,8 @@ class TranscriptTurn(Model):
 
     Attributes:
         speaker (None | str): Who speaks. Open: further values may appear.
-        start (float): Seconds from the start of the audio.
-        end (float): Seconds from the start of the audio.
+        start (float): Start, in seconds from the start of the audio.
+        end (float): End, in seconds from the start of the audio.
         text (str): What was said.
     """
 

@@ -55,6 +55,8 @@ def sync_detailed(
 ) -> Response[AudioUrl]:
     """Get a public document audio URL
 
+     Fetch the audio from the signed URL, without the API key.
+
     Args:
         encounter_id (str):
         document_id (str):
@@ -87,6 +89,8 @@ def sync(
 ) -> AudioUrl | None:
     """Get a public document audio URL
 
+     Fetch the audio from the signed URL, without the API key.
+
     Args:
         encounter_id (str):
         document_id (str):
@@ -113,6 +117,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
 ) -> Response[AudioUrl]:
     """Get a public document audio URL
+
+     Fetch the audio from the signed URL, without the API key.
 
     Args:
         encounter_id (str):
@@ -143,6 +149,8 @@ async def asyncio(
     client: AuthenticatedClient | Client,
 ) -> AudioUrl | None:
     """Get a public document audio URL
+
+     Fetch the audio from the signed URL, without the API key.
 
     Args:
         encounter_id (str):

@@ -55,6 +55,8 @@ def sync_detailed(
 ) -> Response[Document]:
     """Get a public document
 
+     A transcript document comes as metadata only.
+
     Args:
         encounter_id (str):
         document_id (str):
@@ -87,6 +89,8 @@ def sync(
 ) -> Document | None:
     """Get a public document
 
+     A transcript document comes as metadata only.
+
     Args:
         encounter_id (str):
         document_id (str):
@@ -113,6 +117,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
 ) -> Response[Document]:
     """Get a public document
+
+     A transcript document comes as metadata only.
 
     Args:
         encounter_id (str):
@@ -143,6 +149,8 @@ async def asyncio(
     client: AuthenticatedClient | Client,
 ) -> Document | None:
     """Get a public document
+
+     A transcript document comes as metadata only.
 
     Args:
         encounter_id (str):

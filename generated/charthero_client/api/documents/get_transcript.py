@@ -55,6 +55,8 @@ def sync_detailed(
 ) -> Response[Transcript]:
     """Get a public document transcript
 
+     Only finalized transcripts are returned.
+
     Args:
         encounter_id (str):
         document_id (str):
@@ -87,6 +89,8 @@ def sync(
 ) -> Transcript | None:
     """Get a public document transcript
 
+     Only finalized transcripts are returned.
+
     Args:
         encounter_id (str):
         document_id (str):
@@ -113,6 +117,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
 ) -> Response[Transcript]:
     """Get a public document transcript
+
+     Only finalized transcripts are returned.
 
     Args:
         encounter_id (str):
@@ -143,6 +149,8 @@ async def asyncio(
     client: AuthenticatedClient | Client,
 ) -> Transcript | None:
     """Get a public document transcript
+
+     Only finalized transcripts are returned.
 
     Args:
         encounter_id (str):

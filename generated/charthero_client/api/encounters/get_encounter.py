@@ -52,6 +52,8 @@ def sync_detailed(
 ) -> Response[Encounter]:
     """Get a public encounter
 
+     Accepts no query keys.
+
     Args:
         encounter_id (str):
 
@@ -81,6 +83,8 @@ def sync(
 ) -> Encounter | None:
     """Get a public encounter
 
+     Accepts no query keys.
+
     Args:
         encounter_id (str):
 
@@ -104,6 +108,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
 ) -> Response[Encounter]:
     """Get a public encounter
+
+     Accepts no query keys.
 
     Args:
         encounter_id (str):
@@ -131,6 +137,8 @@ async def asyncio(
     client: AuthenticatedClient | Client,
 ) -> Encounter | None:
     """Get a public encounter
+
+     Accepts no query keys.
 
     Args:
         encounter_id (str):

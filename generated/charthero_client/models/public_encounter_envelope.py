@@ -7,7 +7,7 @@ from ..decoding import Model
 
 
 @_attrs_define(eq=False, getstate_setstate=False)
-class PublicEncounterDetail(Model):
+class PublicEncounterEnvelope(Model):
     """Envelope of one encounter.
 
     Attributes:

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import datetime
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..decoding import Model, Number
+
+
+@_attrs_define(eq=False, getstate_setstate=False)
+class PublicAmbientTranscriptDocumentDetail(Model):
+    """One kind is the metadata of a transcript; the transcript route has its text.
+
+    Attributes:
+        audio_duration_seconds (float | None): Length of the recording in seconds.
+        created_at (datetime.datetime): When the document was created.
+        document_id (str): Opaque identifier of the document.
+        encounter_id (str): Opaque identifier of the encounter.
+        schema_type (str): Discriminator of the two kinds of document.
+        status (None | str): State of the document. Open: further values may appear.
+        title (None | str): Title of the document.
+        updated_at (datetime.datetime): When the document was last changed.
+        workflow_variant (None | str): Variant of the workflow that made the document. Open: further values may
+            appear.
+    """
+
+    audio_duration_seconds: Number | None = _attrs_field(repr=False)
+    created_at: datetime.datetime = _attrs_field(repr=False)
+    document_id: str = _attrs_field(repr=False)
+    encounter_id: str = _attrs_field(repr=False)
+    schema_type: str = _attrs_field(repr=False)
+    status: None | str = _attrs_field(repr=False)
+    title: None | str = _attrs_field(repr=False)
+    updated_at: datetime.datetime = _attrs_field(repr=False)
+    workflow_variant: None | str = _attrs_field(repr=False)
