@@ -85,7 +85,7 @@ def test_refusals_replay_as_the_errors_they_were(ch: ChartHero) -> None:
 @pytest.mark.parametrize(
     ("name", "path", "status", "body"), [pytest.param(*each, id=each[1]) for each in interactions()]
 )
-def test_a_recorded_body_is_as_the_developer_pages_describe_it(name: str, path: str, status: int, body: Any) -> None:
+def test_a_recorded_body_is_as_documented(name: str, path: str, status: int, body: Any) -> None:
     """If this fails, record again: ``python -m tests.cassettes.record``."""
     route = next(r for _, r in ROUTES.values() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", r), path))
     described = SPEC["paths"][route]["get"]["responses"][str(status)]
@@ -97,9 +97,7 @@ def test_a_body_that_stopped_fitting_would_be_noticed() -> None:
     _, _, _, body = next(each for each in interactions() if each[0] == "listing.yaml")
     del body["items"][0]["created_at"]
     with pytest.raises(jsonschema.ValidationError, match="created_at"):
-        test_a_recorded_body_is_as_the_developer_pages_describe_it(
-            "listing.yaml", ROUTES["encounters.list"][1], 200, body
-        )
+        test_a_recorded_body_is_as_documented("listing.yaml", ROUTES["encounters.list"][1], 200, body)
 
 
 CANARY = "canary"
