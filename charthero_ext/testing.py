@@ -1,6 +1,6 @@
-"""What partners need to test an integration: a pytest plugin, and recordings without patients in them.
+"""Tools to test an integration: a pytest plugin, and cassettes without secrets or patients' data.
 
-The plugin is there wherever this package and pytest are installed; its fixtures need the extra ``testing``::
+pytest loads the plugin wherever this package is installed. Its fixtures need the extra ``testing``::
 
     def test_sync(charthero_sandbox, charthero_client):
         charthero_sandbox.append()
@@ -15,12 +15,16 @@ For vcrpy and pytest-recording, override their fixture::
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import wave
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
@@ -42,19 +46,26 @@ __all__ = [
 
 SCRUBBED = "scrubbed"
 SCRUBBED_URL = "https://scrubbed.invalid/"
-#: What a replay needs of an answer's headers; all others may identify somebody or open something.
-KEPT_HEADERS = frozenset({"content-type", "retry-after", "date"})
+API_HOST = "api.example.test"
+#: The query parameters of the API, and the values of each that a cassette keeps.
+QUERY = {
+    "limit": r"-?\d{1,6}",
+    "offset": r"-?\d{1,6}",
+    "sort_order": "asc|desc",
+    "start_at": r"\d{4}-\d\d-\d\d[T\d:.Z+-]*",
+    "end_at": r"\d{4}-\d\d-\d\d[T\d:.Z+-]*",
+}
 
 
 @pytest.fixture
 def charthero_sandbox_options() -> dict[str, Any]:
-    """Arguments of the sandbox; override this fixture to choose others."""
+    """Return the arguments of the sandbox. Override this fixture to change them."""
     return {"encounters": 1000}
 
 
 @pytest.fixture
 def charthero_sandbox(charthero_sandbox_options: dict[str, Any]) -> Iterator[Sandbox]:
-    """A local ChartHero on a free port of this machine, with synthetic data, new for each test."""
+    """Start a local ChartHero with synthetic data on a free port, for one test."""
     from charthero_ext.sandbox import Sandbox
 
     with Sandbox(**charthero_sandbox_options) as sandbox:
@@ -63,7 +74,7 @@ def charthero_sandbox(charthero_sandbox_options: dict[str, Any]) -> Iterator[San
 
 @pytest.fixture
 def charthero_client(charthero_sandbox: Sandbox) -> Iterator[ChartHero]:
-    """A client of the sandbox. It reads nothing from the environment and reaches nothing but this machine."""
+    """Return a client of the sandbox. It ignores the environment and connects only to this machine."""
     from charthero_ext import ChartHero
 
     with ChartHero(settings=_local_settings(charthero_sandbox)) as client:
@@ -72,7 +83,7 @@ def charthero_client(charthero_sandbox: Sandbox) -> Iterator[ChartHero]:
 
 @pytest.fixture
 def charthero_async_client(charthero_sandbox: Sandbox) -> AsyncChartHero:
-    """As ``charthero_client``; close it in the test's own loop: ``async with charthero_async_client as ch``."""
+    """Return an async client of the sandbox. Close it in the test: ``async with charthero_async_client as ch``."""
     from charthero_ext import AsyncChartHero
 
     return AsyncChartHero(settings=_local_settings(charthero_sandbox))
@@ -80,7 +91,7 @@ def charthero_async_client(charthero_sandbox: Sandbox) -> AsyncChartHero:
 
 @pytest.fixture
 def charthero_webhooks(charthero_sandbox: Sandbox) -> Any:
-    """The sandbox's deliveries: where they go, what was sent, and the signing secret."""
+    """Return the sandbox's webhooks: the receiver's URL, the signing secret, and the attempts so far."""
     return charthero_sandbox.webhooks
 
 
@@ -90,17 +101,17 @@ def _local_settings(sandbox: Sandbox) -> Settings:
     from charthero_ext.errors import ConfigurationError
 
     if not is_loopback(urlsplit(sandbox.base_url).hostname or ""):
-        raise ConfigurationError("the test client talks to this machine only; give it a sandbox on loopback")
+        raise ConfigurationError("the test client connects only to this machine; use a sandbox on loopback")
     return Settings.load(api_key=sandbox.api_key, base_url=sandbox.base_url)
 
 
 def vcr_config() -> dict[str, Any]:
-    """Return the configuration of vcrpy with which nothing that must not reach the disk does.
+    """Return a configuration for vcrpy that keeps secrets and patients' data out of cassettes.
 
-    A cassette contains the route and query of each request, the status of each response, and the values that a repr
-    shows: ids, instants, integers and known values of enumerations. Placeholders of the same type replace all other
-    values. Unknown fields are left out, and compressed bodies are unpacked first. A cassette still decodes, and replays
-    against any host.
+    A cassette keeps the route and the known query parameters of a request. Of a response it keeps the status and the
+    fields that a repr may show: ids, instants, enumerations, counts. It replaces keys, signed URLs, recordings,
+    patients and clinical text by placeholders of the same type: a date stays a date, and a recording becomes a short
+    WAV file. It drops unknown fields and headers. A cassette still decodes, and replays against any host.
     """
     return {
         "decode_compressed_response": True,
@@ -144,33 +155,79 @@ def _recorded(model: Model, field: Any) -> Any:
 def _is_a_route(path: str) -> bool:
     from charthero_client.contract import ROUTES
 
-    return any(re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route), path) for _, route in ROUTES.values())
+    return any(re.fullmatch(re.sub(r"\{\w+\}", "[A-Za-z0-9_.:-]{1,80}", route), path) for _, route in ROUTES.values())
 
 
 def _scrub_request(request: Any) -> Any:
     parts = urlsplit(request.uri)
-    # A request to anywhere else is one for a recording: its URL is a secret, path and query alike.
-    is_ours = _is_a_route(parts.path)
-    request.uri = parts._replace(scheme="https", netloc="api.example.test").geturl() if is_ours else SCRUBBED_URL
+    # A media URL may look like a route, but only a request to the API has a key. vcrpy also passes scrubbed requests.
+    is_api = "authorization" in request.headers or parts.netloc == API_HOST
+    request.uri = SCRUBBED_URL
+    if is_api and _is_a_route(parts.path):
+        query = [
+            (name, value if re.fullmatch(QUERY[name], value) else SCRUBBED)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            if name in QUERY
+        ]
+        request.uri = f"https://{API_HOST}{parts.path}{'?' if query else ''}{urlencode(query)}"
     request.headers = {}
     request.body = None
     return request
 
 
 def _scrub_response(response: dict[str, Any]) -> dict[str, Any]:
-    headers = {name: value for name, value in response["headers"].items() if name.lower() in KEPT_HEADERS}
-    return {**response, "headers": headers, "body": {"string": _scrub_body(response["body"].get("string") or b"")}}
+    code = response["status"]["code"]
+    sent = {
+        name.lower(): values if isinstance(values, str) else values[0] for name, values in response["headers"].items()
+    }
+    media_type = sent.get("content-type", "").partition(";")[0].strip().lower()
+    body = _scrub_body(response["body"].get("string") or b"")
+    if body is not None:
+        media_type = "application/json"
+    elif media_type in ("text/html", "text/plain") or code not in (200, 206):
+        media_type, body = "text/html" if media_type == "text/html" else "text/plain", b""
+    else:
+        code, media_type, body = 200, "audio/wav", _silence()
+    headers = {"content-type": [media_type]}
+    for name in ("retry-after", "date"):
+        value = _delay_or_date(sent.get(name, ""))
+        if value is not None:
+            headers[name] = [value]
+    phrase = HTTPStatus(code).phrase if code in set(HTTPStatus) else ""
+    return {"status": {"code": code, "message": phrase}, "headers": headers, "body": {"string": body}}
 
 
-def _scrub_body(content: bytes) -> bytes:
+def _delay_or_date(value: str) -> str | None:
+    """Return a header's value if it is a number of seconds or an HTTP date."""
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return value
+    try:
+        return format_datetime(parsedate_to_datetime(value).astimezone(UTC), usegmt=True)
+    except ValueError:
+        return None
+
+
+def _silence() -> bytes:
+    """Return a WAV file with a hundredth of a second of silence."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(1)
+        writer.setframerate(8000)
+        writer.writeframes(bytes([128]) * 80)
+    return file.getvalue()
+
+
+def _scrub_body(content: bytes) -> bytes | None:
+    """Return a JSON body with placeholders, or None if it is not JSON."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
-        return b""
+        return None
     if not isinstance(body, dict):
         return b"{}"
     places = {None: body, **{name: value for name, value in body.items() if isinstance(value, dict)}}
-    # An answer does not say which route it is of, so it is the model whose names it shares the most of.
+    # A response does not name its route, so the model with the most names in common is the body.
     model, name = max(
         ((model, name) for model in _bodies() for name in places), key=lambda each: _shared(each[0], places[each[1]])
     )

@@ -1,11 +1,9 @@
 """The five routes, the artifact and the recordings as one ASGI application.
 
-Source in the contract: "Routes", "Bodies" and "Order of checks, and errors".
-
-Assumptions, where the contract is silent: ties follow the direction that was asked for, so that ``desc`` is ``asc``
-backwards; a transcript that is not ready yet is 404, as is its audio; an encounter of another organization is 403 on
-the routes that name it and simply absent from the list; a path or a method that the API does not have is answered
-before the key is looked at.
+The contract is silent about these assumptions: encounters with the same ``created_at`` follow the sort order, so
+``desc`` is the exact reverse of ``asc``. An unfinished transcript and its audio are 404. An encounter of another
+organization is 403 on the routes that name it, and missing from the list. An unknown path or method is refused before
+the key is checked.
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ _ENUMERATIONS = frozenset(
 
 
 def build_app(state: State) -> ASGIApp:
-    """Both hosts in one: the port that a request came in by tells the recordings from the API."""
+    """Return the API and the media host as one application; the port of a request tells them apart."""
     answers: dict[str, Callable[[State, Key, Request], Any]] = {
         "encounters.list": _list_encounters,
         "encounters.get": _get_encounter,
@@ -163,7 +161,7 @@ def _summary(encounter: Record, request: Request) -> Record:
 def _finished_transcript(encounter: Record, request: Request) -> Record:
     summary = _summary(encounter, request)
     if summary["schema_type"] != "ambient_transcript":
-        message = "Only a transcript has this."
+        message = "Only an ambient transcript has this."
         raise Refusal(400, "request_validation_failed", "unsupported_document_type", message, field="document_id")
     if summary["status"] != "completed":
         raise _not_found()
@@ -199,13 +197,13 @@ def _artifact(content: bytes) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - the only class this handler is registered for
+    assert isinstance(error, Refusal)  # noqa: S101 - Starlette calls it only for this class
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
     return JSONResponse(error.body, error.status, headers)
 
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - the only class this handler is registered for
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette calls it only for this class
     reason_code = "method_not_allowed" if error.status_code == 405 else "not_found"
     body = {"error": reason_code, "reason_code": reason_code, "message": error.detail, "field": None}
     return JSONResponse(body, error.status_code, error.headers)

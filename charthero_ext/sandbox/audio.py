@@ -1,9 +1,7 @@
-"""Recordings behind signed URLs that expire, served on a port of their own and never for an API key.
+"""Recordings behind signed URLs that expire, on a port of their own.
 
-Source in the contract: "Bodies", Audio.
-
-Assumptions, where the contract is silent: a URL lives for five minutes; the other host refuses an ``Authorization``
-header with 400, and a URL that expired or was changed with 403.
+The contract is silent about these assumptions: a URL is valid for five minutes; the media host refuses a request with
+an ``Authorization`` header with 400, and an expired or changed URL with 403.
 """
 
 from __future__ import annotations
@@ -41,21 +39,21 @@ def _wav(samples: int) -> bytes:
 
 
 class Recordings:
-    """Signs URLs of recordings, and answers them. A recording is a tone as long as its transcript says."""
+    """Signs URLs of recordings and serves them. A recording is a tone, as long as its transcript."""
 
     def __init__(self, secret: bytes, clock: Clock) -> None:
         self._secret = secret
         self._clock = clock
 
     def sign(self, origin: str, document_id: str, seconds: float) -> tuple[str, datetime]:
-        """A URL of a recording of so many seconds, and when it stops working."""
+        """Return the URL of a recording of this length, and when the URL expires."""
         expires_at = (self._clock.now() + _LIFETIME).replace(microsecond=0)
         path = f"/recordings/{document_id}/{round(seconds * _RATE)}.wav"
         expires = str(int(expires_at.timestamp()))
         return f"{origin}{path}?expires={expires}&signature={self._signature(path, expires)}", expires_at
 
     async def answer(self, request: Request) -> Response:
-        """The recording, whole or the one range that was asked for."""
+        """Return the recording, or one range of it."""
         if "authorization" in request.headers:
             return PlainTextResponse("Only one way to authorize is allowed.\n", 400)
         expires = request.query_params.get("expires", "")
@@ -80,8 +78,8 @@ class Recordings:
 
 
 def _range(headers: Headers, size: int, etag: str) -> range | None:
-    """The bytes asked for: None for all of them, an empty range where there are none to send."""
-    # Several ranges, other units and nonsense are answered with the whole, as HTTP allows.
+    """Return the requested range; None for the whole recording, an empty range if it is not satisfiable."""
+    # HTTP allows a server to ignore several ranges, other units and malformed headers.
     match = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", headers.get("range", ""))
     if match is None or match.group() == "bytes=-" or headers.get("if-range", etag) != etag:
         return None

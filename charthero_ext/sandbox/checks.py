@@ -1,11 +1,9 @@
-"""What is checked before a record is looked at: the key (401), enablement and scopes (403), the query (400).
+"""The checks before a record is read: the key (401), enablement and scopes (403), the query (400).
 
-Source in the contract: "Routes", "List parameters" and "Order of checks, and errors".
-
-Assumptions, where the contract is silent: the 403 codes ``route_not_enabled``, ``missing_scope`` and
-``organization_not_allowed`` and the 404 code ``not_found`` are ours, as is every ``error`` but
-``api_key_validation_failed``; enablement is checked before scopes; an unsupported query key is reported before a bad
-value; a wrong query is 400 and never 422; a repeated parameter is refused with the parameter's own code.
+The contract is silent about these assumptions: the 403 codes ``route_not_enabled``, ``missing_scope`` and
+``organization_not_allowed``, the 404 code ``not_found``, and every ``error`` except ``api_key_validation_failed`` are
+ours. Enablement is checked before scopes. An unsupported query key is reported before an invalid value. An invalid
+query is 400, never 422. A repeated parameter is refused with the parameter's own code.
 """
 
 from __future__ import annotations
@@ -39,8 +37,8 @@ OTHER = "org_sandbox_other"
 SCOPES = frozenset({"encounters:read", "patients:read", "documents:read", "recordings:read"})
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a failure
-    """A request that is answered with an error body of the contract."""
+class Refusal(Exception):  # noqa: N818 - an answer, not an error of the sandbox
+    """The request is refused with an error body of the contract."""
 
     def __init__(self, status: int, error: str, reason_code: str, message: str, *, field: str | None = None) -> None:
         super().__init__(reason_code)
@@ -50,7 +48,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a failure
 
 @frozen
 class Operation:
-    """A route of the API: its name in this project, its path and the scopes a key needs, all of them."""
+    """A route of the API: its name, its path, and the scopes that a key needs."""
 
     name: str
     path: str
@@ -72,24 +70,24 @@ _AWARE_DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\
 
 
 def operation_at(path: str) -> str | None:
-    """The name of the operation that answers a path, or None."""
+    """Return the name of the operation at a path, or None."""
     return next((name for name, pattern in _PATTERNS.items() if pattern.fullmatch(path)), None)
 
 
 @frozen
 class Key:
-    """An API key of the sandbox, and what it may do."""
+    """What an API key may do."""
 
     scopes: frozenset[str] = SCOPES
     refused_with: str | None = None
-    """The documented 401 code this key is refused with, or None for one that works."""
+    """The 401 reason code that the key is refused with, or None."""
     organization_id: str = PRIMARY
     enabled: bool = True
-    """Whether the partner organization of this key is enabled for any route at all."""
+    """Whether the key's partner organization is enabled for any route."""
 
 
 def sandbox_keys() -> dict[str, Key]:
-    """A key for every outcome. ``ch_sk_sandbox_unknown`` is not among them, so it is an ``invalid_key``."""
+    """Return a key for every outcome. Any other key, such as ``ch_sk_sandbox_unknown``, is an ``invalid_key``."""
     keys = {
         "ch_sk_sandbox_full": Key(),
         "ch_sk_test_sandbox_full": Key(),
@@ -104,7 +102,7 @@ def sandbox_keys() -> dict[str, Key]:
 
 
 def authenticate(authorization: list[str], keys: Mapping[str, Key], *, production: bool) -> Key:
-    """The key of a request, from its ``Authorization`` headers; refused with 401 where there is no good one."""
+    """Return the key of a request. Raises Refusal (401) if its ``Authorization`` headers hold no valid key."""
     scheme, _, token = authorization[0].partition(" ") if authorization else ("", "", "")
     if scheme.lower() != "bearer" or not token:
         raise _refused_key("missing_bearer", "Send the API key as a bearer token.")
@@ -125,7 +123,7 @@ def _refused_key(reason_code: str, message: str) -> Refusal:
 
 
 def authorize(key: Key, operation: Operation, not_enabled: Container[str]) -> None:
-    """Refuse with 403 a key whose organization is not enabled for the route, or that lacks one of its scopes."""
+    """Raise Refusal (403) if the organization is not enabled for the route, or the key lacks a scope."""
     if not key.enabled or operation.name in not_enabled:
         raise Refusal(403, "access_denied", "route_not_enabled", "The route is not enabled for your organization.")
     if not operation.scopes <= key.scopes:
@@ -134,7 +132,7 @@ def authorize(key: Key, operation: Operation, not_enabled: Container[str]) -> No
 
 @frozen
 class ListQuery:
-    """What the list route was asked for; the window is half-open, in microseconds since 1970."""
+    """The parameters of the list route. The window is half-open, in microseconds since 1970."""
 
     limit: int
     offset: int
@@ -144,7 +142,7 @@ class ListQuery:
 
 
 def parse_list_query(query: QueryParams) -> ListQuery:
-    """Read the parameters of the list route; refused with 400 where one of them breaks its rule."""
+    """Read the parameters of the list route. Raises Refusal (400) for an invalid one."""
     refuse_query(query, allowed=("limit", "offset", "sort_order", "start_at", "end_at"))
     limit = _integer(query, "limit", default=50, low=1, high=100)
     offset = _integer(query, "offset", default=0, low=0, high=10_000)
@@ -159,7 +157,7 @@ def parse_list_query(query: QueryParams) -> ListQuery:
 
 
 def refuse_query(query: QueryParams, *, allowed: Container[str] = ()) -> None:
-    """Refuse with 400 any query key that is not allowed."""
+    """Raise Refusal (400) for a query key that is not allowed."""
     for key in query:
         if key not in allowed:
             raise _refused_query("unsupported_filter", key)
@@ -180,7 +178,7 @@ def _integer(query: QueryParams, name: str, *, default: int, low: int, high: int
     text = _single(query, name, f"invalid_{name}")
     if text is None:
         return default
-    # Canonical: no sign, no leading zero, ASCII digits only. Five digits hold every value that is allowed.
+    # Canonical: no sign, no leading zero, ASCII digits only. Every allowed value has at most five digits.
     if not re.fullmatch(r"0|[1-9][0-9]{0,4}", text) or not low <= int(text) <= high:
         raise _refused_query(f"invalid_{name}", name)
     return int(text)
@@ -191,7 +189,7 @@ def _instant(query: QueryParams, name: str) -> int | None:
     if text is None:
         return None
     try:
-        # Stricter than fromisoformat, which also reads bare dates, weeks and any separator.
+        # fromisoformat also accepts dates without a time, weeks and any separator.
         if not _AWARE_DATETIME.fullmatch(text):
             raise ValueError
         return microseconds(datetime.fromisoformat(text.upper()))

@@ -1,12 +1,15 @@
-"""Routes under ``/_sandbox`` that change the sandbox while it runs, for programs that are not in its process.
+"""Control routes under ``/_sandbox``, for programs outside the sandbox's process.
 
-They are no part of ChartHero's API. They answer this machine only, and no web page. Bodies are JSON objects whose
-members are the arguments of the method of the same purpose in :class:`~charthero_ext.sandbox.state.State`.
+They are not part of ChartHero's API. They refuse other machines and web pages. Each route calls the method of
+:class:`~charthero_ext.sandbox.state.State` that does the same; a JSON body holds the method's arguments. The docstring
+of :mod:`charthero_ext.sandbox` has a ``curl`` line for each, which ``GET /_sandbox`` repeats.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -23,53 +26,56 @@ from charthero_ext.sandbox.webhooks import is_loopback
 
 __all__ = ["control_routes"]
 
-_Change = Callable[[State, dict[str, str], dict[str, Any]], Any]
+_Control = Callable[..., Any]
+_TABLE: list[tuple[str, str, _Control]] = [
+    ("GET", "", lambda state: _describe(state)),
+    ("POST", "/encounters", State.append),
+    ("PATCH", "/encounters/{encounter_id}", State.change),
+    ("DELETE", "/encounters/{encounter_id}", State.delete),
+    ("POST", "/encounters/{encounter_id}/transcript", State.finish_transcript),
+    ("POST", "/encounters/{encounter_id}/documents", State.add_document),
+    ("PUT", "/clock", lambda state, **body: state.clock.set(**body)),
+    ("POST", "/faults", State.fail),
+    ("DELETE", "/faults", lambda state: state.faults.clear()),
+    ("PUT", "/faults/random", lambda state, **body: state.faults.strike_at_random(**body)),
+    ("PUT", "/keys/{token}", State.set_key),
+    ("PUT", "/routes/{operation}", State.enable_route),
+    ("PUT", "/webhooks", State.set_receiver),
+    ("POST", "/webhooks/{encounter_id}", State.deliver),
+    ("POST", "/reset", State.reset),
+]
 
 
 def control_routes(state: State) -> list[Route]:
-    """The routes, each with what it does."""
-    table: list[tuple[str, str, _Change]] = [
-        ("GET", "", lambda state, path, body: _describe(state)),
-        ("POST", "/reset", lambda state, path, body: state.reset()),
-        ("POST", "/encounters", lambda state, path, body: state.append(**_with_datetime(body, "created_at"))),
-        ("PATCH", "/encounters/{encounter_id}", lambda state, path, body: state.change(path["encounter_id"], **body)),
-        ("DELETE", "/encounters/{encounter_id}", lambda state, path, body: state.delete(path["encounter_id"])),
-        ("POST", "/encounters/{encounter_id}/transcript", lambda state, path, body: state.finish_transcript(**path)),
-        ("PUT", "/clock", lambda state, path, body: state.clock.set(**_with_datetime(body, "instant"))),
-        ("POST", "/faults", lambda state, path, body: state.fail(**body)),
-        ("DELETE", "/faults", lambda state, path, body: state.faults.clear()),
-        ("PUT", "/faults/random", lambda state, path, body: state.faults.strike_at_random(**body)),
-        ("PUT", "/keys/{token}", lambda state, path, body: state.set_key(path["token"], **body)),
-        ("PUT", "/routes/{operation}", lambda state, path, body: state.enable_route(path["operation"], **body)),
-        ("PUT", "/webhooks", lambda state, path, body: _set_receiver(state, **body)),
-        ("POST", "/webhooks/{encounter_id}", lambda state, path, body: state.deliver(path["encounter_id"], **body)),
-    ]
-    # One route per path: a path of its own for every method would answer the others with 405.
-    paths = dict.fromkeys(path for _, path, _ in table)
+    """Return the control routes of a sandbox."""
+    # One route per path, because a route answers the methods it does not have with 405.
     return [
         Route(
             f"/_sandbox{path}",
-            _endpoint(state, {method: change for method, at, change in table if at == path}),
-            methods=[method for method, at, _ in table if at == path],
+            _endpoint(state, {method: control for method, at, control in _TABLE if at == path}),
+            methods=[method for method, at, _ in _TABLE if at == path],
         )
-        for path in paths
+        for path in dict.fromkeys(path for _, path, _ in _TABLE)
     ]
 
 
-def _endpoint(state: State, changes: dict[str, _Change]) -> Callable[[Request], Any]:
+def _endpoint(state: State, controls: dict[str, _Control]) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         client = request.client.host if request.client else ""
         if not is_loopback(client) or not is_loopback(request.url.hostname or "") or "origin" in request.headers:
-            return JSONResponse({"error": "control routes answer this machine only, and no web page"}, 403)
+            return JSONResponse({"error": "control routes refuse other machines and web pages"}, 403)
         try:
             body = json.loads(await request.body() or b"{}")
             if not isinstance(body, dict):
-                raise ValueError("the body has to be a JSON object")
-            change = changes["GET" if request.method == "HEAD" else request.method]
-            # In a thread, because some wait for a webhook receiver, which may be waiting for the API.
-            result = await run_in_threadpool(change, state, request.path_params, body)
+                raise ValueError("the body must be a JSON object")
+            for name in ("created_at", "instant", "now"):
+                if body.get(name) is not None:
+                    body[name] = datetime.fromisoformat(body[name])
+            control = controls["GET" if request.method == "HEAD" else request.method]
+            # In a thread, because a webhook receiver may call the API while the control route waits for it.
+            result = await run_in_threadpool(control, state, **request.path_params, **body)
         except KeyError as error:
-            return JSONResponse({"error": f"there is no {error}"}, 404)
+            return JSONResponse({"error": f"{error} does not exist"}, 404)
         except (TypeError, ValueError) as error:
             return JSONResponse({"error": str(error)}, 400)
         if result is None:
@@ -80,24 +86,18 @@ def _endpoint(state: State, changes: dict[str, _Change]) -> Callable[[Request], 
 
 
 def _describe(state: State) -> dict[str, Any]:
+    usage = sys.modules["charthero_ext.sandbox"].__doc__ or ""
     return {
         "base_url": state.base_url,
         "now": state.clock.now(),
+        "control_routes": re.findall(r"curl .+", usage.replace("$SANDBOX", f"{state.base_url}/_sandbox")),
         "encounters": len(state.store),
         "other_organization_encounter_id": state.other_organization_encounter_id,
         "keys": {token: asdict(key) | {"scopes": sorted(key.scopes)} for token, key in state.keys.items()},
         "not_enabled": sorted(state.not_enabled),
         "faults": [asdict(fault) for fault in state.faults.waiting()],
         "fault_kinds": KINDS,
+        "webhook_url": state.webhooks.url,
+        "webhook_secret": state.webhooks.secret,
         "webhook_attempts": [asdict(attempt) for attempt in state.webhooks.attempts],
     }
-
-
-def _with_datetime(body: dict[str, Any], name: str) -> dict[str, Any]:
-    return body if body.get(name) is None else body | {name: datetime.fromisoformat(body[name])}
-
-
-def _set_receiver(state: State, *, url: str | None, secret: str | None = None) -> None:
-    state.webhooks.url = url
-    if secret is not None:
-        state.webhooks.secret = secret

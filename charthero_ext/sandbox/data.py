@@ -1,9 +1,9 @@
 """Synthetic encounters of one organization, each computed from its index and a seed.
 
-Nothing is stored, so ten million encounters take no more memory than ten, and a page at any offset costs the same.
+Nothing is stored. Ten million encounters take as little memory as ten, and every page costs the same.
 
-Assumptions, where the contract is silent: values other than the ones seen (a ``status`` of ``processing``, say) are
-ours; names, dates of birth and texts are invented, and every patient's family name says that it is synthetic.
+The contract does not list all values of enumerations, so some values are our assumptions, such as the ``status``
+``processing``. All names, dates of birth and texts are invented. A patient's last name begins with ``Synthetic-``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ __all__ = [
     "document_detail",
     "from_microseconds",
     "microseconds",
+    "new_document",
     "seconds_of",
     "transcript",
 ]
 
 Record = dict[str, Any]
-"""A body of the contract, with datetimes not yet written out."""
+"""A JSON body that still holds datetimes."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,12 +55,12 @@ _ANSWERS = (
 
 
 def microseconds(instant: datetime) -> int:
-    """Microseconds since 1970 of an aware datetime. Exact, also for offsets that would leave the calendar."""
+    """Return an aware datetime as microseconds since 1970."""
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 def from_microseconds(value: int) -> datetime:
-    """The inverse of :func:`microseconds`, in UTC."""
+    """Return the datetime in UTC; the inverse of :func:`microseconds`."""
     return EPOCH + timedelta(microseconds=value)
 
 
@@ -67,7 +68,7 @@ def _digest(*parts: object, size: int = 16) -> bytes:
     return blake2b("\x1f".join(map(str, parts)).encode(), digest_size=size).digest()
 
 
-# A bijection of 48 bits: consecutive encounters get ids that look unrelated, and an id leads back to its index.
+# A bijection of 48 bits. Consecutive encounters get ids that look unrelated, and an id can be decoded to its index.
 _BITS = 48
 _MASK = (1 << _BITS) - 1
 _FACTOR = 0x9E3779B97F4B
@@ -89,8 +90,8 @@ def _unscramble(value: int, salt: int) -> int:
 class Timeline:
     """``count`` encounters in ascending order of ``(created_at, encounter_id)``, over a ``span`` before ``newest_at``.
 
-    Three of every sixteen share one instant, and the ``ties`` in the middle share another. An instant is counted in
-    microseconds since 1970, UTC.
+    Three of every sixteen encounters share one ``created_at``; the ``ties`` in the middle share another. Instants are
+    microseconds since 1970.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Timeline:
         self.count = count
         self._key = _digest("timeline", organization_id, seed, size=32)
         self._salt = int.from_bytes(_digest("ids", organization_id, seed, size=_BITS // 8))
+        self._newest_at = newest_at
         self._origin = microseconds(newest_at - span)
         self._step = (span // timedelta(microseconds=1)) // max(count, 1)
         self._ties_start = (count - ties) // 2
@@ -107,30 +109,30 @@ class Timeline:
         if not 0 <= ties <= count:
             raise ValueError("ties must be between 0 and the number of encounters")
         if self._step < 1:
-            raise ValueError("span is too short: encounters are at least one microsecond apart")
+            raise ValueError("span is too short for this number of encounters")
 
     def created(self, index: int) -> int:
-        """The instant of an index; never falls as the index rises."""
+        """Return ``created_at`` of an index. It does not decrease when the index increases."""
         return self._instant(self._tie(index)[0])
 
     def encounter_id(self, index: int) -> str:
-        """The opaque id of an index; among equal instants it rises with the index."""
+        """Return the id of an index. Ids of encounters with the same ``created_at`` increase with the index."""
         start, _ = self._tie(index)
         within = (index - start) << 8 | self._draws(index)[0]
         return f"enc_{_scramble(start, self._salt):012x}{within:08x}"
 
     def index_of(self, encounter_id: str) -> int | None:
-        """The index of an id, or None where no encounter has it."""
+        """Return the index of an id, or None."""
         try:
             start = _unscramble(int(encounter_id[4:16], 16), self._salt)
             index = start + (int(encounter_id[16:], 16) >> 8)
         except ValueError:
             return None
-        # Comparing with the real id refuses every other spelling that int() would have accepted.
+        # int() accepts other spellings of the same number; the comparison refuses them.
         return index if index < self.count and self.encounter_id(index) == encounter_id else None
 
     def first_at_or_after(self, created: int, encounter_id: str = "") -> int:
-        """The first index whose ``(created, encounter_id)`` is not below this one; ``count`` where there is none."""
+        """Return the first index whose ``(created, encounter_id)`` is not less than this one, or ``count``."""
         start = bisect_left(range(self.count), created, key=self.created)
         if not encounter_id or start == self.count or self.created(start) != created:
             return start
@@ -138,19 +140,21 @@ class Timeline:
         return start + bisect_left(range(start, stop), encounter_id, key=self.encounter_id)
 
     def encounter(self, index: int) -> Record:
-        """The body of an encounter, as the list and the detail route show it."""
+        """Return the encounter at an index, as the list and the detail route show it."""
         draws = self._draws(index)
-        return self.body(self.encounter_id(index), self.created(index), draws, ready=draws[1] >= 16)
+        body = self._body(self.encounter_id(index), self.created(index), draws, ready=draws[1] >= 16)
+        updated_at = body["created_at"] + timedelta(seconds=60 + int.from_bytes(draws[8:10]) % 7200)
+        return body | {"updated_at": min(updated_at, self._newest_at)}
 
     def appended(self, number: int, created: int, *, ready: bool) -> Record:
-        """The body of the ``number``-th encounter that was added by hand."""
+        """Return the ``number``-th encounter that a test adds."""
         draws = self._draws(-1 - number)
-        return self.body(f"enc_{draws[40:50].hex()}", created, draws, ready=ready, always_transcript=True)
+        return self._body(f"enc_{draws[40:50].hex()}", created, draws, ready=ready, always_transcript=True)
 
-    def body(
+    def _body(
         self, encounter_id: str, created: int, draws: bytes, *, ready: bool, always_transcript: bool = False
     ) -> Record:
-        """An encounter from its random bytes; one that is not ``ready`` has an unfinished transcript and no note."""
+        """Return an encounter made from random bytes. Before it is ready, it has only an unfinished transcript."""
         created_at = from_microseconds(created)
         status = "completed" if ready else "processing"
         documents: list[Record] = []
@@ -167,10 +171,8 @@ class Timeline:
             )
         if ready:
             documents += [
-                {
-                    "document_id": _document_id(encounter_id, 1 + number),
-                    "schema_type": "document",
-                    "status": "completed",
+                new_document(encounter_id, 1 + number)
+                | {
                     "title": _TITLES[(draws[5] + number) % len(_TITLES)],
                     "workflow_variant": "standard" if draws[6] % 2 else None,
                 }
@@ -180,7 +182,7 @@ class Timeline:
             "encounter_id": encounter_id,
             "organization_id": self.organization_id,
             "created_at": created_at,
-            "updated_at": created_at + timedelta(seconds=60 + int.from_bytes(draws[8:10]) % 7200),
+            "updated_at": created_at,
             "date_of_service": created_at.date().isoformat(),
             "encounter_type": "ambient",
             "status": status,
@@ -202,12 +204,12 @@ class Timeline:
         return blake2b(index.to_bytes(8, signed=True), key=self._key, digest_size=50).digest()
 
     def _instant(self, index: int) -> int:
-        # The jitter stays below one step, so instants rise strictly.
+        # The jitter is less than one step, so instants increase strictly.
         jitter = int.from_bytes(self._draws(index)[16:24]) % self._step
         return self._origin + index * self._step + jitter
 
     def _tie(self, index: int) -> tuple[int, int]:
-        """The range of indexes that share the instant of this one."""
+        """Return the range of indexes with the same ``created_at`` as this one."""
         if self._ties_start <= index < self._ties_stop:
             return self._ties_start, self._ties_stop
         block, place = divmod(index, 16)
@@ -223,8 +225,19 @@ def _document_id(encounter_id: str, number: int) -> str:
     return f"doc_{_digest('document', encounter_id, number, size=10).hex()}"
 
 
+def new_document(encounter_id: str, number: int) -> Record:
+    """Return the summary of an encounter's ``number``-th document."""
+    return {
+        "document_id": _document_id(encounter_id, number),
+        "schema_type": "document",
+        "status": "completed",
+        "title": _TITLES[0],
+        "workflow_variant": None,
+    }
+
+
 def document_detail(encounter: Record, summary: Record) -> Record:
-    """The document behind a summary; the clinical text comes only where ``schema_type`` is ``document``."""
+    """Return the document of a summary. Only the ``schema_type`` ``document`` has clinical text."""
     document = {
         **{name: summary.get(name) for name in ("document_id", "schema_type", "title", "status", "workflow_variant")},
         **{name: encounter[name] for name in ("encounter_id", "created_at", "updated_at")},
@@ -248,12 +261,12 @@ def _note(document: Record) -> str:
 
 
 def seconds_of(summary: Record) -> float:
-    """How long the recording of a transcript is; a minute where a change by hand took that away."""
+    """Return the length of a transcript's recording; 60 seconds if a test removed it."""
     return float(summary.get("audio_duration_seconds") or 60)
 
 
 def transcript(encounter: Record, summary: Record) -> Record:
-    """The transcript behind a summary: turns without gaps or overlaps, in seconds from the start of the audio."""
+    """Return the transcript of a summary. Its turns have no gaps and no overlaps."""
     duration = seconds_of(summary)
     return {
         "encounter_id": encounter["encounter_id"],

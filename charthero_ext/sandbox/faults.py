@@ -1,10 +1,9 @@
-"""Faults on demand: what networks, gateways and a living data set do to a client.
+"""Faults on demand: failures of networks and gateways, and data that changes during a walk.
 
-A fault is asked for by one request in its ``ChartHero-Sandbox-Fault`` header, by the control route or
-:meth:`Sandbox.fail` for the requests to come, or strikes at random with a seed. All happen in front of the checks of
-the API, as a gateway would.
+A request asks for a fault in its ``ChartHero-Sandbox-Fault`` header. :meth:`Sandbox.fail` and the control route break
+requests to come. Random faults use a seed. All faults happen before the API's own checks, as at a gateway.
 
-A header holds one fault, with its options after semicolons: ``status; status=429; retry_after=2``.
+The header holds one fault, with its options after semicolons: ``status; status=429; retry_after=2``.
 """
 
 from __future__ import annotations
@@ -18,68 +17,84 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from attrs import evolve, field, frozen, validators
+from attrs import Attribute, evolve, field, fields, frozen, validators
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from charthero_ext.sandbox.checks import OPERATIONS
 
-__all__ = ["HEADER", "KINDS", "RANDOM", "Fault", "FaultLayer", "Faults"]
+__all__ = ["HEADER", "KINDS", "RANDOM", "Fault", "FaultLayer", "Faults", "build_fault", "one_of"]
 
 HEADER = b"charthero-sandbox-fault"
 KINDS = {
     "latency": "wait for `seconds`, then answer",
-    "status": "answer `status` with an error body of the contract, and Retry-After where `retry_after` says so",
-    "html": "answer `status` with a gateway's HTML page, and Retry-After where `retry_after` says so",
+    "status": "answer `status` with an error body, and with Retry-After if `retry_after` is given",
+    "html": "answer `status` with a gateway's HTML page, and with Retry-After if `retry_after` is given",
     "reset": "reset the connection before any answer",
-    "truncate": "close the connection half-way through the body",
+    "truncate": "close the connection after half of the body",
     "slow": "spread the body over `seconds`",
-    "clamp": "list pages hold at most `limit` encounters, although the body repeats the limit that was asked for",
-    "shift": "before a list page, the oldest encounter disappears and a new one is appended",
-    "unknown": "every object gains a field, and every enumeration holds a value nobody has seen",
+    "clamp": "return at most `limit` encounters per list page, although the body repeats the requested limit",
+    "shift": "before a list page, delete the oldest encounter and append a new one",
+    "unknown": "add an unknown field to every object, and an unknown value to every enumeration",
 }
 RANDOM = (
     *("status; status=503; retry_after=0", "status; status=429; retry_after=0", "html", "html; status=520"),
     *("reset", "truncate", "latency; seconds=0.05", "slow; seconds=0.05", "clamp", "shift", "unknown"),
 )
-_OPERATIONS = frozenset(OPERATIONS) | {"artifact", "audio_file"}
+_OPERATIONS = (*OPERATIONS, "artifact", "audio_file")
 
 
-def _at_least_once(instance: object, attribute: object, times: int | None) -> None:
+def one_of(*values: str) -> Callable[[object, Attribute[Any], object], None]:
+    """Return an attrs validator whose error lists the allowed values."""
+
+    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
+        if value not in values:
+            raise ValueError(f"{value!r} is not a valid {attribute.name}; use one of {', '.join(values)}")
+
+    return validate
+
+
+def _positive_or_none(instance: object, attribute: object, times: int | None) -> None:
     if times is not None and times < 1:
-        raise ValueError("times has to be at least 1, or None")
+        raise ValueError("times must be at least 1, or None")
 
 
 @frozen(kw_only=True)
 class Fault:
-    """One fault; which of the options matter is said in :data:`KINDS`.
+    """One fault. :data:`KINDS` names the options of each kind.
 
-    ``operation`` limits it to one route (``encounters.list``, ``audio_file``, ``artifact``, …), ``times`` to so many
-    requests (None: until cleared), after ``after`` of them have been spared.
+    ``operation`` limits the fault to one route, such as ``encounters.list``, ``audio_file`` or ``artifact``. The fault
+    spares ``after`` requests, then breaks ``times`` requests; with None, it breaks all of them until it is removed.
     """
 
-    kind: str = field(validator=validators.in_(KINDS))
+    kind: str = field(validator=one_of(*KINDS))
     status: int = field(default=502, converter=int, validator=[validators.ge(200), validators.lt(600)])
     retry_after: str | None = None
     seconds: float = field(default=0.1, converter=float, validator=[validators.ge(0), validators.le(600)])
     limit: int = field(default=10, converter=int, validator=validators.ge(0))
-    operation: str | None = field(default=None, validator=validators.optional(validators.in_(_OPERATIONS)))
-    times: int | None = field(default=1, validator=_at_least_once)
+    operation: str | None = field(default=None, validator=validators.optional(one_of(*_OPERATIONS)))
+    times: int | None = field(default=1, validator=_positive_or_none)
     after: int = field(default=0, validator=validators.ge(0))
 
 
+def build_fault(kind: str, options: dict[str, Any]) -> Fault:
+    """Return a fault. Raises ValueError with a sentence for an unknown kind or option."""
+    known = [each.name for each in fields(Fault) if each.name != "kind"]
+    for name in options.keys() - set(known):
+        raise ValueError(f"{name!r} is not an option of a fault; use {', '.join(known)}")
+    return Fault(kind=kind, **options)
+
+
 def parse_fault(text: str) -> Fault:
-    """Read a fault from its header. Raises ValueError where it is none."""
+    """Read a fault from its header. Raises ValueError for an invalid one."""
     kind, *options = (part.strip() for part in text.split(";"))
-    pairs: dict[str, Any] = dict(option.split("=", 1) for option in options)
-    try:
-        return Fault(kind=kind, **pairs)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
+    if not all("=" in option for option in options):
+        raise ValueError("an option of a fault is written as name=value")
+    return build_fault(kind, dict(option.split("=", 1) for option in options))
 
 
 class Faults:
-    """The faults to come."""
+    """The faults of requests to come."""
 
     def __init__(self, *, seed: int, rate: float) -> None:
         self._lock = threading.Lock()
@@ -88,37 +103,37 @@ class Faults:
         self.strike_at_random(rate)
 
     def strike_at_random(self, rate: float, among: Sequence[str] = RANDOM) -> None:
-        """Let faults ``among`` these, written as in a header, strike this share of requests, 0 to 1.
+        """Break this share of all requests, 0 to 1, with random faults ``among`` these, each written as in a header.
 
-        Which requests they strike, and how, is decided by the seed and begins anew.
+        The seed decides which requests break and how. Every call starts the random sequence again.
         """
         if not 0 <= rate <= 1 or not among:
-            raise ValueError("random faults need a rate between 0 and 1, and something to be among")
+            raise ValueError("random faults need a rate between 0 and 1, and at least one fault")
         faults = [parse_fault(text) for text in among]
         with self._lock:
             self._rate = rate
             self._among = faults
-            self._random = random.Random(self._seed)  # noqa: S311 - has to be repeatable
+            self._random = random.Random(self._seed)  # noqa: S311 - must be repeatable
 
     def add(self, fault: Fault) -> None:
-        """Let a fault strike requests to come."""
+        """Add a fault of requests to come."""
         with self._lock:
             self._waiting.append(fault)
 
     def clear(self) -> None:
-        """Forget the faults that wait, and random ones."""
+        """Remove all faults, including random ones."""
         with self._lock:
             self._waiting.clear()
             self._rate = 0.0
 
     def waiting(self) -> list[Fault]:
-        """The faults that have not struck as often as they should."""
+        """Return the faults that still have requests to break."""
         with self._lock:
             return list(self._waiting)
 
     def take(self, operation: str) -> list[Fault]:
-        """The faults that strike a request now."""
-        striking: list[Fault] = []
+        """Return the faults of one request, and count them."""
+        due: list[Fault] = []
         left: list[Fault] = []
         with self._lock:
             for fault in self._waiting:
@@ -127,19 +142,19 @@ class Faults:
                 elif fault.after:
                     left.append(evolve(fault, after=fault.after - 1))
                 else:
-                    striking.append(fault)
+                    due.append(fault)
                     if fault.times is None:
                         left.append(fault)
                     elif fault.times > 1:
                         left.append(evolve(fault, times=fault.times - 1))
             self._waiting = left
             if self._random.random() < self._rate:
-                striking.append(self._random.choice(self._among))
-        return striking
+                due.append(self._random.choice(self._among))
+        return due
 
 
 class FaultLayer:
-    """The outermost ASGI layer. Faults of the data are left in ``scope["faults"]`` for the API to act on."""
+    """The outermost ASGI layer. It passes faults of the data to the API in ``scope["faults"]``."""
 
     def __init__(self, app: ASGIApp, faults: Faults, operation_of: Callable[[Scope], str | None]) -> None:
         self._app = app
@@ -147,7 +162,7 @@ class FaultLayer:
         self._operation_of = operation_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Strike the request with the faults it asks for and those that wait, then pass on what is left of it."""
+        """Apply the faults of the request, then call the API unless a fault has answered."""
         operation = self._operation_of(scope) if scope["type"] == "http" else None
         scope["faults"] = {}
         if operation is None:
@@ -156,7 +171,7 @@ class FaultLayer:
         try:
             asked = [parse_fault(value.decode("latin-1")) for name, value in scope["headers"] if name == HEADER]
         except ValueError as error:
-            await Response(f"No such fault: {error}\n", 400)(scope, receive, send)
+            await Response(f"Invalid fault: {error}\n", 400)(scope, receive, send)
             return
         for fault in asked + self._faults.take(operation):
             if fault.kind == "latency":
@@ -183,13 +198,13 @@ def _answer(fault: Fault) -> Response:
             f"<!DOCTYPE html><html><head><title>{fault.status}</title></head><body><h1>Bad gateway</h1></body></html>"
         )
         return Response(page, fault.status, headers, "text/html")
-    body = {"error": "unavailable", "reason_code": "sandbox_fault", "message": "A fault of the sandbox.", "field": None}
+    body = {"error": "unavailable", "reason_code": "sandbox_fault", "message": "A sandbox fault.", "field": None}
     return JSONResponse(body, fault.status, headers)
 
 
 def _transport(send: Send) -> Any:
-    """The transport of the connection, or None without a socket."""
-    # ASGI has no word for it, but ``send`` is a method of uvicorn's that knows.
+    """Return the transport of the connection, or None without a socket."""
+    # ASGI does not offer it, but uvicorn's ``send`` is a method of an object that has it.
     return getattr(getattr(send, "__self__", None), "transport", None)
 
 
@@ -198,26 +213,26 @@ async def _hang_up(receive: Receive, send: Send, *, reset: bool) -> None:
     if transport is None:
         raise ConnectionResetError("The sandbox reset the connection.")
     if reset:
-        # Lingering for no time turns the closing handshake into a reset.
+        # With a linger time of zero, the kernel sends a reset.
         linger = struct.pack("ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
     else:
         transport.close()
-    # uvicorn takes an answer that was never finished for a bug, unless it has seen the connection go first.
-    await _gone(receive)
+    # uvicorn logs an unfinished answer as an error, unless it has seen the disconnect before.
+    await _wait_for_disconnect(receive)
 
 
-async def _gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _pause(seconds: float, receive: Receive) -> None:
-    """Wait, but not for a client that has gone."""
+    """Wait, but stop when the client disconnects."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await _gone(receive)
+            await _wait_for_disconnect(receive)
 
 
 def _truncating(receive: Receive, send: Send) -> Send:

@@ -1,4 +1,4 @@
-"""The sandbox on sockets of this machine, served from a thread."""
+"""The sandbox on loopback sockets, served from a thread."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Sandbox"]
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, so that nobody has to poll for it."""
+    """A server that reports when it listens."""
 
     def __init__(self, app: ASGIApp) -> None:
-        # h11 because faults of the connection rely on it; no logging because a test's output is not ours.
+        # Connection faults need h11. Logging stays off, because the output belongs to the test.
         super().__init__(
             uvicorn.Config(
                 app,
@@ -51,12 +51,12 @@ class _Server(uvicorn.Server):
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    # Not socket.create_server: asyncio turns Nagle's algorithm off only where the protocol is spelled out, and with it
-    # on every answer waits 40 ms for an acknowledgement.
+    # Not socket.create_server: asyncio turns off Nagle's algorithm only if the protocol is explicit. With Nagle's
+    # algorithm, every answer waits 40 ms for an acknowledgement.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if os.name == "posix":  # elsewhere it would let two programs share the port
+        if os.name == "posix":  # on Windows, two programs could share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen()
@@ -68,19 +68,19 @@ def _listener(host: str, port: int) -> socket.socket:
 
 def _refuse_other_machines(instance: object, attribute: object, host: str) -> None:
     if not is_loopback(host):
-        raise ValueError("the sandbox listens on this machine only: 127.0.0.1, ::1 or localhost")
+        raise ValueError("the sandbox listens on this machine only; use 127.0.0.1, ::1 or localhost")
 
 
 @define(kw_only=True, eq=False, slots=False)
 class Sandbox(State):
-    """A local ChartHero that behaves as published, over synthetic data.
+    """A local ChartHero that behaves as published, with synthetic data.
 
-    Without sockets, ``httpx.ASGITransport(sandbox.app)`` reaches the API at ``base_url`` and the recordings at
-    ``audio_url``. As a context manager, plain or async, it listens on a port of this machine (``port``, or any free
-    one) and serves the recordings on another; faults of the connection then reach the wire, where a transport without
-    sockets raises ConnectionResetError or gets a short body.
+    As a context manager, plain or async, it listens on a loopback port (``port``, or any free one) and serves the
+    recordings on another port. Without sockets, ``httpx.ASGITransport(sandbox.app)`` reaches the API at ``base_url``
+    and the recordings at ``audio_url``; a ``reset`` fault then raises ConnectionResetError, and ``truncate`` shortens
+    the body.
 
-    ``api_key`` works for everything; :func:`~charthero_ext.sandbox.checks.sandbox_keys` has one for every refusal.
+    ``api_key`` may do everything. :func:`~charthero_ext.sandbox.checks.sandbox_keys` has a key for every refusal.
     """
 
     host: str = field(default="127.0.0.1", validator=_refuse_other_machines)
@@ -93,7 +93,7 @@ class Sandbox(State):
 
     def __enter__(self) -> Self:
         if self._running is not None:
-            raise RuntimeError("the sandbox is running already")
+            raise RuntimeError("the sandbox is already running")
         api, recordings = _listener(self.host, self.port), _listener(self.host, 0)
         host = f"[{self.host}]" if ":" in self.host else self.host
         self.base_url = f"http://{host}:{api.getsockname()[1]}"
@@ -127,7 +127,7 @@ class Sandbox(State):
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """Stop listening and delivering. Answers under way get a second to finish."""
+        """Stop listening and delivering. Requests in flight get one second to finish."""
         self.webhooks.close()
         if self._running is not None:
             server, thread = self._running

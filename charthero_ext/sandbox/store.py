@@ -1,16 +1,13 @@
-"""One organization's encounters as they stand now: the computed timeline and what was changed by hand.
-
-Only the changes take memory.
-"""
+"""One organization's current encounters: the computed timeline, plus changes. Only the changes take memory."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
-from charthero_ext.sandbox.data import Record, Timeline, microseconds
+from charthero_ext.sandbox.data import Record, Timeline, microseconds, new_document
 
 __all__ = ["Store"]
 
@@ -18,18 +15,18 @@ _UNCHANGEABLE = ("encounter_id", "organization_id", "created_at")
 
 
 class Store:
-    """Encounters in order of ``(created_at, encounter_id)``, that can be appended to, changed and deleted from.
+    """Encounters in order of ``(created_at, encounter_id)``.
 
-    A *rank* is a place among the encounters that exist now. Windows are half-open, in microseconds since 1970.
+    A *rank* is a position among the current encounters. Windows are half-open, in microseconds since 1970.
     """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._removed: list[int] = []
         self._changed: dict[str, Record] = {}
-        self._appended = 0
+        self._numbers = count()
         self._extra: dict[str, Record] = {}
-        # Sorted, side by side: an extra encounter stands right before the computed one at its slot.
+        # Parallel sorted lists. An extra encounter comes directly before the computed encounter at its slot.
         self._extra_keys: list[tuple[int, str]] = []
         self._extra_slots: list[int] = []
 
@@ -40,7 +37,7 @@ class Store:
         return self._from_rank(0)
 
     def find(self, encounter_id: str) -> Record | None:
-        """The encounter with this id, or None."""
+        """Return the encounter with this id, or None."""
         if encounter_id in self._extra:
             return self._extra[encounter_id]
         index = self._timeline.index_of(encounter_id)
@@ -51,7 +48,7 @@ class Store:
     def page(
         self, *, start: int | None, end: int | None, offset: int, limit: int, descending: bool
     ) -> tuple[list[Record], int]:
-        """The encounters of one page, and how many the window holds in all."""
+        """Return the encounters of one page, and the number of encounters in the window."""
         low = 0 if start is None else self._rank(start)
         high = len(self) if end is None else max(low, self._rank(end))
         if descending:
@@ -63,10 +60,9 @@ class Store:
         return rows, high - low
 
     def append(self, created: int, *, ready: bool, fields: dict[str, Any]) -> Record:
-        """Add an encounter; one older than the newest is a late arrival and takes its place in the order."""
+        """Add an encounter at its position in the order."""
         _refuse_unchangeable(fields)
-        encounter = self._timeline.appended(self._appended, created, ready=ready) | fields
-        self._appended += 1
+        encounter = self._timeline.appended(next(self._numbers), created, ready=ready) | fields
         key = (created, encounter["encounter_id"])
         place = bisect_left(self._extra_keys, key)
         self._extra_keys.insert(place, key)
@@ -75,7 +71,7 @@ class Store:
         return encounter
 
     def change(self, encounter_id: str, fields: dict[str, Any]) -> Record:
-        """Replace fields of an encounter. Raises KeyError where there is none."""
+        """Replace fields of an encounter. Raises KeyError for an unknown encounter."""
         _refuse_unchangeable(fields)
         encounter = self.find(encounter_id)
         if encounter is None:
@@ -87,7 +83,7 @@ class Store:
         return encounter | fields
 
     def delete(self, encounter_id: str) -> None:
-        """Remove an encounter. Raises KeyError where there is none."""
+        """Delete an encounter. Raises KeyError for an unknown encounter."""
         encounter = self.find(encounter_id)
         if encounter is None:
             raise KeyError(encounter_id)
@@ -96,12 +92,16 @@ class Store:
             del self._extra_keys[place], self._extra_slots[place], self._extra[encounter_id]
         else:
             index = self._timeline.index_of(encounter_id)
-            assert index is not None  # noqa: S101 - it was found a moment ago
+            assert index is not None  # noqa: S101 - find() found it
             insort(self._removed, index)
             self._changed.pop(encounter_id, None)
 
+    def new_document(self, encounter_id: str) -> Record:
+        """Return the summary of a new document with an unused id."""
+        return new_document(encounter_id, 100 + next(self._numbers))
+
     def _rank(self, created: int) -> int:
-        """How many encounters were created before an instant."""
+        """Return the number of encounters created before an instant."""
         index = self._timeline.first_at_or_after(created)
         return index - bisect_left(self._removed, index) + bisect_left(self._extra_keys, (created, ""))
 
@@ -112,7 +112,7 @@ class Store:
         def before(index: int) -> int:
             return index - bisect_left(self._removed, index) + bisect_left(self._extra_slots, index)
 
-        # The last slot that does not begin after the rank, so behind every hole that ends there.
+        # The last slot that does not begin after the rank: it comes after all deleted slots with the same rank.
         index = bisect_right(range(self._timeline.count + 1), rank, key=before) - 1
         extra = bisect_left(self._extra_slots, index) + rank - before(index)
         for slot in range(index, self._timeline.count + 1):
@@ -134,4 +134,4 @@ class Store:
 def _refuse_unchangeable(fields: dict[str, Any]) -> None:
     refused = sorted(fields.keys() & set(_UNCHANGEABLE))
     if refused:
-        raise ValueError(f"cannot be set: {', '.join(refused)}")
+        raise ValueError(f"these fields cannot be set: {', '.join(refused)}")

@@ -1,10 +1,8 @@
 """Signed deliveries of ``recording.transcript_ready`` to a receiver on this machine.
 
-Source in the contract: "Webhooks".
-
-Assumptions, where the contract is silent: a delivery that fails is tried again after 0.1, 0.2, 0.4 and 0.8 seconds and
-then given up; every attempt has a timestamp and a signature of its own; a redirect is a failure; while a secret is
-rotated each delivery is signed with one secret only.
+The contract is silent about these assumptions: a failed delivery is retried after 0.1, 0.2, 0.4 and 0.8 seconds. Every
+attempt has its own timestamp and signature. A redirect is a failure. During a rotation, a delivery is signed with one
+secret only.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ RETRY_AFTER = (0.1, 0.2, 0.4, 0.8)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, without its port, is this machine."""
+    """Return whether a host, without its port, is this machine."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -38,19 +36,19 @@ def is_loopback(host: str) -> bool:
 
 
 class Signing(TypedDict, total=False):
-    """How a delivery departs from a good one."""
+    """Options that make a delivery invalid."""
 
     timestamp_offset: int
-    """Seconds that are added to the present; more than 300 either way makes it stale."""
+    """Seconds to add to the timestamp; more than 300 in either direction make it invalid."""
     secret: str
-    """Signs instead of the current secret."""
+    """The secret to sign with, instead of the current one."""
     bad_signature: bool
-    """Sends a signature of the right form that belongs to another body."""
+    """Send the signature of another body."""
 
 
 @frozen
 class Event:
-    """One event for one endpoint: all its attempts carry the same two ids and the same body."""
+    """One event for one endpoint. All attempts have the same ids and body."""
 
     id: str
     delivery_id: str
@@ -59,7 +57,7 @@ class Event:
 
 @frozen
 class SignedEvent:
-    """What one attempt sends."""
+    """The headers and body of one attempt."""
 
     headers: dict[str, str]
     body: bytes
@@ -67,7 +65,7 @@ class SignedEvent:
 
 @frozen
 class Attempt:
-    """One attempt to deliver: the status of the receiver's answer, or None where there was none."""
+    """One attempt to deliver. ``status_code`` is None if the receiver did not answer."""
 
     event_id: str
     delivery_id: str
@@ -75,9 +73,9 @@ class Attempt:
 
 
 class Webhooks:
-    """Delivers events, one after the other, from a thread of its own.
+    """Delivers events, one at a time, in a thread.
 
-    ``secret`` signs them, and setting it rotates it. ``attempts`` is what was sent so far.
+    Set ``secret`` to rotate the signing secret. ``attempts`` lists what was sent.
     """
 
     def __init__(self, clock: Clock, *, url: str | None, secret: str) -> None:
@@ -97,23 +95,23 @@ class Webhooks:
         self._numbers = count(1)
 
     def reset(self, *, url: str | None, secret: str) -> None:
-        """Give up what is under way and begin anew, for this receiver."""
+        """Cancel all deliveries and start again."""
         self.close()
         self._begin(url, secret)
 
     @property
     def url(self) -> str | None:
-        """The receiver, or None to deliver nothing. Raises ValueError for anything but http on this machine."""
+        """The receiver, or None to deliver nothing. Setting another URL than http on this machine raises ValueError."""
         return self._url
 
     @url.setter
     def url(self, url: str | None) -> None:
         if url is not None and (urlsplit(url).scheme != "http" or not is_loopback(urlsplit(url).hostname or "")):
-            raise ValueError("the receiver has to be an http URL of this machine")
+            raise ValueError("the receiver must be an http URL on this machine")
         self._url = url
 
     def event(self, *, organization_id: str, encounter_id: str, document_id: str) -> Event:
-        """A new event that points at a transcript."""
+        """Return a new event for a transcript."""
         number = next(self._numbers)
         event_id = f"evt_sandbox_{number:06d}"
         body = {
@@ -127,7 +125,7 @@ class Webhooks:
         return Event(event_id, f"dlv_sandbox_{number:06d}", json.dumps(body).encode())
 
     def sign(self, event: Event, **signing: Unpack[Signing]) -> SignedEvent:
-        """One attempt of an event, as it would be sent now."""
+        """Return the attempt to deliver an event now."""
         timestamp = str(int(self._clock.now().timestamp()) + signing.get("timestamp_offset", 0))
         signed = b"another body" if signing.get("bad_signature") else event.body
         secret = signing.get("secret", self.secret)
@@ -143,22 +141,22 @@ class Webhooks:
         return SignedEvent(headers, event.body)
 
     def deliver(self, event: Event, *, copies: int = 1, **signing: Unpack[Signing]) -> None:
-        """Send an event in the background, ``copies`` times over. Raises ValueError where there is no receiver."""
+        """Send an event in the background, ``copies`` times. Raises ValueError without a receiver."""
         if self._url is None:
-            raise ValueError("no receiver is set")
+            raise ValueError("no receiver is set; give webhook_url")
         for _ in range(copies):
             self._deliveries.append(self._worker.submit(self._deliver, self._url, event, signing))
 
     def wait(self, timeout: float = 10.0) -> None:
-        """Wait until every delivery has succeeded or was given up. Raises TimeoutError after ``timeout`` seconds."""
+        """Wait until every delivery has succeeded or failed. Raises TimeoutError after ``timeout`` seconds."""
         for delivery in wait(self._deliveries, timeout).done:
             self._deliveries.remove(delivery)
             delivery.result()
         if self._deliveries:
-            raise TimeoutError(f"{len(self._deliveries)} webhook deliveries are still under way")
+            raise TimeoutError(f"{len(self._deliveries)} webhook deliveries are still in progress")
 
     def close(self) -> None:
-        """Give up what is still under way."""
+        """Cancel all deliveries."""
         self._closing.set()
         self._worker.shutdown(cancel_futures=True)
         self._open()
@@ -174,7 +172,7 @@ class Webhooks:
 
 
 def _post(url: str, signed: SignedEvent) -> int | None:
-    # Not httpx, which would load certificates and follow the proxies of the environment.
+    # Not httpx, which loads certificates and uses the proxies of the environment.
     parts = urlsplit(url)
     target = parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=5)

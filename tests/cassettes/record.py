@@ -1,9 +1,11 @@
-"""Record the cassettes anew, against the sandbox: ``python -m tests.cassettes.record``."""
+"""Record the cassettes again, against the sandbox: ``python -m tests.cassettes.record``."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import vcr
 
@@ -16,9 +18,9 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Record every operation, and two refusals."""
+    """Record every operation, a download and two errors."""
     with (
-        Sandbox(encounters=50, seed=7) as sandbox,
+        Sandbox(encounters=50, seed=7, newest_at=datetime(2026, 5, 1, tzinfo=UTC)) as sandbox,
         ChartHero(settings=Settings.load(api_key=sandbox.api_key, base_url=sandbox.base_url)) as ch,
     ):
         for path in HERE.glob("*.yaml"):
@@ -32,7 +34,9 @@ def main() -> None:
             ch.encounters.get(encounter.encounter_id)
             ch.documents.get(encounter.encounter_id, documents["document"])
             ch.documents.transcript(encounter.encounter_id, documents["ambient_transcript"])
-            ch.documents.audio(encounter.encounter_id, documents["ambient_transcript"])
+            with TemporaryDirectory() as directory:
+                file = Path(directory) / "visit.wav"
+                ch.documents.download_audio(encounter.encounter_id, documents["ambient_transcript"], file)
         with recorder.use_cassette("refusals.yaml"):
             with suppress(InvalidRequestError):
                 ch.encounters.list(limit=0)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ Run = Callable[..., Done]
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Sandbox]:
-    with Sandbox(encounters=120, ties=10) as sandbox:
+    with Sandbox(
+        encounters=120, ties=10, newest_at=datetime(2026, 5, 1, tzinfo=UTC), span=timedelta(days=365)
+    ) as sandbox:
         yield sandbox
 
 

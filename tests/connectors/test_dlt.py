@@ -234,7 +234,7 @@ def test_fields_and_values_that_nobody_has_seen_land_without_loss(empty_sandbox:
     warehouse.load(empty_sandbox)
     for operation in ("documents.get", "documents.transcript"):
         empty_sandbox.fail("unknown", times=None, operation=operation)
-    empty_sandbox.change(encounter_id, updated_at=NEWEST)
+    empty_sandbox.change(encounter_id)
     warehouse.load(empty_sandbox)
     empty_sandbox.fail("unknown", times=None, operation="encounters.list")
     warehouse.load(empty_sandbox)

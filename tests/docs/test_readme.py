@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_shell_session_prints_what_is_shown(block: str, tmp_path: Path) -> Non
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m charthero_ext.cli "$@"\n')
     program.chmod(0o700)
-    with Sandbox(encounters=300) as sandbox:
+    with Sandbox(encounters=300, newest_at=datetime(2026, 5, 1, tzinfo=UTC), span=timedelta(days=365)) as sandbox:
         environment = {
             "CHARTHERO_BASE_URL": sandbox.base_url,
             "CHARTHERO_API_KEY": sandbox.api_key,

@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures over a sandbox, and no way from a test to a real host or key."""
+"""The pytest plugin: fixtures for a sandbox. A test cannot reach a real host or use a real key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from charthero_ext.sandbox import Sandbox
 pytest_plugins = ["pytester"]
 
 
-def test_the_fixtures_are_a_sandbox_and_clients_of_it(
+def test_the_fixtures_are_a_sandbox_and_its_clients(
     charthero_sandbox: Sandbox, charthero_client: ChartHero, charthero_async_client: AsyncChartHero
 ) -> None:
     added = charthero_sandbox.append()
@@ -39,7 +39,7 @@ def test_a_real_key_in_the_environment_is_not_used(
     assert client.settings.key_source.read() != "ch_sk_production"
 
 
-def test_a_host_that_is_not_this_machine_is_refused(pytester: pytest.Pytester) -> None:
+def test_a_client_of_another_machine_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -57,10 +57,10 @@ def test_a_host_that_is_not_this_machine_is_refused(pytester: pytest.Pytester) -
     )
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*ConfigurationError: the test client talks to this machine only*"])
+    result.stdout.fnmatch_lines(["*ConfigurationError: the test client connects only to this machine*"])
 
 
-def test_options_of_the_sandbox_are_a_fixture_to_override(pytester: pytest.Pytester) -> None:
+def test_a_fixture_overrides_the_sandbox_options(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -76,7 +76,7 @@ def test_options_of_the_sandbox_are_a_fixture_to_override(pytester: pytest.Pytes
     pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
-def test_the_plugin_costs_a_project_that_does_not_use_it_no_import(pytester: pytest.Pytester) -> None:
+def test_the_plugin_imports_nothing_until_a_fixture_is_used(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import sys
@@ -90,6 +90,6 @@ def test_the_plugin_costs_a_project_that_does_not_use_it_no_import(pytester: pyt
     result.assert_outcomes(passed=1)
 
 
-def test_settings_without_a_key_still_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_api_key_is_still_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="no API key"):
         ChartHero(base_url="http://localhost:1")

@@ -1,7 +1,7 @@
-"""One running sandbox for all tests, back at its beginning for each; and the artifact, to judge its answers by.
+"""One running sandbox for all tests, reset before each, and the artifact that its responses are checked against.
 
-The artifact is the one that was written from the developer pages, like the sandbox, and not the snapshot: a pulled one
-may describe more or less than they do.
+The artifact is the one written from the developer pages, not the snapshot: a pulled artifact may describe more or less
+than the pages do.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def http(running: Sandbox) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def get(sandbox: Sandbox, http: httpx.Client) -> Get:
-    """GET a path below the API's prefix with a key that may do everything, or another."""
+    """GET a path below the API's prefix, by default with a key that has every scope."""
 
     def get(path: str, *, key: str | None = "ch_sk_sandbox_full", headers: Any = None, params: Any = None) -> Any:
         authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -54,7 +54,7 @@ def get(sandbox: Sandbox, http: httpx.Client) -> Get:
 
 
 def assert_conforms(response: httpx.Response, template: str) -> Any:
-    """The body is what the artifact promises for this path and status; returns it."""
+    """Validate a response against the artifact, and return its body."""
     promised = ARTIFACT["paths"][API + template]["get"]["responses"][str(response.status_code)]
     schema = promised["content"]["application/json"]["schema"]
     assert response.headers["content-type"] == "application/json"
@@ -66,14 +66,14 @@ def assert_conforms(response: httpx.Response, template: str) -> Any:
 
 
 def refusal(response: httpx.Response) -> tuple[int, str, str | None]:
-    """What an error body says, after a look at its shape."""
+    """Check the shape of an error body, and return its status, reason code and field."""
     body = response.json()
     assert set(body) == {"error", "reason_code", "message", "field"}
     return response.status_code, body["reason_code"], body["field"]
 
 
 def with_documents(get: Get, *schema_types: str) -> dict[str, Any]:
-    """The newest completed encounter that has a document of each type."""
+    """Return the newest completed encounter with a document of each type."""
     for encounter in get("/encounters", params={"limit": 100}).json()["items"]:
         types = {document["schema_type"] for document in encounter["documents"]}
         if encounter["status"] == "completed" and types >= set(schema_types):

@@ -23,7 +23,7 @@ def fetch(http: httpx.Client, signed: dict[str, Any], **headers: str) -> httpx.R
     return http.get(signed["audio_url"], headers=headers)
 
 
-def test_the_url_leads_to_another_host_and_to_a_recording_as_long_as_its_transcript_says(
+def test_a_recording_on_another_host_is_as_long_as_its_transcript(
     get: Get, http: httpx.Client, sandbox: Sandbox
 ) -> None:
     encounter = with_documents(get, "ambient_transcript")
@@ -39,12 +39,12 @@ def test_the_url_leads_to_another_host_and_to_a_recording_as_long_as_its_transcr
     assert seconds == transcript["audio_duration_seconds"]
 
 
-def test_a_request_that_carries_a_key_is_refused(http: httpx.Client, signed: dict[str, Any], sandbox: Sandbox) -> None:
+def test_the_media_host_refuses_an_api_key(http: httpx.Client, signed: dict[str, Any], sandbox: Sandbox) -> None:
     assert fetch(http, signed, Authorization=f"Bearer {sandbox.api_key}").status_code == 400
 
 
-def test_the_url_works_until_it_expires_and_not_a_second_longer(http: httpx.Client, get: Get, sandbox: Sandbox) -> None:
-    now = sandbox.clock.now().replace(microsecond=0)
+def test_a_url_stops_working_when_it_expires(http: httpx.Client, get: Get, sandbox: Sandbox) -> None:
+    now = sandbox.clock.now().replace(microsecond=0) + timedelta(seconds=1)
     sandbox.clock.set(now)
     signed = get(document_path(with_documents(get, "ambient_transcript"), "ambient_transcript", "/audio")).json()
     assert signed["expires_at"] == sandbox.timestamp(now + timedelta(minutes=5))
@@ -55,7 +55,7 @@ def test_the_url_works_until_it_expires_and_not_a_second_longer(http: httpx.Clie
     assert fetch(http, signed).status_code == 403
 
 
-def test_a_url_that_was_changed_in_any_part_is_refused(http: httpx.Client, signed: dict[str, Any]) -> None:
+def test_a_changed_url_is_refused(http: httpx.Client, signed: dict[str, Any]) -> None:
     url = signed["audio_url"]
     path, _, query = url.partition("?")
     for changed in (
@@ -73,7 +73,9 @@ def test_a_url_that_was_changed_in_any_part_is_refused(http: httpx.Client, signe
     ("asked", "start", "stop"),
     [("bytes=0-0", 0, 1), ("bytes=100-199", 100, 200), ("bytes=1000-", 1000, None), ("bytes=-44", -44, None)],
 )
-def test_a_range_is_sent_alone(http: httpx.Client, signed: dict[str, Any], asked: str, start: int, stop: int) -> None:
+def test_a_range_request_returns_only_the_range(
+    http: httpx.Client, signed: dict[str, Any], asked: str, start: int, stop: int
+) -> None:
     whole = fetch(http, signed).content
     part = fetch(http, signed, Range=asked)
 
@@ -85,7 +87,7 @@ def test_a_range_is_sent_alone(http: httpx.Client, signed: dict[str, Any], asked
     assert (beyond.status_code, beyond.content) == (206, whole)
 
 
-def test_a_range_that_holds_nothing_is_refused_with_the_size(http: httpx.Client, signed: dict[str, Any]) -> None:
+def test_an_unsatisfiable_range_is_refused_with_the_size(http: httpx.Client, signed: dict[str, Any]) -> None:
     size = len(fetch(http, signed).content)
     for asked in (f"bytes={size}-", f"bytes={size}-{size + 5}", "bytes=-0"):
         refused = fetch(http, signed, Range=asked)
@@ -93,11 +95,11 @@ def test_a_range_that_holds_nothing_is_refused_with_the_size(http: httpx.Client,
 
 
 @pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "bytes=9-1", "bytes=-", "bytes=a-b", "seconds=0-1", "0-1"])
-def test_a_range_nobody_can_read_is_ignored(http: httpx.Client, signed: dict[str, Any], asked: str) -> None:
+def test_a_malformed_range_is_ignored(http: httpx.Client, signed: dict[str, Any], asked: str) -> None:
     assert fetch(http, signed, Range=asked).status_code == 200
 
 
-def test_a_download_resumes_only_while_the_recording_is_the_same(http: httpx.Client, signed: dict[str, Any]) -> None:
+def test_if_range_resumes_only_the_same_recording(http: httpx.Client, signed: dict[str, Any]) -> None:
     etag = fetch(http, signed).headers["etag"]
     assert fetch(http, signed, Range="bytes=5-", **{"If-Range": etag}).status_code == 206
     assert fetch(http, signed, Range="bytes=5-", **{"If-Range": '"other"'}).status_code == 200

@@ -1,4 +1,4 @@
-"""What the routes answer, judged by the artifact and not by our client."""
+"""The bodies of the routes, checked against the artifact and without our client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def has_ipv6() -> bool:
         return False
 
 
-def test_every_body_is_what_the_artifact_promises_and_holds_nothing_else(get: Get) -> None:
+def test_every_body_matches_the_artifact_and_has_no_other_field(get: Get) -> None:
     page = assert_conforms(get("/encounters", params={"limit": 100}), "/encounters")
     assert set(page) == {"items", "limit", "offset", "total"}
     for encounter in page["items"]:
@@ -71,7 +71,7 @@ def check_document(get: Get, encounter: dict[str, Any], summary: dict[str, Any])
         assert (transcript.status_code, audio.status_code) == (ready, ready)
 
 
-def test_a_transcript_has_hundreds_of_turns_that_fill_the_audio_without_overlap(get: Get) -> None:
+def test_the_turns_of_a_transcript_fill_the_audio_without_overlap(get: Get) -> None:
     encounter = with_documents(get, "ambient_transcript")
     body = get(document_path(encounter, "ambient_transcript", "/transcript")).json()["transcript"]
     turns = body["turns"]
@@ -83,7 +83,7 @@ def test_a_transcript_has_hundreds_of_turns_that_fill_the_audio_without_overlap(
     assert {turn["speaker"] for turn in turns} == {"clinician", "patient"}
 
 
-def test_patients_come_back_and_are_plainly_synthetic(get: Get) -> None:
+def test_patients_have_several_encounters_and_synthetic_names(get: Get) -> None:
     patients = [encounter["patient"] for encounter in get("/encounters", params={"limit": 100}).json()["items"]]
     named = [patient for patient in patients if "last_name" in patient]
 
@@ -93,7 +93,7 @@ def test_patients_come_back_and_are_plainly_synthetic(get: Get) -> None:
     assert all(datetime.fromisoformat(patient["date_of_birth"]).year < 2020 for patient in named)
 
 
-def test_the_detail_is_bare_where_the_sandbox_is_told_so() -> None:
+def test_the_detail_route_can_return_the_bare_encounter() -> None:
     with Sandbox(encounters=1, encounter_envelope=False) as sandbox:
         (encounter_id,) = sandbox.encounter_ids()
         headers = {"Authorization": f"Bearer {sandbox.api_key}"}
@@ -101,7 +101,7 @@ def test_the_detail_is_bare_where_the_sandbox_is_told_so() -> None:
     assert set(body) == ENCOUNTER
 
 
-def test_the_artifact_is_served_byte_for_byte_without_a_key_and_not_sent_twice(http: httpx.Client) -> None:
+def test_the_artifact_needs_no_key_and_supports_etags(http: httpx.Client) -> None:
     response = http.get("/openapi/v1/openapi.json")
     assert response.status_code == 200
     assert response.content == DEVELOPER_PAGES.read_bytes()
@@ -143,7 +143,7 @@ def test_the_api_works_without_a_socket() -> None:
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
-def test_the_sandbox_listens_on_ipv6_too() -> None:
+def test_the_sandbox_can_listen_on_ipv6() -> None:
     with Sandbox(encounters=1, host="::1") as sandbox, httpx.Client(trust_env=False) as client:
         headers = {"Authorization": f"Bearer {sandbox.api_key}"}
         assert client.get(f"{sandbox.base_url}{API}/encounters", headers=headers).json()["total"] == 1
@@ -153,7 +153,7 @@ def test_the_sandbox_listens_on_ipv6_too() -> None:
         assert client.get(audio_url).status_code == 200
 
 
-def test_the_sandbox_is_an_asynchronous_context_manager_too() -> None:
+def test_the_sandbox_is_also_an_async_context_manager() -> None:
     import asyncio
 
     async def ask() -> int:
@@ -163,7 +163,7 @@ def test_the_sandbox_is_an_asynchronous_context_manager_too() -> None:
     assert asyncio.run(ask()) == 200
 
 
-def test_nothing_listens_after_the_sandbox_was_left_and_it_can_be_entered_again() -> None:
+def test_a_closed_sandbox_does_not_listen_and_can_start_again() -> None:
     sandbox = Sandbox(encounters=1)
     urls = []
     for _ in range(2):
@@ -177,7 +177,7 @@ def test_nothing_listens_after_the_sandbox_was_left_and_it_can_be_entered_again(
             httpx.get(url, trust_env=False)
 
 
-def test_the_sandbox_knows_nothing_of_the_client_it_feeds() -> None:
+def test_the_sandbox_does_not_import_the_client() -> None:
     program = "from charthero_ext.sandbox import Sandbox; import sys; Sandbox(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in loaded if name.startswith("charthero")}
@@ -185,12 +185,12 @@ def test_the_sandbox_knows_nothing_of_the_client_it_feeds() -> None:
         "charthero_ext",
         "charthero_ext._lazy",
     }
-    # The package that carries the artifact is imported to read it, and none of what was generated from it.
+    # The generated package is imported to read the artifact, but not its modules.
     assert not any(name.startswith(("charthero_client.api", "charthero_client.models")) for name in ours)
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_without_its_extra_the_sandbox_says_how_to_install_it(missing: str) -> None:
+def test_a_missing_extra_is_named(missing: str) -> None:
     program = f"import sys; sys.modules[{missing!r}] = None; import charthero_ext.sandbox"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1

@@ -15,26 +15,29 @@ COMMAND = [sys.executable, "-m", "charthero_ext.sandbox"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_listens_with_a_key_that_works_and_stops_when_told(number: signal.Signals) -> None:
+def test_the_command_prints_a_working_url_and_key_and_stops_at_a_signal(number: signal.Signals) -> None:
     arguments = ["--port", "0", "--encounters", "7", "--host", "localhost"]
     with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         match = re.fullmatch(r"ChartHero sandbox: CHARTHERO_BASE_URL=(\S+) CHARTHERO_API_KEY=(\S+)\n", line)
+        secret, control = process.stdout.readline(), process.stdout.readline()
         assert match is not None
         headers = {"Authorization": f"Bearer {match[2]}"}
         page = httpx.get(f"{match[1]}/external/v1/encounters", headers=headers, trust_env=False).json()
         process.send_signal(number)
         rest = process.communicate(timeout=10)
     assert page["total"] == 7
+    assert secret == "Webhook secret: whsec_sandbox_synthetic\n"
+    assert control == f"Control routes: curl {match[1]}/_sandbox\n"
     assert (process.returncode, rest) == (0, ("", ""))
 
 
-def test_it_says_in_one_line_why_it_cannot_start() -> None:
+def test_the_command_explains_in_one_line_why_it_cannot_start() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        for arguments in (["--port", port], ["--host", "0.0.0.0"], ["--port", "70000"], ["--encounters", "-1"]):
-            done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=20)
+        for arguments in (f"--port {port}", "--host 0.0.0.0", "--port 70000", "--encounters -1", "--now 2026-01-01"):
+            done = subprocess.run([*COMMAND, *arguments.split()], capture_output=True, text=True, timeout=20)
             assert done.returncode == 2
             assert done.stdout == ""
             assert re.fullmatch(r"The sandbox cannot start: .+\n", done.stderr)

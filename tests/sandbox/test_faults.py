@@ -1,4 +1,4 @@
-"""Faults, each seen from the other end of a connection."""
+"""Faults, as a client sees them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def struck(get: Get, fault: str, path: str = "/encounters") -> httpx.Response:
 
 
 @pytest.mark.parametrize("status", [429, 503, 500, 504])
-def test_a_status_comes_with_an_error_body_and_the_wait_that_was_asked_for(get: Get, status: int) -> None:
+def test_a_status_fault_has_an_error_body_and_retry_after(get: Get, status: int) -> None:
     response = struck(get, f"status; status={status}; retry_after=7")
     assert refusal(response)[0] == status
     assert response.headers["retry-after"] == "7"
     assert "retry-after" not in struck(get, "status; status=503").headers
 
 
-def test_the_wait_may_be_any_text_such_as_a_date(get: Get) -> None:
+def test_retry_after_may_be_a_date(get: Get) -> None:
     date = "Fri, 01 May 2026 00:00:00 GMT"
     assert struck(get, f"status; status=503; retry_after={date}").headers["retry-after"] == date
 
 
-def test_a_gateway_answers_with_html_also_under_a_status_nobody_registered(get: Get) -> None:
+def test_an_html_fault_may_have_an_unregistered_status(get: Get) -> None:
     for fault, status in (("html", 502), ("html; status=520", 520)):
         response = struck(get, fault)
         assert (response.status_code, response.headers["content-type"]) == (status, "text/html; charset=utf-8")
@@ -51,7 +51,7 @@ def test_a_truncated_body_ends_before_its_length(get: Get) -> None:
     assert get("/encounters").status_code == 200
 
 
-def test_faults_of_the_connection_leave_nothing_in_the_log(get: Get, caplog: pytest.LogCaptureFixture) -> None:
+def test_connection_faults_log_nothing(get: Get, caplog: pytest.LogCaptureFixture) -> None:
     for fault in ("reset", "truncate"):
         with pytest.raises(httpx.TransportError):
             struck(get, fault)
@@ -59,7 +59,7 @@ def test_faults_of_the_connection_leave_nothing_in_the_log(get: Get, caplog: pyt
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
-def test_latency_and_a_slow_body_cost_time_and_nothing_else(get: Get, http: httpx.Client) -> None:
+def test_latency_and_slow_bodies_only_take_time(get: Get, http: httpx.Client) -> None:
     whole = get("/encounters")
     for fault in ("latency; seconds=0.2", "slow; seconds=0.2"):
         began = time.perf_counter()
@@ -140,7 +140,7 @@ def test_faults_strike_before_the_key_is_looked_at_and_reach_the_artifact_and_th
     assert http.get(signed["audio_url"]).status_code == 200
 
 
-def test_random_faults_strike_their_share_in_an_order_the_seed_decides(get: Get, sandbox: Sandbox) -> None:
+def test_random_faults_follow_their_rate_and_seed(get: Get, sandbox: Sandbox) -> None:
     def outcome() -> Any:
         try:
             return get("/encounters/enc_x").status_code
@@ -170,13 +170,13 @@ def test_random_faults_strike_their_share_in_an_order_the_seed_decides(get: Get,
         "status; x=1",
     ],
 )
-def test_a_fault_that_does_not_exist_is_refused_and_not_ignored(get: Get, fault: str) -> None:
+def test_an_unknown_fault_is_refused(get: Get, fault: str) -> None:
     response = struck(get, fault)
     assert response.status_code == 400
     assert "fault" in response.text
 
 
-def test_every_kind_of_fault_says_what_it_does() -> None:
+def test_every_kind_of_fault_has_a_description() -> None:
     for kind, description in KINDS.items():
         assert Fault(kind=kind).kind == kind
         assert description
@@ -188,7 +188,7 @@ def test_every_kind_of_fault_says_what_it_does() -> None:
         Fault(kind="reset", times=0)
 
 
-def test_without_a_socket_a_reset_is_raised_and_a_truncated_body_is_short() -> None:
+def test_connection_faults_work_without_a_socket() -> None:
     import asyncio
 
     sandbox = Sandbox(encounters=3)

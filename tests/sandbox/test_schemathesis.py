@@ -1,8 +1,7 @@
-"""Schemathesis over the sandbox, from the artifact it serves: all phases, all checks but one.
+"""Schemathesis tests the sandbox with the artifact it serves: all phases, all checks except one.
 
-``positive_data_acceptance`` is left out, because the contract refuses requests that the schema cannot tell from good
-ones: a window whose start is not before its end, and a transcript asked of a document that is none. What has to be
-accepted is tested as a property in ``test_list.py`` and document by document in ``test_bodies.py``.
+``positive_data_acceptance`` is excluded, because the schema cannot express all rules of the contract, such as
+``start_at`` before ``end_at``. ``test_list.py`` and ``test_bodies.py`` test which requests must be accepted.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from charthero_ext.sandbox import Sandbox
 from tests.sandbox.conftest import DEVELOPER_PAGES
 
 
-def test_schemathesis_finds_no_answer_that_departs_from_the_artifact(tmp_path: Path) -> None:
+def test_schemathesis_finds_no_response_that_violates_the_artifact(tmp_path: Path) -> None:
     with Sandbox(encounters=100, ties=10, artifact=DEVELOPER_PAGES) as sandbox:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{sandbox.base_url}/openapi/v1/openapi.json"),

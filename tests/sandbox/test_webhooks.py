@@ -1,4 +1,4 @@
-"""Deliveries, as a receiver sees them; signatures are computed here anew, from the contract."""
+"""Webhooks, as a receiver sees them. The tests compute signatures from the contract."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import pytest
 from charthero_ext.sandbox import Sandbox
 from tests.sandbox.conftest import ARTIFACT, Get, document_path
 
-NOW = datetime(2026, 5, 1, 15, 30, tzinfo=UTC)
+NOW = datetime(2100, 5, 1, 15, 30, tzinfo=UTC)
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps what it received, and answers with the statuses it was given, then 204."""
+    """Keeps what it received. Answers with the given statuses, then with 204."""
 
     def __init__(self) -> None:
         self.received: list[tuple[dict[str, str], bytes]] = []
@@ -60,7 +60,7 @@ def signature(headers: dict[str, str], body: bytes, secret: str) -> str:
     return "v1=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
-def test_a_transcript_that_becomes_ready_is_announced_as_the_contract_says(
+def test_a_finished_transcript_sends_the_webhook_of_the_contract(
     sandbox: Sandbox, receiver: Receiver, get: Get
 ) -> None:
     sandbox.clock.set(NOW)
@@ -78,7 +78,7 @@ def test_a_transcript_that_becomes_ready_is_announced_as_the_contract_says(
         "id": headers["ChartHero-Event-Id"],
         "type": "recording.transcript_ready",
         "api_version": headers["ChartHero-Webhook-Version"],
-        "occurred_at": "2026-05-01T15:30:00Z",
+        "occurred_at": "2100-05-01T15:30:00Z",
         "organization_id": encounter["organization_id"],
         "resources": {
             "encounter_id": encounter["encounter_id"],
@@ -90,13 +90,11 @@ def test_a_transcript_that_becomes_ready_is_announced_as_the_contract_says(
     assert headers["ChartHero-Signature"] == signature(headers, body, sandbox.webhooks.secret)
     assert headers["path"] == "/hooks?from=sandbox"
     assert headers["Content-Type"] == "application/json"
-    # What it points at is there by the time it arrives.
+    # The transcript is available when the webhook arrives.
     assert get(document_path(encounter, "ambient_transcript", "/transcript")).status_code == 200
 
 
-def test_every_failure_is_tried_again_with_the_same_ids_until_one_succeeds(
-    sandbox: Sandbox, receiver: Receiver
-) -> None:
+def test_a_failed_delivery_is_retried_with_the_same_ids(sandbox: Sandbox, receiver: Receiver) -> None:
     receiver.statuses = [500, 302, 400]
     sandbox.append()
     sandbox.webhooks.wait()
@@ -108,7 +106,7 @@ def test_every_failure_is_tried_again_with_the_same_ids_until_one_succeeds(
     assert {headers["path"] for headers, _ in receiver.received} == {"/hooks?from=sandbox"}
 
 
-def test_a_receiver_that_never_accepts_is_given_up(
+def test_a_delivery_that_keeps_failing_is_given_up(
     sandbox: Sandbox, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("charthero_ext.sandbox.webhooks.RETRY_AFTER", (0, 0))
@@ -118,7 +116,7 @@ def test_a_receiver_that_never_accepts_is_given_up(
     assert len(receiver.received) == 3
 
 
-def test_a_receiver_that_is_not_there_is_tried_again(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_receiver_is_retried(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charthero_ext.sandbox.webhooks.RETRY_AFTER", (0,))
     sandbox.webhooks.url = "http://127.0.0.1:1/"
     sandbox.append()
@@ -126,9 +124,7 @@ def test_a_receiver_that_is_not_there_is_tried_again(sandbox: Sandbox, monkeypat
     assert [attempt.status_code for attempt in sandbox.webhooks.attempts] == [None, None]
 
 
-def test_duplicates_stale_timestamps_bad_signatures_and_a_rotated_secret_can_be_sent(
-    sandbox: Sandbox, receiver: Receiver
-) -> None:
+def test_webhooks_can_be_duplicate_stale_forged_or_rotated(sandbox: Sandbox, receiver: Receiver) -> None:
     sandbox.clock.set(NOW)
     old = sandbox.webhooks.secret
     encounter_id = sandbox.append()["encounter_id"]
@@ -152,7 +148,7 @@ def test_duplicates_stale_timestamps_bad_signatures_and_a_rotated_secret_can_be_
     assert len({headers["ChartHero-Event-Id"] for headers, _ in receiver.received}) == 6
 
 
-def test_a_delivery_can_be_had_without_a_receiver(sandbox: Sandbox) -> None:
+def test_a_signed_event_needs_no_receiver(sandbox: Sandbox) -> None:
     encounter_id = sandbox.append()["encounter_id"]
     with pytest.raises(ValueError, match="receiver"):
         sandbox.deliver(encounter_id)
@@ -161,7 +157,7 @@ def test_a_delivery_can_be_had_without_a_receiver(sandbox: Sandbox) -> None:
     assert json.loads(signed.body)["resources"]["encounter_id"] == encounter_id
 
 
-def test_an_encounter_without_a_transcript_is_not_announced(sandbox: Sandbox, receiver: Receiver) -> None:
+def test_an_encounter_without_a_transcript_sends_no_webhook(sandbox: Sandbox, receiver: Receiver) -> None:
     for documents in ([], None):
         encounter = sandbox.append(documents=documents)
         with pytest.raises(ValueError, match="no transcript"):
@@ -170,7 +166,7 @@ def test_an_encounter_without_a_transcript_is_not_announced(sandbox: Sandbox, re
     assert receiver.received == []
 
 
-def test_webhooks_are_set_and_sent_over_the_control_routes(sandbox: Sandbox, receiver: Receiver, http: Any) -> None:
+def test_control_routes_set_the_receiver_and_send_webhooks(sandbox: Sandbox, receiver: Receiver, http: Any) -> None:
     sandbox.webhooks.url = None
     encounter_id = http.post("/_sandbox/encounters").json()["encounter_id"]
     http.put("/_sandbox/webhooks", json={"url": receiver.url, "secret": "whsec_sandbox_other"})
@@ -182,11 +178,11 @@ def test_webhooks_are_set_and_sent_over_the_control_routes(sandbox: Sandbox, rec
     assert [attempt["status_code"] for attempt in http.get("/_sandbox").json()["webhook_attempts"]] == [204, 204]
 
 
-def test_closing_gives_up_what_is_still_under_way(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_cancels_deliveries(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charthero_ext.sandbox.webhooks.RETRY_AFTER", (600,))
     receiver.statuses = [500]
     with Sandbox(encounters=1, webhook_url=receiver.url) as other:
         other.append()
-        with pytest.raises(TimeoutError, match="under way"):
+        with pytest.raises(TimeoutError, match="in progress"):
             other.webhooks.wait(timeout=0.05)
     assert len(other.webhooks.attempts) <= 1
