@@ -1,11 +1,38 @@
-"""The models of the API, under the names this package promises.
+"""The models of the API, under names that stay when ChartHero renames its schemas.
 
-They are generated from the published artifact and decode openly: an unknown field, an unknown enumeration value, a
-missing field or an unexpected null never fails a read, is given back by ``to_dict()``, and is counted in
-:func:`charthero_ext.decoding_surprises`. A field that was not sent is :data:`UNSET`. Instants are aware ``datetime``
-objects. A repr shows opaque ids, instants, known enumeration values and counts, and nothing about a patient.
+They are generated from the published artifact. An unknown field or value, a missing field or an unexpected null never
+fails a read: ``to_dict()`` returns it as it was received, and :func:`charthero_ext.decoding_surprises` counts it.
+Instants are aware ``datetime`` objects, and dates are text. A field that was not received is :data:`UNSET`::
 
-Source in the contract: "Bodies".
+    if patient.first_name is UNSET:
+        ...  # the response has no such field
+    elif patient.first_name is None:
+        ...  # the response contains null
+    name = patient.first_name or ""  # UNSET and None are false
+
+Enumerations are open: the API can send values that are not listed here. Seen so far:
+
+========================================  ================================================
+``Encounter.status``                      ``completed``
+``Encounter.encounter_type``              ``ambient``
+``Document.status``                       ``completed``
+``Document.schema_type``                  ``ambient_transcript`` ``document``
+``DocumentContent.format``                ``markdown``
+``TranscriptContent.provider``            ``deepgram``
+``TranscriptTurn.speaker``                ``clinician`` ``patient``
+========================================  ================================================
+
+A document summary has the values of its document. A repr shows opaque ids, instants, integers and the values above
+except ``speaker``. It shows no other text, so models can be logged. ``to_dict()`` returns everything, also about
+patients. This makes a table with one row per encounter::
+
+    pd.DataFrame([encounter.to_dict() for encounter in ch.encounters.iter()])
+
+FastAPI returns a model as JSON like this::
+
+    @app.get("/encounters/{encounter_id}")
+    def encounter(encounter_id: str) -> dict[str, Any]:
+        return ch.encounters.get(encounter_id).to_dict()
 """
 
 from charthero_client.decoding import UNSET, Unset

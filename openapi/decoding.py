@@ -32,25 +32,11 @@ from enum import Enum
 from functools import cache
 from threading import RLock
 from types import NoneType, UnionType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Final,
-    Literal,
-    Self,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from attrs import define, fields
 from msgspec import DecodeError, Struct, convert, defstruct
-from msgspec.json import Decoder
-from msgspec.json import decode as read_json
+from msgspec.json import Decoder, decode
 
 __all__ = ["SURPRISES", "UNSET", "Model", "Number", "Unset", "encode"]
 
@@ -73,8 +59,6 @@ else:
 
     Number = int | float
 
-_M = TypeVar("_M", bound="Model")
-
 _lock = RLock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -83,9 +67,9 @@ if hasattr(os, "register_at_fork"):
 SURPRISES: Counter[str] = Counter()
 
 
-def _surprise(path: str, kind: str) -> None:
+def _surprise(path: str, kind: str, times: int = 1) -> None:
     with _lock:
-        SURPRISES[f"{path}: {kind}"] += 1
+        SURPRISES[f"{path}: {kind}"] += times
 
 
 def encode(value: Any) -> Any:
@@ -95,13 +79,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, datetime.datetime):
         text = value.isoformat()
         return text[:-6] + "Z" if text.endswith("+00:00") else text
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, list):
-        return [encode(item) for item in value]
-    return value
+    return [encode(item) for item in value] if isinstance(value, list) else value
 
 
 class Model:
@@ -126,11 +104,9 @@ class Model:
     @property
     def additional_properties(self) -> dict[str, Any]:
         """The fields that were received but are not in the artifact."""
-        try:
-            return self._additional
-        except AttributeError:
+        if not hasattr(self, "_additional"):
             self._additional = {}
-            return self._additional
+        return self._additional
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model) or type(self) is not type(other):
@@ -148,15 +124,15 @@ class Model:
         Raises:
             ValueError: The body is not JSON, or an essential field is missing.
         """
-        model = _in_two_passes(cls, lambda target: read_json(content, type=target, dec_hook=_check_notation))
+        model = cls._in_two_passes(lambda target: decode(content, type=target, dec_hook=_check_notation))
         if model and all(getattr(model, name) not in (UNSET, None) for name in cls._essential):
             return model
         body = _parsed_json(content)
         if isinstance(body, dict) and not cls._is_body(body):
             inner = [name for name, value in body.items() if isinstance(value, dict) and cls._is_body(value)]
             if len(inner) == 1:
-                for _ in body.keys() - inner:
-                    _surprise(cls.__name__, "unknown field of the envelope")
+                if len(body) > 1:
+                    _surprise(cls.__name__, "unknown field of the envelope", len(body) - 1)
                 body = body[inner[0]]
         if not isinstance(body, dict) or not cls._is_body(body):
             raise ValueError(f"the body is not {cls.__name__}")
@@ -173,8 +149,22 @@ class Model:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         """Decode one JSON object."""
-        model = _in_two_passes(cls, lambda target: convert(src_dict, target, dec_hook=_check_notation))
+        model = cls._in_two_passes(lambda target: convert(src_dict, target, dec_hook=_check_notation))
         return model or cls._from_surprising(src_dict)
+
+    @classmethod
+    def _in_two_passes(cls, read: Callable[[Any], Any]) -> Self | None:
+        """Decode with msgspec, or return None if that would lose something."""
+        for description in _descriptions(cls):
+            try:
+                read(description)
+                model: Self = read(cls)
+            except DecodeError:
+                continue
+            if description is not _descriptions(cls)[0]:
+                _count_texts(model)
+            return model
+        return None
 
     @classmethod
     def _from_surprising(cls, src_dict: Mapping[str, Any]) -> Self:
@@ -184,7 +174,7 @@ class Model:
         for field in _fields(cls):
             value = rest.pop(field.name, UNSET)
             if value is UNSET:
-                if not field.is_optional:
+                if Unset not in field.parts:
                     _surprise(field.path, "missing")
                 values[field.attribute] = UNSET
                 continue
@@ -193,8 +183,7 @@ class Model:
                 received[field.attribute] = (decoded, value)
         model = cls(**values)
         if rest:
-            for _ in rest:
-                _surprise(cls.__name__, "unknown field")
+            _surprise(cls.__name__, "unknown field", len(rest))
             model._additional = rest
         if received:
             model._received = received
@@ -214,7 +203,7 @@ class Model:
 
 class _AnyText(type):
     # A built-in method, because msgspec calls it for every instant.
-    __instancecheck__ = str.__instancecheck__
+    __instancecheck__: Any = str.__instancecheck__
 
 
 class _Time(metaclass=_AnyText):
@@ -223,25 +212,10 @@ class _Time(metaclass=_AnyText):
 
 def _check_notation(kind: type, text: Any) -> Any:
     marks = text[4:20:3] if isinstance(text, str) else ""
-    if (marks == "--T::Z" and len(text) == 20) or (
-        marks == "--T::." and text[26:] == "Z" and text[20:26] != "000000"  # microseconds
-    ):
+    has_seconds = marks == "--T::Z" and len(text) == 20
+    if has_seconds or (marks == "--T::." and text[26:] == "Z" and text[20:26] != "000000"):
         return text
     raise ValueError
-
-
-def _in_two_passes(model: type[_M], read: Callable[[Any], Any]) -> _M | None:
-    """Decode with msgspec, or return None if that would lose something."""
-    for description in _descriptions(model):
-        try:
-            read(description)
-            built: _M = read(model)
-        except DecodeError:
-            continue
-        if description is not _descriptions(model)[0]:
-            _count_texts(built)
-        return built
-    return None
 
 
 _inspected: dict[type[Model], tuple[type[Struct], ...]] = {}
@@ -268,26 +242,26 @@ def _description(model: type[Model], done: dict[type[Model], type[Struct] | None
     If it is strict, it also accepts only known values of enumerations, and only readable dates.
 
     Raises:
-        TypeError: An attribute is not called like its field, a model contains itself, or a value has several notations.
+        TypeError: An attribute is not called like its field, or a model contains itself.
     """
 
-    def described(hint: Any, text: Any) -> Any:
-        if hint is UUID:
-            raise TypeError
-        if hint is datetime.datetime:
-            return _Time
-        if get_origin(hint) is list:
-            return list[described(get_args(hint)[0], text)]  # type: ignore[misc]
-        if len(parts := _parts(hint)) > 1:
-            return Union[tuple(described(part, text) for part in parts)]  # noqa: UP007
-        return _description(hint, done, is_strict) if _is_model(hint) else text if hint is str else hint
+    def described(parts: tuple[Any, ...], text: Any) -> Any:
+        return Union[tuple(described_part(part, text) for part in parts)]  # noqa: UP007
+
+    def described_part(part: Any, text: Any) -> Any:
+        if get_origin(part) is list:
+            return list[described(_parts(get_args(part)[0]), text)]  # type: ignore[misc]
+        if _is_model(part):
+            return _description(part, done, is_strict)
+        return {datetime.datetime: _Time, str: text}.get(part, part)
 
     if model not in done:
         done[model] = None
         members = []
         for field in _fields(model):
-            hint = described(field.hint, field.strict_text if is_strict else str)
-            members.append((field.name, hint, UNSET) if field.is_optional else (field.name, hint))
+            strict = datetime.date if field.is_date else Literal[tuple(field.known)] if field.known else str
+            hint = described(field.parts, strict if is_strict else str)
+            members.append((field.name, hint, UNSET) if Unset in field.parts else (field.name, hint))
         done[model] = defstruct(model.__name__, members, forbid_unknown_fields=True)
     if (description := done[model]) is None or model._names:
         raise TypeError
@@ -296,7 +270,7 @@ def _description(model: type[Model], done: dict[type[Model], type[Struct] | None
 
 def _parsed_json(content: bytes) -> Any:
     try:
-        return read_json(content)
+        return decode(content)
     except DecodeError:
         # The standard library reads more than JSON allows, such as NaN, and callers know its error.
         return json.loads(content)
@@ -304,18 +278,19 @@ def _parsed_json(content: bytes) -> Any:
 
 @define
 class _Field:
-    """How one field is decoded in Python."""
+    """How one field is decoded."""
 
     attribute: str
     name: str
     path: str
-    hint: Any
+    # The alternatives of the type hint.
     parts: tuple[Any, ...]
     known: frozenset[str]
     is_date: bool
-    is_optional: bool
     # Whether encoding the decoded value can give another text than was received.
     has_notations: bool
+    # Whether it holds text to check or models to look into.
+    is_counted: bool
 
     def decode(self, value: Any) -> Any:
         """Return *value* decoded, or as it was received if it does not fit."""
@@ -323,50 +298,45 @@ class _Field:
         return _decoded(value, self.parts, self.path)
 
     def count_text(self, value: Any) -> None:
-        """Count a text that fits the type of the field but is not what it should be."""
-        if not isinstance(value, str):
-            return
-        if self.known and value not in self.known:
+        """Count a text that is an unknown value of an enumeration, or not a date."""
+        if isinstance(value, str) and self.known and value not in self.known:
             _surprise(self.path, "unknown value")
-        if self.is_date:
+        if isinstance(value, str) and self.is_date:
             try:
                 datetime.datetime.fromisoformat(value)
             except ValueError:
                 _surprise(self.path, "unreadable")
 
-    @property
-    def strict_text(self) -> Any:
-        """What the strict description of a model has in place of `str`."""
-        return datetime.date if self.is_date else Literal[tuple(self.known)] if self.known else str
-
 
 def _count_texts(model: Model) -> None:
     for field in _fields(type(model)):
-        value = getattr(model, field.attribute)
-        for inner in value if isinstance(value, list) else (value,):
-            if isinstance(inner, Model):
-                _count_texts(inner)
-            elif field.known or field.is_date:
-                field.count_text(inner)
+        if field.is_counted:
+            value = getattr(model, field.attribute)
+            for each in value if isinstance(value, list) else (value,):
+                if isinstance(each, Model):
+                    _count_texts(each)
+                else:
+                    field.count_text(each)
 
 
 def _fields_of(model: Any) -> tuple[_Field, ...]:
     hints = get_type_hints(model)
     found = []
     for attribute in fields(model):
-        hint = hints[attribute.name]
         name = model._names.get(attribute.name, attribute.name)
+        known: frozenset[str] = getattr(attribute.repr, "known", frozenset())
+        is_date = attribute.metadata.get("format") == "date"
+        leaves = _leaves(hints[attribute.name])
         found.append(
             _Field(
                 attribute=attribute.name,
                 name=name,
                 path=f"{model.__name__}.{name}",
-                hint=hint,
-                parts=tuple(part for part in _parts(hint) if part is not Unset),
-                known=getattr(attribute.repr, "known", frozenset()),
-                is_date=attribute.metadata.get("format") == "date",
-                is_optional=Unset in _parts(hint),
-                has_notations=not _leaves(hint).isdisjoint(_PARSERS),
+                parts=_parts(hints[attribute.name]),
+                known=known,
+                is_date=is_date,
+                has_notations=datetime.datetime in leaves,
+                is_counted=bool(known) or is_date or any(map(_is_model, leaves)),
             )
         )
     return tuple(found)
@@ -394,12 +364,13 @@ def _fits(value: Any, part: Any) -> bool:
         return part in (Any, bool)
     if part is float:
         return isinstance(value, int | float)
-    return isinstance(value, dict if _is_model(part) else str if part in _PARSERS else get_origin(part) or part)
+    json_type = dict if _is_model(part) else str if part is datetime.datetime else get_origin(part) or part
+    return isinstance(value, json_type)
 
 
 def _decoded(value: Any, parts: tuple[Any, ...], path: str) -> Any:
     """Return *value* decoded as the first hint it fits; if there is none, count it and return it as it is."""
-    kind = "null" if value is None else "other type"
+    kind = ""
     for part in parts:
         if not _fits(value, part):
             continue
@@ -407,13 +378,13 @@ def _decoded(value: Any, parts: tuple[Any, ...], path: str) -> Any:
             return part.from_dict(value)
         if get_origin(part) is list:
             return [_decoded(item, _parts(get_args(part)[0]), f"{path}[]") for item in value]
-        if part not in _PARSERS:
+        if part is not datetime.datetime:
             return value
         try:
-            return _PARSERS[part](value, path)
+            return _instant(value, path)
         except ValueError:
             kind = "unreadable"
-    _surprise(path, kind)
+    _surprise(path, kind or ("null" if value is None else "other type"))
     return value
 
 
@@ -427,10 +398,3 @@ def _instant(text: str, path: str) -> datetime.datetime:
     if instant.tzinfo is None:
         _surprise(path, "no time zone")
     return instant
-
-
-_PARSERS: dict[Any, Callable[[str, str], Any]] = {
-    datetime.datetime: _instant,
-    datetime.date: lambda text, path: datetime.date.fromisoformat(text),
-    UUID: lambda text, path: UUID(text),
-}

@@ -30,13 +30,15 @@ __all__ = ["Canonical", "canonicalize", "main"]
 class Canonical:
     """The document to generate from, and facts that have no place in it.
 
-    ``scopes`` holds the scopes that the artifact declares; an operation without any is missing there. ``notes`` has one
-    line for each thing that was left out, was built from surface.toml alone, or differs from the developer pages.
+    ``scopes`` holds the scopes that the artifact declares; an operation without any is missing there. ``deprecated``
+    names the promised operations that the artifact deprecates. ``notes`` has one line for each thing that was left out,
+    was built from surface.toml alone, or differs from the developer pages.
     """
 
     document: dict[str, Any]
     scopes: dict[str, list[str]]
     paging: Paging
+    deprecated: list[str]
     notes: list[str]
 
 
@@ -70,7 +72,8 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
         "components": {"schemas": dict(sorted(rebuilder.components.items()))},
     }
     paging = operations.paging("encounters.list", placement.operations["encounters.list"])
-    return Canonical(canonical, scopes, paging, notes)
+    deprecated = [name for name, operation in placement.operations.items() if operation.get("deprecated") is True]
+    return Canonical(canonical, scopes, paging, deprecated, notes)
 
 
 def main(arguments: list[str] | None = None) -> int:

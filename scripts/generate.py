@@ -49,6 +49,9 @@ ROUTES: Final[dict[str, tuple[str, str]]] = {routes}
 #: The scopes a key needs for every promised operation.
 SCOPES: Final[dict[str, frozenset[str]]] = {scopes}
 
+#: The promised operations that the artifact deprecates.
+DEPRECATED: Final[frozenset[str]] = frozenset({deprecated})
+
 #: The largest `limit` and `offset` that the list route accepts.
 MAX_LIMIT: Final = {max_limit}
 MAX_OFFSET: Final = {max_offset}
@@ -187,6 +190,7 @@ def _contract(content: bytes, canonical: Canonical, surface: Surface) -> str:
         sha256=sha256(content),
         routes=repr(routes),
         scopes=_frozensets(scopes),
+        deprecated=sorted(canonical.deprecated),
         max_limit=canonical.paging.max_limit,
         max_offset=canonical.paging.max_offset,
     )

@@ -31,18 +31,19 @@ OF_THE_CODE = frozenset(
         "number",
         "requestfiles",
         "response",
-        "surprises",
         "typechecking",
         "union",
         "unset",
-        "uuid",
     ]
 )
 
 #: Names a generated model needs for itself, as `folded` sees them. A property called so still arrives, as an additional
 #: property.
 OF_THE_MODEL = frozenset(
-    ["additionalproperties", "additionalkeys", "fromdict", "frombody", "todict", "self", "cls", "shown", "none"]
+    [
+        *("additionalproperties", "fromdict", "frombody", "todict", "self", "cls", "none"),
+        *("showcode", "showcount", "showid", "showknown", "showmodel", "showtime"),
+    ]
 )
 
 

@@ -19,7 +19,6 @@ __all__ = ["SCALARS", "Rebuilder"]
 
 #: The field kinds of surface.toml that a repr may show, apart from open enumerations and models.
 SHOWABLE = frozenset({"id", "time", "count", "code"})
-FORMATS = frozenset({"date-time", "date", "uuid"})
 SCALARS = frozenset({"string", "integer", "number", "boolean"})
 
 
@@ -108,6 +107,12 @@ class Rebuilder:
             "known": {
                 field: self._known_values(views, model, field) for field, kind in kinds.items() if kind == "enum"
             },
+            # The generator ignores a description beside a reference.
+            "descriptions": {
+                field: property_["description"]
+                for field, property_ in schema["properties"].items()
+                if "description" in property_
+            },
             "dates": [field for field, kind in kinds.items() if kind == "date"],
         }
         if claims := self.placement.claims[model]:
@@ -155,9 +160,11 @@ class Rebuilder:
         return schema
 
     def _description(self, nodes: list[Any]) -> str:
-        """Return how *nodes* are described, each distinct description once; of a union, that of every alternative."""
+        """Return the distinct descriptions of *nodes* and their alternatives, after a note if they are deprecated."""
         found = [described for node in nodes for described in self._descriptions(node) if described]
-        return text(" ".join(dict.fromkeys(found)))
+        holders = [holder for node in nodes for holder in (node, self._target(node)) if isinstance(holder, dict)]
+        note = ["Deprecated."] if any(holder.get("deprecated") is True for holder in holders) else []
+        return text(" ".join([*note, *dict.fromkeys(found)]))
 
     def _descriptions(self, node: Any) -> list[str]:
         branches = self.schemas.branches(node)
@@ -203,9 +210,9 @@ class Rebuilder:
         if len(types) != 1 or not types <= SCALARS:
             return {}
         (name,) = types
-        format_ = self._target(branch).get("format")
-        is_known = name == "string" and isinstance(format_, str) and format_ in FORMATS
-        return {"type": name, "format": format_} if is_known else {"type": name}
+        # Only instants are decoded. Dates and UUIDs stay text, so that every other text is kept as it was written.
+        is_instant = name == "string" and self._target(branch).get("format") == "date-time"
+        return {"type": name, "format": "date-time"} if is_instant else {"type": name}
 
 
 def _any_of(schemas: list[dict[str, Any]], *, nullable: bool) -> dict[str, Any]:

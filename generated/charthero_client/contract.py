@@ -23,6 +23,9 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "documents.audio": frozenset(["documents:read", "encounters:read", "recordings:read"]),
 }
 
+#: The promised operations that the artifact deprecates.
+DEPRECATED: Final[frozenset[str]] = frozenset([])
+
 #: The largest `limit` and `offset` that the list route accepts.
 MAX_LIMIT: Final = 100
 MAX_OFFSET: Final = 10000

@@ -7,9 +7,12 @@ import datetime
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from charthero_ext import decoding_surprises
+from charthero_ext import decoding_surprises, models
 from charthero_ext.models import (
     UNSET,
     AudioUrl,
@@ -223,6 +226,14 @@ def test_an_unknown_enumeration_value_is_kept_and_counted() -> None:
     assert Closed.from_dict({"status": "reopened"}).status == "reopened"
     assert Closed.from_dict({"status": "completed"}).status == "completed"
     assert decoding_surprises() == {"Closed.status: unknown value": 1}
+
+
+def test_the_docstring_of_models_lists_every_value_seen_so_far() -> None:
+    surface = Path(__file__).parent.parent.parent / "openapi" / "surface.toml"
+    seen = {**tomllib.loads(surface.read_text())["seen"], "TranscriptTurn.speaker": ["clinician", "patient"]}
+    for field, values in seen.items():
+        if not field.startswith(("DocumentSummary.", "TranscriptReadyEvent.")):
+            assert re.search(rf"``{field}`` +{' '.join(f'``{value}``' for value in values)}\n", models.__doc__ or "")
 
 
 def test_there_is_one_unset_through_pickle_and_copies() -> None:

@@ -78,7 +78,7 @@ def written(table: Table) -> str:
 
 def recorded(body: Any) -> str:
     """Return the body that a cassette contains for a response with *body*."""
-    response = {"headers": {}, "body": {"string": json.dumps(body).encode()}}
+    response = {"status": {"code": 200}, "headers": {}, "body": {"string": json.dumps(body).encode()}}
     scrub: Any = vcr_config()["before_record_response"]
     return str(scrub(response)["body"]["string"])
 

@@ -287,7 +287,7 @@ FIELDS = """
     encounterId encounter-id encounter.id Encounter_Id createdAt type type_ Type class import None self cls shown
     str list datetime Any UNSET Model cast toDict to_dict fromDict from_body fromBody additionalProperties
     additional_properties additional_keys additionalKeys id ID _essential __class__ __init__ _names json items keys
-    field fields copy schema model_config annotations ClassVar uuid UUID
+    field fields copy schema model_config annotations ClassVar show_id showKnown UUID
 """
 MORE: dict[str, Any] = {
     "either": {"of_the_component": "v"},

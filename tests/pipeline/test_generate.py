@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -144,6 +145,22 @@ def test_an_artifact_that_is_laid_out_oddly_is_kept_as_it_is(tmp_path: Path) -> 
     generate.generate_into(tmp_path / "charthero_client", tmp_path / "openapi.json")
     assert (tmp_path / "charthero_client" / "openapi.json").read_bytes() == odd
     assert hashlib.sha256(odd).hexdigest() in (tmp_path / "charthero_client" / "contract.py").read_text()
+
+
+def test_the_package_says_what_the_artifact_deprecates(tmp_path: Path) -> None:
+    document = json.loads((ROOT / "openapi" / "openapi.json").read_text())
+    document["paths"]["/external/v1/encounters"]["get"]["deprecated"] = True
+    for schema in document["components"]["schemas"].values():
+        for name in schema.get("properties", {}).keys() & {"status", "resources"}:
+            field = {"allOf": [schema["properties"][name]], "deprecated": True, "description": f'The "{name}"'}
+            schema["properties"][name] = field
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+    generate.generate_into(tmp_path / "charthero_client", tmp_path / "openapi.json")
+    models = tmp_path / "charthero_client" / "models"
+    assert re.search(r' status: .*\n    """Deprecated. The "status" """\n', (models / "encounter.py").read_text())
+    event = (models / "transcript_ready_event.py").read_text()
+    assert re.search(r' resources: .*\n    """Deprecated. The "resources" """\n', event)
+    assert 'frozenset(["encounters.list"])' in (tmp_path / "charthero_client" / "contract.py").read_text()
 
 
 # The whole tree or nothing

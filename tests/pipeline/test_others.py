@@ -159,6 +159,42 @@ def test_another_field_that_is_a_reference_or_null_is_that_model_or_none() -> No
     }
 
 
+# Descriptions
+
+
+def described(change: Any, model: str, field: str) -> str:
+    return str(canonical(change).document["components"]["schemas"][model]["properties"][field].get("description"))
+
+
+def test_a_merged_document_is_described_by_all_its_kinds() -> None:
+    document = named("a_document_union_with_discriminator").document
+    schemas(document)["PublicTextDocument"]["description"] = "A note with its text."
+    schemas(document)["PublicAmbientTranscript"]["description"] = "The metadata of a transcript."
+    found = canonicalize(document, load_surface()).document["components"]["schemas"]["Document"]
+    assert found["description"] == "A note with its text. The metadata of a transcript."
+
+
+def test_a_deprecated_field_says_so_in_its_docstring() -> None:
+    def change(document: Document) -> None:
+        properties = schemas(document)["PublicEncounter"]["properties"]
+        properties["status"] |= {"deprecated": True, "description": "State."}
+        properties["patient"] = {"allOf": [properties["patient"]], "deprecated": True}
+        properties["added"] = {"type": "string", "deprecated": True}
+
+    assert described(change, "Encounter", "status") == "Deprecated. State."
+    assert described(change, "Encounter", "patient").startswith("Deprecated. ")
+    assert described(change, "Encounter", "added") == "Deprecated."
+    assert described(lambda document: None, "Encounter", "status").startswith("State")
+
+
+def test_deprecated_operations_are_listed_by_their_public_names() -> None:
+    def change(document: Document) -> None:
+        document["paths"][LIST]["get"]["deprecated"] = True
+
+    assert canonical(change).deprecated == ["encounters.list"]
+    assert canonical(lambda document: None).deprecated == []
+
+
 # Enumerations and scopes
 
 

@@ -9,16 +9,16 @@ from ..showing import show_code
 
 @_attrs_define(eq=False, getstate_setstate=False)
 class ApiError(Model):
-    """The body of every error. Branch on `reason_code`; `message` may change.
-
-    Attributes:
-        error (str): Class of the error.
-        reason_code (str): Stable reason. Open: further values may appear.
-        message (str): A sentence for people.
-        field (None | str): The request parameter at fault, or null.
-    """
+    """The body of every error. Branch on `reason_code`; `message` may change."""
 
     error: str = _attrs_field(repr=show_code)
+    """Class of the error."""
+
     reason_code: str = _attrs_field(repr=show_code)
+    """Stable reason. Open: further values may appear."""
+
     message: str = _attrs_field(repr=False)
+    """A sentence for people."""
+
     field: None | str = _attrs_field(repr=False)
+    """The request parameter at fault, or null."""

@@ -9,12 +9,10 @@ from ..showing import show_known
 
 @_attrs_define(eq=False, getstate_setstate=False)
 class DocumentContent(Model):
-    """The clinical text of a document.
-
-    Attributes:
-        format (None | str): Markup of the text. Open: further values may appear.
-        text (str): The text.
-    """
+    """The clinical text of a document."""
 
     format: None | str = _attrs_field(repr=show_known("markdown"))
+    """Markup of the text. Open: further values may appear."""
+
     text: str = _attrs_field(repr=False)
+    """The text."""

@@ -12,29 +12,34 @@ from ..showing import show_id, show_known, show_model, show_time
 
 @_attrs_define(eq=False, getstate_setstate=False)
 class Encounter(Model):
-    """An encounter with its patient and its documents.
-
-    Attributes:
-        encounter_id (str): Opaque identifier of the encounter.
-        organization_id (str): Opaque identifier of the partner's organization.
-        created_at (datetime.datetime): When the encounter was created.
-        updated_at (datetime.datetime): When the encounter was last changed.
-        date_of_service (None | str): Date of service.
-        encounter_type (None | str): Kind of encounter. Open: further values may appear.
-        status (None | str): State of the encounter. Open: further values may appear.
-        patient (None | Patient): The patient of the encounter.
-        documents (list[DocumentSummary]): The encounter's documents.
-    """
+    """An encounter with its patient and its documents."""
 
     encounter_id: str = _attrs_field(repr=show_id)
+    """Opaque identifier of the encounter."""
+
     organization_id: str = _attrs_field(repr=show_id)
+    """Opaque identifier of the partner's organization."""
+
     created_at: datetime.datetime = _attrs_field(repr=show_time)
+    """When the encounter was created."""
+
     updated_at: datetime.datetime = _attrs_field(repr=show_time)
+    """When the encounter was last changed."""
+
     date_of_service: None | str = _attrs_field(repr=False, metadata={"format": "date"})
+    """Date of service."""
+
     encounter_type: None | str = _attrs_field(repr=show_known("ambient"))
+    """Kind of encounter. Open: further values may appear."""
+
     status: None | str = _attrs_field(repr=show_known("completed"))
+    """State of the encounter. Open: further values may appear."""
+
     patient: None | Patient = _attrs_field(repr=show_model)
+    """The patient of the encounter."""
+
     documents: list[DocumentSummary] = _attrs_field(repr=show_model)
+    """The encounter's documents."""
 
     _essential: ClassVar[tuple[str, ...]] = ("encounter_id",)
 

@@ -9,12 +9,10 @@ from ..showing import show_id
 
 @_attrs_define(eq=False, getstate_setstate=False)
 class EventResources(Model):
-    """What the event points at.
-
-    Attributes:
-        encounter_id (str): Opaque identifier of the encounter.
-        document_id (str): Opaque identifier of the document.
-    """
+    """What the event points at."""
 
     encounter_id: str = _attrs_field(repr=show_id)
+    """Opaque identifier of the encounter."""
+
     document_id: str = _attrs_field(repr=show_id)
+    """Opaque identifier of the document."""

@@ -8,13 +8,10 @@ from ..decoding import Model
 
 @_attrs_define(eq=False, getstate_setstate=False)
 class PublicEncounterEnvelope(Model):
-    """Envelope of one encounter.
-
-    Attributes:
-        encounter (Encounter): An encounter with its patient and its documents.
-    """
+    """Envelope of one encounter."""
 
     encounter: Encounter = _attrs_field(repr=False)
+    """An encounter with its patient and its documents."""
 
 
 from ..models.encounter import Encounter  # noqa: E402

@@ -11,17 +11,16 @@ from ..showing import show_id, show_model
 
 @_attrs_define(eq=False, getstate_setstate=False)
 class Transcript(Model):
-    """The transcript of a document.
-
-    Attributes:
-        encounter_id (str): Opaque identifier of the encounter.
-        document_id (str): Opaque identifier of the document.
-        transcript (TranscriptContent): What was said.
-    """
+    """The transcript of a document."""
 
     encounter_id: str = _attrs_field(repr=show_id)
+    """Opaque identifier of the encounter."""
+
     document_id: str = _attrs_field(repr=show_id)
+    """Opaque identifier of the document."""
+
     transcript: TranscriptContent = _attrs_field(repr=show_model)
+    """The transcript itself."""
 
     _essential: ClassVar[tuple[str, ...]] = ("transcript",)
 
