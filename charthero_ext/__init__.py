@@ -22,8 +22,8 @@ if not TYPE_CHECKING:  # which would believe that a package with a __getattr__ h
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "AsyncChartHero": "charthero_ext.client.asynchronous",
-            "ChartHero": "charthero_ext.client.sync",
+            "AsyncChartHero": "charthero_ext.async_client",
+            "ChartHero": "charthero_ext.client",
             "ChartHeroError": "charthero_ext.errors",
             "Settings": "charthero_ext.config",
             "Timeouts": "charthero_ext.config",

@@ -1,45 +1,89 @@
-"""A recording on its way to disk: written aside, resumed, checked, and renamed when it is whole. No HTTP.
-
-Source in the contract: "Bodies", Audio.
-"""
+"""The download of a recording as steps: written beside its place, resumed, checked, and moved when it is whole."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from charthero_ext._transport import CallbackError
-from charthero_ext.config import is_loopback
+from attrs import asdict
+
+from charthero_ext import _operations
+from charthero_ext._call import WAIT_INITIAL, WAIT_MAX, Session, user_agent
+from charthero_ext._secret import Secret, hide
+from charthero_ext._steps import CallbackError, Request, Run, Send, Sleep, Steps, without_origin
+from charthero_ext.config import Settings, is_loopback
 from charthero_ext.errors import TransportError
 
-if TYPE_CHECKING:
-    from charthero_ext.models import AudioUrl
+__all__ = ["Progress", "download_audio"]
 
-__all__ = ["AudioFile", "Progress", "fresh_urls"]
-
-#: Called with the bytes received so far and, where the host states it, how many there are in all.
+#: Called with the bytes received so far and, if the host states it, how many there are in all.
 Progress = Callable[[int, int | None], object]
 
 
-class MediaError(TransportError):
-    """The media host did not give the recording, or gave a part of it. A fresh URL may do better."""
+def download_audio(
+    session: Session, encounter_id: str, document_id: str, path: str | os.PathLike[str], progress: Progress | None
+) -> Steps[Path]:
+    """Download the recording of a document to *path*, with a fresh URL for each attempt."""
+    target = Path(path)
+    with RecordingFile(target, progress) as file:
+        attempt = 1
+        while True:
+            audio = yield from session.call(_operations.audio(encounter_id, document_id))
+            try:
+                yield Send(_media_request(session.settings, hide(audio.audio_url), file), file)
+            except TransportError as error:
+                failure = error
+            else:
+                break
+            if attempt == session.settings.attempts:
+                raise TransportError(
+                    f"documents.audio: the recording could not be downloaded: {failure}", reason=failure.reason
+                )
+            yield Sleep(min(WAIT_MAX, WAIT_INITIAL * 2 ** (attempt - 1)))
+            attempt += 1
+        yield Run(file.finish)
+    return target
 
 
-def fresh_urls(attempts: int) -> Any:
-    """Return the attempts to have a recording, each with a URL of its own; a long recording may take its time."""
-    from stamina import retry_context
+def _media_request(settings: Settings, url: Secret[Any], file: RecordingFile) -> Request:
+    """Return a request made from the URL alone: without a key, cookie or header that is for the API.
 
-    return retry_context(on=MediaError, attempts=attempts, timeout=None)
+    Raises:
+        TransportError: The URL is not https, or its host is not allowed.
+    """
+    problem = _url_problem(url.reveal(), settings)
+    if problem:
+        raise TransportError(problem, reason="media")
+    timeouts = asdict(settings.timeouts)
+    del timeouts["total"]
+    headers = {"User-Agent": user_agent(settings.application), "Accept": "*/*", **file.range_headers()}
+    return Request(url=url, headers=Secret(headers), timeouts=timeouts, is_signed=True)
 
 
-class AudioFile:
-    """The file a recording is written to. Only its owner may read it; *path* is touched only when it is whole."""
+def _url_problem(url: Any, settings: Settings) -> str:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except (AttributeError, TypeError, ValueError):
+        return "its URL cannot be read"
+    # A production API must not make its clients read from their own machine.
+    is_local = parts.scheme == "http" and is_loopback(host) and settings.base_url.startswith("http:")
+    if parts.scheme != "https" and not is_local:
+        return "its URL is not https"
+    if settings.media_hosts is not None and host not in settings.media_hosts:
+        return "its host is not one of Settings.media_hosts"
+    return ""
+
+
+class RecordingFile:
+    """The file that a recording is written to, readable by its owner only. *path* changes only when it is whole."""
 
     def __init__(self, path: Path, progress: Progress | None) -> None:
         self._path = path
@@ -47,110 +91,102 @@ class AudioFile:
         self._received = 0
         self._total: int | None = None
         self._validator: str | None = None
-        self.url = ""
 
     def __enter__(self) -> Self:
-        if self._path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._path))
+        try:
+            mode = self._path.lstat().st_mode
+        except FileNotFoundError:
+            pass
+        else:
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._path))
+            if not stat.S_ISREG(mode):
+                raise OSError(errno.EINVAL, "not a regular file, so it is not replaced", str(self._path))
         descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=".charthero-", suffix=".part")
-        self._aside = Path(name)
+        self._part = Path(name)
         self._file = os.fdopen(descriptor, "wb")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
-            if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._aside.replace(self._path)
+            self._file.close()
         finally:
-            # Closing flushes, which fails again on a full disk: what there is of the recording goes all the same.
-            try:
-                self._file.close()
-            finally:
-                self._aside.unlink(missing_ok=True)
+            # Delete the partial file even if closing, which flushes, fails on a full disk.
+            self._part.unlink(missing_ok=True)
 
-    def ask(self, audio: AudioUrl) -> Self:
-        """Take the URL to ask next.
+    def finish(self) -> None:
+        """Move the complete file to its place."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._part.replace(self._path)
 
-        Raises:
-            MediaError: A recording would travel in the clear.
-        """
-        try:
-            parts = urlsplit(audio.audio_url)
-            is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-        except ValueError:
-            is_safe = False
-        if not is_safe:
-            raise self.failure("its URL is not https")
-        self.url = audio.audio_url
-        return self
-
-    def failure(self, reason: str) -> MediaError:
-        """Return the exception that says why the recording could not be had."""
-        return MediaError(f"documents.audio: the recording could not be had: {reason}")
-
-    def request_headers(self) -> dict[str, str]:
-        """Return the headers that ask for what is still missing."""
+    def range_headers(self) -> dict[str, str]:
+        """Return the headers that request what is still missing."""
         headers = {"Accept-Encoding": "identity"}
         # Without a validator, the rest of another recording could be appended to the beginning of this one.
         if self._received and self._validator:
             headers |= {"Range": f"bytes={self._received}-", "If-Range": self._validator}
         return headers
 
-    def begin(self, status_code: int, headers: Mapping[str, str]) -> None:
-        """Take note of what the host is about to send.
+    def begin(self, status_code: int, headers: Mapping[str, str], *, is_decoded: bool) -> bool:
+        """Take the status and headers.
 
         Raises:
-            MediaError: It is not the recording, or not the part that is missing.
+            TransportError: The response is not the recording, or not the part that is missing.
         """
         if status_code in (200, 206) and headers.get("content-encoding", "identity") != "identity":
-            # Ranges, sizes and validators are of what is sent, so they say nothing about what it unpacks to.
-            raise self.failure("it was sent compressed, though asked for as it is")
+            # Ranges, sizes and validators describe the compressed form.
+            raise self._failure("it is compressed, which was not asked for")
         if status_code == 206:
-            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
+            found = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", headers.get("content-range", ""))
             if found is None or int(found[1]) != self._received or not self._received:
                 self._start_over()
-                raise self.failure("another part was sent than was asked for")
+                raise self._failure("the host sent another part than the one asked for")
             self._total = self._total if found[2] == "*" else int(found[2])
         elif status_code == 200:
             self._start_over()
             length = headers.get("content-length", "")
-            self._total = int(length) if length.isdecimal() else None
+            self._total = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
             etag = headers.get("etag", "")
             self._validator = etag if etag.startswith('"') else None
         else:
             if status_code == 416:
                 self._start_over()
-            raise self.failure(f"HTTP {status_code}")
+            raise self._failure(f"HTTP {status_code}")
+        return True
 
-    def write(self, chunk: bytes) -> None:
-        """Append what was received.
+    def write(self, chunk: bytes) -> bool:
+        """Append a part of the recording.
 
         Raises:
-            OSError: It cannot be written.
-            CallbackError: The progress callback raised; what it raised is inside, with its own frames alone.
+            CallbackError: The file cannot be written, or the progress callback raised.
         """
-        self._file.write(chunk)
-        self._received += len(chunk)
-        if self._progress is None:
-            return
         try:
-            self._progress(self._received, self._total)
-        except Exception as error:  # noqa: BLE001 - it is the caller's, and goes back to the caller
-            own_frames = error.__traceback__.tb_next if error.__traceback__ else None
-            raise CallbackError(error.with_traceback(own_frames)) from None
+            self._file.write(chunk)
+        except OSError as error:
+            raise CallbackError(without_origin(error)) from None
+        self._received += len(chunk)
+        if self._progress is not None:
+            try:
+                self._progress(self._received, self._total)
+            except Exception as error:  # noqa: BLE001 - the caller's exception goes back to the caller
+                own_frames = error.__traceback__.tb_next if error.__traceback__ else None
+                raise CallbackError(error.with_traceback(own_frames)) from None
+        return True
 
     def end(self) -> None:
         """Check the size.
 
         Raises:
-            MediaError: It is not what the host stated.
+            TransportError: It is not the size that the host stated.
         """
         if self._total is not None and self._received != self._total:
             if self._received > self._total:
                 self._start_over()
-            raise self.failure("it arrived incomplete")
+            raise self._failure("it arrived incomplete")
+
+    def _failure(self, reason: str) -> TransportError:
+        return TransportError(reason, reason="media")
 
     def _start_over(self) -> None:
         self._file.seek(0)

@@ -1,23 +1,26 @@
-"""What an event points at, fetched.
-
-Source in the contract: "Webhooks".
-"""
+"""Fetching what a transcript event points at, as steps."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
 
 from attrs import frozen
 
+from charthero_ext import _operations
+from charthero_ext._call import Session
+from charthero_ext._steps import Sleep, Steps
 from charthero_ext.errors import NotFoundError
 from charthero_ext.models import AudioUrl, Document, Encounter, Transcript, TranscriptReadyEvent
 
-__all__ = ["FollowUp", "pointed_at", "until_there"]
+__all__ = ["FollowUp", "follow_up"]
+
+#: Seconds between two requests for a transcript that is not there yet.
+WAIT_INITIAL, WAIT_MAX = 0.5, 10.0
 
 
 @frozen
 class FollowUp:
-    """What an event points at. ``audio`` is None where it was not asked for."""
+    """What an event points at. ``audio`` is None unless it was asked for."""
 
     encounter: Encounter
     document: Document
@@ -25,25 +28,23 @@ class FollowUp:
     audio: AudioUrl | None = None
 
 
-def pointed_at(event: TranscriptReadyEvent) -> tuple[str, str]:
-    """Return the ids of the encounter and the document.
-
-    Raises:
-        TypeError: It is no event of this type.
-    """
+def follow_up(session: Session, event: TranscriptReadyEvent, *, audio: bool, patience: float) -> Steps[FollowUp]:
+    """Fetch the encounter, the document, its transcript, and its recording if asked for."""
     if not isinstance(event, TranscriptReadyEvent):
         raise TypeError(f"only a TranscriptReadyEvent can be followed up, not {type(event).__name__}")
-    return event.resources.encounter_id, event.resources.document_id
-
-
-def until_there(patience: float) -> Any:
-    """Return the attempts to have a transcript that may not be there yet, for *patience* seconds."""
-    from stamina import retry_context
-
-    return retry_context(
-        on=_is_missing, attempts=None if patience > 0 else 1, timeout=patience or None, wait_initial=0.5, wait_max=10.0
-    )
-
-
-def _is_missing(error: Exception) -> bool:
-    return isinstance(error, NotFoundError) and error.operation == "documents.transcript"
+    ids = (event.resources.encounter_id, event.resources.document_id)
+    encounter = yield from session.call(_operations.encounter(ids[0]))
+    document = yield from session.call(_operations.document(*ids))
+    deadline, wait = time.monotonic() + patience, WAIT_INITIAL
+    while True:
+        try:
+            transcript = yield from session.call(_operations.transcript(*ids))
+            break
+        except NotFoundError as error:
+            failure = error
+        if time.monotonic() + wait > deadline:
+            raise failure
+        yield Sleep(wait)
+        wait = min(wait * 2, WAIT_MAX)
+    recording = (yield from session.call(_operations.audio(*ids))) if audio else None
+    return FollowUp(encounter, document, transcript, recording)

@@ -1,7 +1,4 @@
-"""Where a key comes from, and what a key looks like. Keys are in no repr, no pickle and no traceback.
-
-Source in the contract: "Where things are".
-"""
+"""Key sources: where an API key is read, and what a key looks like."""
 
 from __future__ import annotations
 
@@ -12,15 +9,16 @@ from contextlib import suppress
 from errno import EFBIG
 from inspect import isawaitable, iscoroutine
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from attrs import field, frozen
 
-from charthero_ext.errors import ConfigurationError
+from charthero_ext._secret import Secret
+from charthero_ext.errors import ChartHeroError, ConfigurationError
 
 __all__ = ["ApiKey", "EnvironmentVariable", "KeyFile", "KeySource", "given_key", "key_file", "key_lost"]
 
-#: A key is short; a file that is longer is some other file.
+#: A key is short. A longer file is some other file.
 MAX_KEY_FILE: Final = 4096
 
 #: A key: the text itself, or a callable that returns it. An asynchronous client also takes an asynchronous callable.
@@ -29,96 +27,119 @@ ApiKey: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 
 @frozen
 class KeySource:
-    """Where the key comes from; the key itself is in no repr and in no pickle."""
+    """Where the key is read. The key itself is in no repr and in no pickle.
+
+    Attributes:
+        origin: What to call the source in messages, such as ``CHARTHERO_API_KEY``.
+        provider: Returns the key.
+        is_callable: The provider is the caller's own code: call it only when a request needs the key.
+    """
 
     origin: str
-    read: Callable[[], object] = field(repr=False)
-    #: It is somebody's own code, asked when a call needs the key and not before.
-    is_called: bool = False
+    provider: Callable[[], object] = field(repr=False)
+    is_callable: bool = False
 
-    def checked(self, key: object) -> str:
-        """Return *key* if it can be sent.
+    def read(self) -> Secret[object]:
+        """Return what the provider returns, unchecked; for an asynchronous provider, an awaitable.
 
         Raises:
-            ConfigurationError: It is missing, blank, or holds a space or a character that no header can carry.
+            ConfigurationError: The provider failed. The text has the class of its exception only, because a secret
+                manager's message may contain the secret.
         """
-        if isawaitable(key):
-            problem = "is asynchronous; use it with AsyncChartHero"
-            if iscoroutine(key):
-                key.close()
-        elif not isinstance(key, str) or not key.strip():
-            problem = "holds no API key; set it to the key that ChartHero issued"
-        elif not re.fullmatch(r"[!-~]+", key):
-            problem = "holds a key with white space or another character that no key has; was more copied?"
-        else:
-            return key
-        # Tracebacks are shown with locals, so a key that was refused is not one of them.
-        del key
-        raise ConfigurationError(f"{self.origin} {problem}")
+        try:
+            return Secret(self.provider())
+        except ChartHeroError:
+            raise
+        except Exception as error:  # noqa: BLE001 - any exception of the caller's code
+            failure = type(error).__name__
+        raise self.failed(failure)
+
+    def failed(self, failure: str) -> ConfigurationError:
+        """Return the exception for a provider that raised an exception of the class named *failure*."""
+        return ConfigurationError(f"{self.origin} failed ({failure})")
+
+    def checked(self, key: Secret[object]) -> Secret[str]:
+        """Return *key* if a header can carry it.
+
+        Raises:
+            ConfigurationError: The key is missing or blank, or contains a space or another character no key has.
+        """
+        if isawaitable(key.reveal()):
+            if iscoroutine(coroutine := key.reveal()):
+                coroutine.close()
+            raise ConfigurationError(f"{self.origin} is asynchronous; use it with AsyncChartHero")
+        if not isinstance(key.reveal(), str) or not str(key.reveal()).strip():
+            raise ConfigurationError(f"{self.origin} holds no API key; set it to the key that ChartHero issued")
+        if not re.fullmatch(r"[!-~]+", str(key.reveal())):
+            raise ConfigurationError(
+                f"{self.origin} holds a key with white space or another character that no key has; was more copied?"
+            )
+        return Secret(str(key.reveal()))
 
 
 @frozen
 class EnvironmentVariable:
-    """A key in the environment of whichever process reads it."""
+    """Reads a key from the environment of the process that needs it."""
 
-    name: str
+    name: str = field(repr=False)  # A key may have been written here by mistake.
 
     def __call__(self) -> str | None:
         return os.environ.get(self.name)
 
 
 class KeyFile:
-    """A file with a key in it, read again when it changes, so that a mounted secret can rotate."""
+    """Reads a key from a file, again whenever the file changes, so that a mounted secret can rotate."""
 
     def __init__(self, path: Path, origin: str) -> None:
-        self._path = path
+        self.path = path
         self._origin = origin
-        self._read: tuple[tuple[int, int, int], str] | None = None
+        self._cached: tuple[tuple[int, int, int], Secret[str]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_read": None}
+        return {**self.__dict__, "_cached": None}
 
     def __call__(self) -> str:
         try:
-            # Its state is looked at before its content: a file that changes in between is read again the next time.
-            status = self._path.stat()
+            # Read the state before the content: a file that changes in between is read again next time.
+            status = self.path.stat()
             state = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if self._read is None or self._read[0] != state:
-                self._read = state, self._content()
-            return self._read[1]
+            if self._cached is None or self._cached[0] != state:
+                self._cached = state, self._content()
+            return self._cached[1].reveal()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
         except ValueError:
             reason = "that is no path of a file"
         raise ConfigurationError(f"the key file named by {self._origin} cannot be read: {reason}")
 
-    def _content(self) -> str:
-        with self._path.open("rb") as file:
-            content = file.read(MAX_KEY_FILE + 1)
-        if len(content) > MAX_KEY_FILE:
+    def _content(self) -> Secret[str]:
+        with self.path.open("rb") as file:
+            content = Secret(file.read(MAX_KEY_FILE + 1))
+        if len(content.reveal()) > MAX_KEY_FILE:
             raise OSError(EFBIG, f"it is longer than {MAX_KEY_FILE} bytes, and so no key")
-        return content.decode("utf-8-sig").rstrip("\r\n")
+        return Secret(content.reveal().decode("utf-8-sig").rstrip("\r\n"))
 
 
-def key_lost() -> str:
+def key_lost() -> NoReturn:
+    """Raise, in place of a key that was given as an argument and stayed in the process that pickled the settings."""
     raise ConfigurationError(
         "a key given as an argument does not travel with pickled settings; "
         "set CHARTHERO_API_KEY_FILE or CHARTHERO_API_KEY where they are used"
     )
 
 
-def given_key(api_key: ApiKey | None) -> KeySource | None:
-    """Return the source of a key given as an argument."""
-    if api_key is None:
-        return None
-    if callable(api_key):
-        return KeySource("the callable given as api_key", api_key, is_called=True)
-    return KeySource("the argument api_key", lambda: api_key)
+def given_key(api_key: Any) -> KeySource | None:
+    """Return the source of a key given as an argument, a ``Secret``; None if none was given."""
+    if api_key.reveal() is None or isinstance(api_key.reveal(), KeySource):
+        return api_key.reveal()  # type: ignore[no-any-return]
+    if callable(api_key.reveal()):
+        return KeySource("the callable given as api_key", api_key.reveal(), is_callable=True)
+    return KeySource("the argument api_key", api_key.reveal)
 
 
 def key_file(path: str, origin: str) -> KeySource:
-    """Return the source of a key in a file, which is looked for when the key is needed."""
+    """Return the source of a key in a file. The file is opened when the key is needed."""
     expanded = Path(path)
-    with suppress(RuntimeError):  # nobody's home: there is no such file then
+    with suppress(RuntimeError):  # A home directory that does not exist.
         expanded = expanded.expanduser()
     return KeySource(f"the key file named by {origin}", KeyFile(expanded, origin))

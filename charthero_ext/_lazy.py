@@ -1,7 +1,8 @@
-"""Names of a package that are loaded when they are first asked for, so that nobody waits for what they do not use."""
+"""Names of a module that are loaded when they are first used, so that importing it stays fast."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 __all__ = ["lazily"]
 
 
-def lazily(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the ``__getattr__`` and the ``__dir__`` of *package*; *homes* says which module each name is in."""
+def lazily(module: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the ``__getattr__`` and ``__dir__`` of *module*. *homes* maps each name to the module that defines it."""
 
     def get(name: str) -> Any:
         if name in homes:
             return getattr(import_module(homes[name]), name)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
-    return get, lambda: sorted(homes)
+    return get, lambda: sorted({*vars(sys.modules[module]), *homes})

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NoReturn, Self, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
-__all__ = ["Secret"]
+__all__ = ["Secret", "hide"]
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Secret(Generic[T]):
+class Secret(Generic[T_co]):
     """Holds a value that tools must not show.
 
     Traceback renderers print the local variables of every frame, and walk attrs fields, dicts and lists, whatever a
     repr says. A ``Secret`` has no fields to walk, its repr is constant, and it cannot be pickled. Wrap a value in the
-    first line that holds it and rebind the same name: ``api_key = Secret(api_key)``. Call :meth:`reveal` only inside
-    the expression that needs the value, and never store the result in a local variable.
+    first line that holds it and rebind the same name. Call :meth:`reveal` only inside the expression that needs the
+    value, and never store the result in a local variable.
     """
 
     __slots__ = ("_reveal",)
 
-    def __init__(self, value: T) -> None:
-        self._reveal: Callable[[], T] = lambda: value
+    def __init__(self, value: T_co) -> None:
+        # A closure: inspectors do not look into its cells.
+        self._reveal: Callable[[], T_co] = lambda: value
 
-    def reveal(self) -> T:
+    def reveal(self) -> T_co:
         """Return the value."""
         return self._reveal()
 
@@ -39,3 +40,8 @@ class Secret(Generic[T]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled")
+
+
+def hide(value: Any) -> Any:
+    """Return *value* as a ``Secret``; the type lets it replace the argument it came from."""
+    return value if isinstance(value, Secret) else Secret(value)

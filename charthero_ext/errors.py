@@ -1,14 +1,15 @@
-"""Every exception this package raises.
+"""Every exception that this package raises.
 
-None of them carries a response body, an API key, a signed URL or patient data: not in its text, its arguments or a
-chained exception. Of what a server says, only codes and its sentence ``message`` are kept, as attributes. All of them
-can be pickled and copied.
+No exception carries a response body, an API key, a signed URL or patient data: not in its text, its arguments, its
+pickle or a chained exception. The server's own sentence is available as ``server_message`` only. Every exception can
+be pickled and copied.
 """
 
 from __future__ import annotations
 
 import copyreg
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeAlias
 
 __all__ = [
     "ApiStatusError",
@@ -36,6 +37,11 @@ __all__ = [
     "WebhookVerificationError",
 ]
 
+#: Why no complete response arrived.
+TransportReason: TypeAlias = Literal[
+    "dns", "refused", "certificate", "proxy", "reset", "timeout", "damaged", "too_large", "media", "other"
+]
+
 
 class ChartHeroError(Exception):
     """The base of every exception of this package."""
@@ -46,34 +52,170 @@ class ConfigurationError(ChartHeroError):
 
 
 class TransportError(ChartHeroError):
-    """No complete response arrived: no connection, a broken one, or a body that stopped half-way."""
+    """No complete response arrived.
+
+    Attributes:
+        reason: ``dns`` (the host name cannot be resolved), ``refused`` (nothing listens there), ``certificate`` (the
+            server's certificate is not trusted), ``proxy`` (the proxy failed), ``reset`` (the connection broke),
+            ``timeout``, ``damaged`` (the body cannot be decompressed), ``too_large``, ``media`` (the media host did not
+            send the recording) or ``other``.
+    """
+
+    def __init__(self, message: str = "", *, reason: TransportReason = "other") -> None:
+        super().__init__(message)
+        self.reason: TransportReason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt_from(self, vars(self))
 
 
 class RequestTimeoutError(TransportError):
-    """The connection, a read, a write, or the wait for a free connection took longer than allowed."""
+    """Connecting, reading, writing, waiting for a free connection, or the whole call took longer than allowed."""
+
+    def __init__(self, message: str = "", *, reason: TransportReason = "timeout") -> None:
+        super().__init__(message, reason=reason)
 
 
 class UnexpectedResponseError(ChartHeroError):
-    """The server answered with success, but with something other than what the contract describes.
+    """The server answered with success, but not with what the API describes.
 
     Raised for HTML, truncated JSON, JSON of another shape, and redirects.
+
+    Attributes:
+        request_id: The server's id of the request, for a support ticket; None if it sent none.
     """
+
+    def __init__(self, message: str = "", *, request_id: str | None = None) -> None:
+        super().__init__(message + (f"; request id {request_id}" if request_id else ""))
+        self.request_id = request_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt_from(self, vars(self))
 
 
 class PaginationError(ChartHeroError):
     """A walk over encounters cannot keep its promise of *every encounter exactly once*."""
 
 
-class WebhookVerificationError(ChartHeroError):
-    """A webhook delivery was refused.
-
-    Neither the secret, the signature nor the body is in it.
+class ApiStatusError(ChartHeroError):
+    """The API answered with a status other than success.
 
     Attributes:
-        reason: A stable code, safe to log.
-        status_code: What a receiver answers the delivery with.
+        status_code: The HTTP status, registered or not.
+        operation: The call that failed, such as ``encounters.list``.
+        reason_code: The stable code to branch on; None if the body has no code (HTML from a gateway, for example).
+        field: The request parameter at fault, or None.
+        server_message: The server's sentence, at most 500 characters. It may contain patient data, so it is in no text,
+            repr or pickle of the exception. Do not log it.
+        retry_after: Seconds to wait, as the server asked; None if it did not ask.
+        required_scopes: For a 403, the scopes that the operation needs.
+        request_id: The server's id of the request, for a support ticket; None if it sent none.
+        ids: The opaque ids in the request, by parameter name.
+        host: The API host that answered.
+        attempts: How many requests the call made.
+        key_origin: Where the key was read, such as ``CHARTHERO_API_KEY``.
+    """
 
-    Source in the contract: "Webhooks".
+    def __init__(
+        self,
+        *,
+        status_code: int,
+        operation: str,
+        reason_code: str | None = None,
+        field: str | None = None,
+        server_message: str | None = None,
+        retry_after: float | None = None,
+        required_scopes: frozenset[str] = frozenset(),
+        request_id: str | None = None,
+        ids: Mapping[str, str] | None = None,
+        host: str | None = None,
+        attempts: int = 1,
+        key_origin: str | None = None,
+    ) -> None:
+        self.status_code = status_code
+        self.operation = operation
+        self.reason_code = reason_code
+        self.field = field
+        self.server_message = server_message
+        self.retry_after = retry_after
+        self.required_scopes = required_scopes
+        self.request_id = request_id
+        self.ids = dict(ids or {})
+        self.host = host
+        self.attempts = attempts
+        self.key_origin = key_origin
+        super().__init__(self._describe())
+
+    def _describe(self) -> str:
+        text = f"{self.operation}: HTTP {self.status_code}"
+        if self.reason_code:
+            text += f" {self.reason_code}"
+        if self.field:
+            text += f" (parameter {self.field})"
+        details = [f"{name} {value}" for name, value in self.ids.items()]
+        if self.host:
+            details.append(f"host {self.host}")
+        if self.attempts > 1:
+            details.append(f"{self.attempts} attempts")
+        if self.retry_after is not None:
+            details.append(f"retry after {self.retry_after:g} s")
+        if self.request_id:
+            details.append(f"request id {self.request_id}")
+        return "; ".join(filter(None, [text, ", ".join(details), self._explain()]))
+
+    def _explain(self) -> str:
+        """Return what the caller can do, for the end of the text."""
+        return ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt_from(self, {**vars(self), "server_message": None})
+
+
+class InvalidRequestError(ApiStatusError):
+    """HTTP 400 or 422: change the request; the same request fails again."""
+
+
+class AuthenticationError(ApiStatusError):
+    """HTTP 401: the server did not accept the key. Do not retry with the same key."""
+
+    def _explain(self) -> str:
+        return f"the key came from {self.key_origin}" if self.key_origin else ""
+
+
+class PermissionDeniedError(ApiStatusError):
+    """HTTP 403: the key lacks a scope, or the route is not enabled for the partner organization."""
+
+    def _explain(self) -> str:
+        enablement = "the route must be enabled for your organization and environment"
+        if self.reason_code == "route_not_enabled":
+            return enablement
+        # The server's sentence is not shown, but scope names in it are: they are ours, not data.
+        missing = {scope for scope in self.required_scopes if scope in (self.server_message or "")}
+        if missing:
+            return f"the key lacks {', '.join(sorted(missing))}"
+        if self.required_scopes:
+            return f"the key needs {', '.join(sorted(self.required_scopes))}, and {enablement}"
+        return enablement
+
+
+class NotFoundError(ApiStatusError):
+    """HTTP 404: the resource is gone, or not available through the public API."""
+
+
+class RateLimitedError(ApiStatusError):
+    """HTTP 429: too many requests. ``retry_after`` says how long to wait, if the server said so."""
+
+
+class ServiceUnavailableError(ApiStatusError):
+    """HTTP 408, 425 or 5xx: the service or a gateway failed. All but 501 and 505 were retried."""
+
+
+class WebhookVerificationError(ChartHeroError):
+    """A webhook delivery was refused. The text holds neither the secret, the signature nor the body.
+
+    Attributes:
+        reason: A stable code that is safe to log.
+        status_code: The status that a receiver answers with.
     """
 
     reason: ClassVar[str] = "unverified"
@@ -81,13 +223,13 @@ class WebhookVerificationError(ChartHeroError):
 
 
 class MissingHeaderError(WebhookVerificationError):
-    """One of the five headers is missing or empty."""
+    """A required header is missing or empty."""
 
     reason = "missing_header"
 
 
 class RepeatedHeaderError(WebhookVerificationError):
-    """One of the five headers is there more than once, so that nobody can say which one counts."""
+    """A required header occurs more than once, so it is unclear which one counts."""
 
     reason = "repeated_header"
 
@@ -99,21 +241,21 @@ class InvalidTimestampError(WebhookVerificationError):
 
 
 class StaleTimestampError(WebhookVerificationError):
-    """The signature holds, but was made too long ago, or by a clock too far ahead: a replay, or a wrong clock."""
+    """The signature is valid, but too old or from a clock too far ahead: a replay, or a wrong clock."""
 
     reason = "stale_timestamp"
     status_code = 401
 
 
 class UnsupportedSignatureError(WebhookVerificationError):
-    """No signature of version ``v1`` is there, as 64 lowercase hexadecimal digits."""
+    """There is no ``v1`` signature of 64 lowercase hexadecimal digits."""
 
     reason = "unsupported_signature"
     status_code = 401
 
 
 class SignatureMismatchError(WebhookVerificationError):
-    """No signature belongs to this body, this timestamp and any of the secrets."""
+    """No signature matches this body, this timestamp and any of the secrets."""
 
     reason = "signature_mismatch"
     status_code = 401
@@ -127,90 +269,16 @@ class BodyTooLargeError(WebhookVerificationError):
 
 
 class MalformedEventError(WebhookVerificationError):
-    """The signature holds, but the body is not an event."""
+    """The signature is valid, but the body is not an event."""
 
     reason = "malformed_event"
 
 
 class MismatchedEventError(WebhookVerificationError):
-    """The signature holds, but the headers, which it does not cover, name another event or version than the body."""
+    """The signature is valid, but the headers, which it does not cover, name another event or version than the body."""
 
     reason = "mismatched_event"
 
 
-class ApiStatusError(ChartHeroError):
-    """The API answered with a status other than success.
-
-    Attributes:
-        status_code: The HTTP status, whether or not it is a registered one.
-        reason_code: The stable code to branch on, or None where the body held none (a gateway's HTML, say).
-        field: The request parameter at fault, or None.
-        message: The server's sentence for people, cut at 500 characters. It may change at any time, and is in no
-            text or repr of the exception, since nobody but the server knows what is in it.
-        operation: Which call failed, such as ``encounters.list``.
-        retry_after: Seconds the server asked to wait, or None where it did not say.
-        required_scopes: The scopes a key needs for this operation.
-
-    Source in the contract: "Order of checks, and errors".
-    """
-
-    def __init__(
-        self,
-        *,
-        status_code: int,
-        operation: str,
-        reason_code: str | None = None,
-        field: str | None = None,
-        message: str | None = None,
-        retry_after: float | None = None,
-        required_scopes: frozenset[str] = frozenset(),
-    ) -> None:
-        self.status_code = status_code
-        self.operation = operation
-        self.reason_code = reason_code
-        self.field = field
-        self.message = message
-        self.retry_after = retry_after
-        self.required_scopes = required_scopes
-        super().__init__(self._describe())
-
-    def _describe(self) -> str:
-        text = f"{self.operation}: HTTP {self.status_code}"
-        if self.reason_code:
-            text += f" {self.reason_code}"
-        if self.field:
-            text += f" (parameter {self.field})"
-        return text
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
-
-
-class InvalidRequestError(ApiStatusError):
-    """HTTP 400 or 422: the request has to be changed; sending it again cannot help."""
-
-
-class AuthenticationError(ApiStatusError):
-    """HTTP 401: the key was not accepted; do not retry with the same key."""
-
-
-class PermissionDeniedError(ApiStatusError):
-    """HTTP 403: a scope is missing, or the route is not enabled for the partner organization."""
-
-    def _describe(self) -> str:
-        text = super()._describe()
-        if self.required_scopes:
-            text += f"; the operation needs the scopes {', '.join(sorted(self.required_scopes))}"
-        return text + "; the route must also be enabled for your organization and environment"
-
-
-class NotFoundError(ApiStatusError):
-    """HTTP 404: gone, or not available through the public API."""
-
-
-class RateLimitedError(ApiStatusError):
-    """HTTP 429: too many requests; ``retry_after`` says how long to wait where the server said so."""
-
-
-class ServiceUnavailableError(ApiStatusError):
-    """HTTP 5xx: the service or a gateway in front of it failed; all but 501 and 505 are retried before it is raised."""
+def _rebuilt_from(error: ChartHeroError, state: dict[str, Any]) -> tuple[Any, ...]:
+    return copyreg.__newobj__, (type(error), *error.args), state  # type: ignore[attr-defined]

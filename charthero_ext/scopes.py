@@ -1,21 +1,16 @@
-"""What a key needs, and what a key may do: least privilege, checked without reading a patient's data.
-
-Source in the contract: "Routes" and "Order of checks, and errors".
-"""
+"""Scopes that a key needs, and a check of what a key may do, which reads no patient data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Iterable
+from typing import Any, Final, Literal
 
 from attrs import asdict, evolve, frozen
 from charthero_client.contract import ROUTES, SCOPES
 
+from charthero_ext._call import Operation, Session
+from charthero_ext._steps import Steps
 from charthero_ext.errors import ApiStatusError, AuthenticationError, ChartHeroError, RateLimitedError, TransportError
-
-if TYPE_CHECKING:
-    from charthero_ext._transport import Transport
-    from charthero_ext._transport.asynchronous import AsyncTransport
 
 __all__ = ["AccessReport", "RouteAccess", "required_scopes"]
 
@@ -130,71 +125,55 @@ class AccessReport:
         return "\n".join(lines)
 
 
-def check_access(transport: Transport, operations: Iterable[str]) -> AccessReport:
-    """Ask every route, with a query it refuses, whether the key may use it; *operations* are those that matter."""
-    check = _Check(operations)
-    for operation, path, query in check.probes():
-        check.take(operation, transport.probe(operation, path, query))
-    return check.report()
-
-
-async def check_access_async(transport: AsyncTransport, operations: Iterable[str]) -> AccessReport:
-    """As :func:`check_access`."""
-    check = _Check(operations)
-    for operation, path, query in check.probes():
-        check.take(operation, await transport.probe(operation, path, query))
-    return check.report()
-
-
-class _Check:
-    """One check in progress. No I/O."""
-
-    def __init__(self, operations: Iterable[str]) -> None:
-        self._asked = frozenset(operations) or frozenset(ROUTES)
-        required_scopes(*self._asked)
-        self._routes: dict[str, RouteAccess] = {}
-        self._key_accepted: bool | None = None
-        self._ended = ""
-
-    def probes(self) -> Iterator[tuple[str, str, dict[str, str]]]:
-        """What to ask, until an answer holds for every route."""
-        for operation, (_, path) in ROUTES.items():
-            if not self._ended:
-                query = UNSUPPORTED | (EMPTY if operation == "encounters.list" else {})
-                yield operation, path.format(**PLACEHOLDERS), query
-
-    def take(self, operation: str, failure: ChartHeroError | None) -> None:
-        """Draw the conclusion from one answer; None stands for a success."""
+def check_access(session: Session, operations: Iterable[str]) -> Steps[AccessReport]:
+    """Send every route a query that it refuses, and conclude whether the key may use it."""
+    asked = frozenset(operations) or frozenset(ROUTES)
+    required_scopes(*asked)
+    routes: dict[str, RouteAccess] = {}
+    key_accepted: bool | None = None
+    ended = ""
+    for operation, (_, path) in ROUTES.items():
+        if ended:
+            routes[operation] = _route(operation, asked, "unknown", f"not asked, since {ended}")
+            continue
+        failure = yield from session.probe(_probe(operation, path))
         outcome, why = _conclusion(failure)
+        routes[operation] = _route(operation, asked, outcome, why, failure)
         if isinstance(failure, AuthenticationError):
-            self._key_accepted = False
-            self._ended = "the key was refused"
+            key_accepted, ended = False, "the key was refused"
         elif isinstance(failure, RateLimitedError):
-            self._ended = "there were too many requests"
+            ended = "there were too many requests"
         elif isinstance(failure, TransportError):
-            self._ended = f"{operation} got no answer"
+            ended = f"{operation} got no answer"
         elif outcome != "unknown":
-            self._key_accepted = True
-        self._note(operation, outcome, why, failure)
+            key_accepted = True
+    report = AccessReport(routes=tuple(routes.values()), key_accepted=key_accepted)
+    return evolve(report, routes=tuple(_explained(route, report.shown_scopes) for route in report.routes))
 
-    def report(self) -> AccessReport:
-        for operation in ROUTES:
-            if operation not in self._routes:
-                self._note(operation, "unknown", f"not asked, since {self._ended}")
-        report = AccessReport(routes=tuple(self._routes.values()), key_accepted=self._key_accepted)
-        return evolve(report, routes=tuple(_explained(route, report.shown_scopes) for route in report.routes))
 
-    def _note(self, operation: str, outcome: Outcome, why: str, failure: ChartHeroError | None = None) -> None:
-        status = failure if isinstance(failure, ApiStatusError) else None
-        self._routes[operation] = RouteAccess(
-            operation=operation,
-            asked=operation in self._asked,
-            outcome=outcome,
-            why=why,
-            required_scopes=SCOPES[operation],
-            status_code=status.status_code if status else None,
-            reason_code=status.reason_code if status else None,
-        )
+def _probe(operation: str, path: str) -> Operation[None]:
+    return Operation(
+        name=operation,
+        path=path.format(**PLACEHOLDERS),
+        query=UNSUPPORTED | (EMPTY if operation == "encounters.list" else {}),
+        decode=lambda response: None,
+        wants_body=False,
+    )
+
+
+def _route(
+    operation: str, asked: frozenset[str], outcome: Outcome, why: str, failure: ChartHeroError | None = None
+) -> RouteAccess:
+    status = failure if isinstance(failure, ApiStatusError) else None
+    return RouteAccess(
+        operation=operation,
+        asked=operation in asked,
+        outcome=outcome,
+        why=why,
+        required_scopes=SCOPES[operation],
+        status_code=status.status_code if status else None,
+        reason_code=status.reason_code if status else None,
+    )
 
 
 def _conclusion(failure: ChartHeroError | None) -> tuple[Outcome, str]:

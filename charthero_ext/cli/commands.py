@@ -11,11 +11,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import stamina.instrumentation
 import typer
 from charthero_client.decoding import Model
 
-from charthero_ext._arguments import as_instant
+from charthero_ext._operations import as_instant
 from charthero_ext._spec import PUBLISHED
 from charthero_ext.cli.doctor import examine, worst
 from charthero_ext.cli.export import MANIFEST, STATE, Export, ExportError
@@ -48,8 +47,6 @@ def run(arguments: list[str]) -> int:
         BrokenPipeError: Nobody reads standard output any more.
         KeyboardInterrupt: Ctrl-C.
     """
-    # Without a hook, a retry would be logged: as a line that tells nobody anything, on standard output if need be.
-    stamina.instrumentation.set_on_retry_hooks([])
     logging.getLogger("charthero_ext").addHandler(logging.NullHandler())
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     command = typer.main.get_command(app)

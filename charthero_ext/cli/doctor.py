@@ -24,7 +24,7 @@ from charthero_client.contract import ARTIFACT_SHA256
 
 from charthero_ext.client import ChartHero
 from charthero_ext.config import Settings
-from charthero_ext.errors import ConfigurationError
+from charthero_ext.errors import ChartHeroError, ConfigurationError
 
 __all__ = ["Finding", "examine", "worst"]
 
@@ -157,10 +157,11 @@ def _access(ch: ChartHero) -> Iterator[Finding]:
 
 
 def _clock(ch: ChartHero) -> Finding:
-    last = ch.last_response
     try:
-        server = parsedate_to_datetime(last.headers.get("date", "") if last else "")
-    except ValueError:
+        # A page that is always empty: no encounter was created before 1970.
+        answer = ch.get("/external/v1/encounters", limit="1", end_at="1970-01-01T00:00:00Z")
+        server = parsedate_to_datetime(answer.headers.get("date", ""))
+    except (ChartHeroError, ValueError):
         return Finding("clock", "note", "could not tell: no answer with a Date")
     ahead = round((datetime.now(UTC) - (server if server.tzinfo else server.replace(tzinfo=UTC))).total_seconds())
     detail = f"{abs(ahead)} s {'behind' if ahead < 0 else 'ahead of'} the server's" if ahead else "as the server's"

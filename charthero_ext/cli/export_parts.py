@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from charthero_ext._audio import MediaError
 from charthero_ext.cli.durable import measured, sync
 from charthero_ext.client import Documents
 from charthero_ext.errors import (
@@ -19,6 +18,7 @@ from charthero_ext.errors import (
     InvalidRequestError,
     NotFoundError,
     ServiceUnavailableError,
+    TransportError,
     UnexpectedResponseError,
 )
 from charthero_ext.models import DocumentSummary, Encounter
@@ -33,7 +33,7 @@ GAPS = "gaps.jsonl"
 Row: TypeAlias = tuple[str, dict[str, Any], ChartHeroError | ValueError | None]
 
 #: The record is at fault, and others can still be had.
-_OF_ONE_RECORD = (InvalidRequestError, UnexpectedResponseError, MediaError, ValueError)
+_OF_ONE_RECORD = (InvalidRequestError, UnexpectedResponseError, ValueError)
 
 
 def documents_of(encounter: Encounter) -> list[Any]:
@@ -72,7 +72,8 @@ class Parts:
                 reason = getattr(error, "reason_code", None) or type(error).__name__
                 gone = isinstance(error, NotFoundError) or reason == "unsupported_document_type"
                 failed_here = isinstance(error, ServiceUnavailableError) and error.status_code == 500
-                if not (gone or failed_here or isinstance(error, _OF_ONE_RECORD)):
+                media = isinstance(error, TransportError) and error.reason == "media"
+                if not (gone or failed_here or media or isinstance(error, _OF_ONE_RECORD)):
                     raise
                 rows.append((GAPS, {"part": part, **keys, "reason": reason, "gone": gone}, error))
         return rows

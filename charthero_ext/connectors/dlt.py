@@ -18,7 +18,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltResource, Incremental, make_nested_hints
 
 from charthero_ext import ChartHero
-from charthero_ext._arguments import Instant, as_instant
+from charthero_ext._operations import Instant, as_instant
 from charthero_ext.errors import ChartHeroError, NotFoundError
 
 __all__ = ["charthero_source"]

@@ -20,7 +20,7 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStrea
 from pyspark.sql.types import ArrayType, DataType, DoubleType, StringType, StructField, StructType, TimestampType  # type: ignore[import-not-found,unused-ignore]
 
 from charthero_ext import ChartHero, Settings
-from charthero_ext._arguments import as_instant
+from charthero_ext._operations import as_instant
 from charthero_ext.errors import ConfigurationError
 from charthero_ext.models import Encounter
 

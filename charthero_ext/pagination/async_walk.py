@@ -1,4 +1,4 @@
-"""The loop around `WindowWalk` with asyncio: the twin of the one with threads, awaited."""
+"""The walk with asyncio."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Self
 
-from charthero_ext.pagination.course import Course
+from charthero_ext.pagination.base_walk import BaseWalk
 from charthero_ext.pagination.window import E, Page, PageRequest
 
 __all__ = ["AsyncWalk"]
 
 
-class AsyncWalk(Course[E]):
-    """Every encounter of a range exactly once: an asynchronous iterator.
+class AsyncWalk(BaseWalk[E]):
+    """An asynchronous iterator over every encounter of a range, each exactly once.
 
-    An error leaves it where it was: iterating again asks again, and `checkpoint` lets another walk go on. After a
-    ``break``, which an asynchronous iterator cannot notice, at most ``concurrency`` requests are still under way, each
-    in a task that ends with it, or is cancelled once nothing refers to the walk. ``async with walk:``, or `aclose`,
-    cancels them at once and waits until they are gone. Several tasks can share a walk.
+    An error leaves the walk where it was: iterating again repeats the request, and `checkpoint` lets another walk go
+    on. After a ``break``, which an asynchronous iterator cannot notice, at most ``concurrency`` requests are in flight,
+    each in a task that ends with it, or is cancelled once nothing refers to the walk. ``async with walk:`` or `aclose`
+    cancels them at once. Tasks can share a walk.
 
     Raises, while iterating:
-        PaginationError: The promise cannot be kept; it names the instant and what was seen.
+        PaginationError: The promise cannot be kept; the text names the instant and what was seen.
         ChartHeroError: A request failed.
     """
 
-    def __init__(self, fetch: Callable[[PageRequest], Awaitable[Page[E]]], **what: Any) -> None:
-        super().__init__(**what)
+    def __init__(self, fetch: Callable[[PageRequest], Awaitable[Page[E]]], **range_: Any) -> None:
+        super().__init__(**range_)
         self._fetch = fetch
         self._tasks: set[asyncio.Task[list[Any]]] = set()
         weakref.finalize(self, _abandon, self._tasks).atexit = False
@@ -39,14 +39,14 @@ class AsyncWalk(Course[E]):
     async def __anext__(self) -> E:
         if self._index == len(self._batch):
             self._collect()
-            while not self._turn():
-                self._ask()
+            while not self._advance():
+                self._request_pages()
                 await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                 self._collect()
-            if self._over:
+            if self._is_over:
                 await self.aclose()
                 raise StopAsyncIteration
-            self._ask()
+            self._request_pages()
         self._index += 1
         return self._batch[self._index - 1]
 
@@ -57,9 +57,9 @@ class AsyncWalk(Course[E]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Cancel what runs in the background, and wait until it is gone.
+        """Cancel the requests in flight, and wait until they have ended.
 
-        The walk stays where it is: it can be iterated again, and `receipt` and `checkpoint` are still there.
+        The walk stays where it is: it can be iterated again, and `receipt` and `checkpoint` stay valid.
         """
         tasks = list(self._tasks)
         for task in tasks:
@@ -67,26 +67,26 @@ class AsyncWalk(Course[E]):
         await asyncio.gather(*tasks, return_exceptions=True)
         self._collect()
 
-    def _ask(self) -> None:
-        for source in self._to_ask():
-            source.job = task = asyncio.create_task(_fetch_page_async(self._fetch, source.machine))
+    def _request_pages(self) -> None:
+        for queue in self._to_request():
+            queue.job = task = asyncio.create_task(_fetch_page(self._fetch, queue.machine))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(_look_at)
+            task.add_done_callback(_retrieve)
 
 
-async def _fetch_page_async(fetch: Callable[[PageRequest], Awaitable[Any]], machine: Any) -> list[Any]:
+async def _fetch_page(fetch: Callable[[PageRequest], Awaitable[Any]], machine: Any) -> list[Any]:
     rows: list[Any] = machine.receive(await fetch(machine.request))
     return rows
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
-    """Or asyncio complains about a failure that a caller who left did not see."""
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Retrieve the exception, or asyncio would log one that a caller who left did not see."""
     if not task.cancelled():
         task.exception()
 
 
 def _abandon(tasks: set[asyncio.Task[Any]]) -> None:
     for task in list(tasks):
-        with suppress(RuntimeError):  # its loop is closed
+        with suppress(RuntimeError):  # Its loop is closed.
             task.get_loop().call_soon_threadsafe(task.cancel)

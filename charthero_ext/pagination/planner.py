@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 
+from charthero_ext._steps import Steps
 from charthero_ext.pagination.position import DAY, Position
 from charthero_ext.pagination.window import (
     MAX_OFFSET,
@@ -20,7 +21,7 @@ from charthero_ext.pagination.window import (
     total_of,
 )
 
-__all__ = ["WindowPlanner", "cut_windows", "cut_windows_async"]
+__all__ = ["WindowPlanner", "cut_windows"]
 
 
 class WindowPlanner:
@@ -79,37 +80,22 @@ class WindowPlanner:
 
 
 def cut_windows(
-    fetch: Callable[[PageRequest], Page[E]],
+    fetch: Callable[[PageRequest], Steps[Page[E]]],
     *,
     start_at: datetime | None = None,
     end_at: datetime | None = None,
     max_rows: int = 1000,
-) -> list[Window]:
+) -> Steps[list[Window]]:
     """Cut a range into windows of about ``max_rows`` encounters, in order and without gaps, by one small request each.
 
-    A window can hold more where that many share one instant, or where more have come since. Open ends stay open.
+    A window can hold more if many encounters share one instant, or if more were created since. Open ends stay open.
 
     Raises:
-        ValueError: A bound has no time zone, ``start_at`` is not before ``end_at``, or ``max_rows`` is below 1.
+        ValueError: ``start_at`` is not before ``end_at``, or ``max_rows`` is below 1.
         ChartHeroError: A request failed.
     """
     planner = WindowPlanner(Window(start_at=start_at, end_at=end_at), max_rows=max_rows)
     windows = []
     while (request := planner.request) is not None:
-        windows += planner.receive(fetch(request))
-    return windows
-
-
-async def cut_windows_async(
-    fetch: Callable[[PageRequest], Awaitable[Page[E]]],
-    *,
-    start_at: datetime | None = None,
-    end_at: datetime | None = None,
-    max_rows: int = 1000,
-) -> list[Window]:
-    """`cut_windows`, awaited."""
-    planner = WindowPlanner(Window(start_at=start_at, end_at=end_at), max_rows=max_rows)
-    windows = []
-    while (request := planner.request) is not None:
-        windows += planner.receive(await fetch(request))
+        windows += planner.receive((yield from fetch(request)))
     return windows

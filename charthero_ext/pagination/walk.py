@@ -1,8 +1,7 @@
-"""The loop around `WindowWalk` with threads. It does not know how a page is fetched.
+"""The walk with threads. It does not know how a page is fetched.
 
-Nothing runs unless the caller takes a new page: then the answers that came in are noted and the next requests sent, at
-most ``concurrency`` at once, each in a thread of its own that ends with its answer. So there is look-ahead while the
-caller works, and a caller who stops leaves nothing but those last answers to come in.
+A request is sent only when the caller takes a new page, at most ``concurrency`` at once, each in a thread that ends
+with its answer. So pages are read ahead while the caller works, and a caller who stops leaves only requests in flight.
 """
 
 from __future__ import annotations
@@ -11,17 +10,18 @@ from collections.abc import Callable
 from concurrent import futures
 from contextvars import copy_context
 from functools import partial
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Self, cast
 
-from charthero_ext.pagination.course import Course
+from charthero_ext._steps import StoppedError
+from charthero_ext.pagination.base_walk import BaseWalk
 from charthero_ext.pagination.window import E, Page, PageRequest
 
 __all__ = ["Walk"]
 
 
 class ThreadJob(futures.Future[list[Any]]):
-    """A call in a thread of its own, in the caller's context."""
+    """A request in a thread of its own, in the caller's context."""
 
     def __init__(self, call: Callable[[], list[Any]]) -> None:
         super().__init__()
@@ -32,25 +32,30 @@ class ThreadJob(futures.Future[list[Any]]):
     def _run(self) -> None:
         try:
             self.set_result(self._call())
-        except BaseException as error:  # noqa: BLE001  (raised again where the caller is)
+        except StoppedError:
+            self.cancel()
+            self.set_running_or_notify_cancel()
+        except BaseException as error:  # noqa: BLE001 - raised again where the caller is
             self.set_exception(error)
 
 
-class Walk(Course[E]):
-    """Every encounter of a range exactly once: an iterator.
+class Walk(BaseWalk[E]):
+    """An iterator over every encounter of a range, each exactly once.
 
-    An error leaves it where it was: iterating again asks again, and `checkpoint` lets another walk go on. After a
-    ``break`` at most ``concurrency`` requests are still under way, each in a thread that ends with it; `close`, or
-    leaving a ``with`` block, waits for them. A walk can be handed from thread to thread, or shared by several.
+    An error leaves the walk where it was: iterating again repeats the request, and `checkpoint` lets another walk go
+    on. After a ``break`` at most ``concurrency`` requests are in flight. `close`, or leaving a ``with`` block, ends
+    waits between attempts and waits for requests in flight. Leaving the block with an exception, such as Ctrl-C, does
+    not wait and sends nothing more. Threads can share a walk.
 
     Raises, while iterating:
-        PaginationError: The promise cannot be kept; it names the instant and what was seen.
+        PaginationError: The promise cannot be kept; the text names the instant and what was seen.
         ChartHeroError: A request failed.
     """
 
-    def __init__(self, fetch: Callable[[PageRequest], Page[E]], **what: Any) -> None:
-        super().__init__(**what)
+    def __init__(self, fetch: Callable[[PageRequest], Page[E]], *, stopped: Event | None = None, **range_: Any) -> None:
+        super().__init__(**range_)
         self._fetch = fetch
+        self._stopped = stopped or Event()
 
     def __iter__(self) -> Self:
         return self
@@ -58,40 +63,57 @@ class Walk(Course[E]):
     def __next__(self) -> E:
         with self._lock:
             if self._index == len(self._batch):
-                self._collect()
-                while not self._turn():
-                    self._ask()
-                    futures.wait(self._jobs(), return_when=futures.FIRST_COMPLETED)
-                    self._collect()
-                if self._over:
-                    self._wait()
+                self._next_batch()
+                if self._is_over:
                     raise StopIteration
-                self._ask()
             self._index += 1
             return self._batch[self._index - 1]
+
+    def __length_hint__(self) -> int:
+        """Return how many more encounters to expect, by the server's ``total``. The first call reads the first page."""
+        with self._lock:
+            if not self._has_answer and not self._is_over:
+                self._next_batch()
+            return super().__length_hint__()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._stopped.set()
 
     def close(self) -> None:
-        """Wait until nothing runs in the background: at most for one request, until it is answered or times out.
+        """End all waits, and wait for requests in flight until they are answered or time out.
 
-        The walk stays where it is: it can be iterated again, and `receipt` and `checkpoint` are still there.
+        The walk stays where it is: it can be iterated again, and `receipt` and `checkpoint` stay valid.
         """
+        self._stopped.set()
         with self._lock:
-            self._wait()
+            self._join()
+
+    def _next_batch(self) -> None:
+        self._stopped.clear()
+        self._collect()
+        while not self._advance():
+            self._request_pages()
+            futures.wait(self._jobs(), return_when=futures.FIRST_COMPLETED)
+            self._collect()
+        if self._is_over:
+            self._join()
+        else:
+            self._request_pages()
 
     def _jobs(self) -> list[ThreadJob]:
-        return [cast("ThreadJob", source.job) for source in self._everything() if source.job is not None]
+        return [cast("ThreadJob", queue.job) for queue in self._all_queues() if queue.job is not None]
 
-    def _ask(self) -> None:
-        for source in self._to_ask():
-            source.job = ThreadJob(partial(_fetch_page, self._fetch, source.machine))
+    def _request_pages(self) -> None:
+        for queue in self._to_request():
+            queue.job = ThreadJob(partial(_fetch_page, self._fetch, queue.machine))
 
-    def _wait(self) -> None:
+    def _join(self) -> None:
         for job in self._jobs():
             job.thread.join()
         self._collect()

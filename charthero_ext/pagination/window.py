@@ -59,6 +59,11 @@ def _aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None
         raise ValueError(f"{attribute.name} needs a time zone")
 
 
+def _in_utc(value: datetime | None) -> datetime | None:
+    # Python compares two datetimes of one zone by the wall clock, which repeats an hour in autumn.
+    return value if value is None or value.utcoffset() is None else value.astimezone(UTC)
+
+
 @frozen(kw_only=True)
 class Window:
     """A range of encounters, ``start_at <= created_at < end_at``; None leaves a side open. Can be pickled.
@@ -67,8 +72,8 @@ class Window:
         ValueError: A bound has no time zone, ``start_at`` is not before ``end_at``, or the order is unknown.
     """
 
-    start_at: datetime | None = field(default=None, validator=_aware)
-    end_at: datetime | None = field(default=None, validator=_aware)
+    start_at: datetime | None = field(default=None, converter=_in_utc, validator=_aware)
+    end_at: datetime | None = field(default=None, converter=_in_utc, validator=_aware)
     sort_order: SortOrder = field(default="asc", validator=in_(("asc", "desc")))
 
     def __attrs_post_init__(self) -> None:

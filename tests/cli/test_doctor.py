@@ -34,11 +34,13 @@ def start_peer() -> Iterator[StartPeer]:
     def start(*, seconds_off: float = 0, date: str | None = None, certificate: Path | None = None) -> str:
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.send_response_only(400)
+                is_refused = "charthero_access_check" in self.path
+                self.send_response_only(400 if is_refused else 200)
                 self.send_header("Date", formatdate(time.time() + seconds_off, usegmt=True) if date is None else date)
                 self.send_header("Content-Type", "application/json")
                 self.end_headers()
-                self.wfile.write(b'{"error": "x", "reason_code": "unsupported_filter", "message": "x", "field": null}')
+                refusal = b'{"error": "x", "reason_code": "unsupported_filter", "message": "x", "field": null}'
+                self.wfile.write(refusal if is_refused else b'{"items": [], "limit": 1, "offset": 0, "total": 0}')
 
             def log_message(self, *_: object) -> None:
                 pass

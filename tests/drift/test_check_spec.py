@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from charthero_client.contract import ARTIFACT_SHA256
 
-from charthero_ext import Settings
-from charthero_ext._spec import PUBLISHED, SpecReport, check_spec, check_spec_async
-from charthero_ext._transport import Transport
-from charthero_ext._transport.asynchronous import AsyncTransport
+from charthero_ext import AsyncChartHero, ChartHero, Settings
+from charthero_ext._spec import PUBLISHED
+from charthero_ext.client import SpecReport
 
 from .conftest import Docs
 
@@ -23,20 +22,14 @@ PACKAGED = (resources.files("charthero_client") / "openapi.json").read_bytes()
 
 
 def sync(url: str) -> SpecReport:
-    transport = Transport(settings(), {}, None)
-    try:
-        return check_spec(transport, url)
-    finally:
-        transport.close()
+    with ChartHero(settings=settings()) as ch:
+        return ch.check_spec(url)
 
 
 def awaited(url: str) -> SpecReport:
     async def check() -> SpecReport:
-        transport = AsyncTransport(settings(), {}, None)
-        try:
-            return await check_spec_async(transport, url)
-        finally:
-            await transport.close()
+        async with AsyncChartHero(settings=settings()) as ch:
+            return await ch.check_spec(url)
 
     return asyncio.run(check())
 

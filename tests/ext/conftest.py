@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-import stamina
 from charthero_client.decoding import SURPRISES
 
 from charthero_ext import AsyncChartHero, ChartHero, Settings
@@ -79,14 +78,16 @@ def listener() -> Iterator[Callable[[], Listener]]:
 
 
 @pytest.fixture(autouse=True)
-def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No configuration of the machine reaches a test; retries do not wait; nothing was counted before."""
     for name in ("API_KEY", "API_KEY_FILE", "BASE_URL", "PROFILE"):
         monkeypatch.delenv(f"CHARTHERO_{name}", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     SURPRISES.clear()
-    with stamina.set_testing(True, attempts=100, cap=True):
-        yield
+    for name in ("WAIT_INITIAL", "WAIT_JITTER"):
+        monkeypatch.setattr(f"charthero_ext._call.{name}", 0.0)
+    for module in ("_audio", "_follow_up"):
+        monkeypatch.setattr(f"charthero_ext.{module}.WAIT_INITIAL", 0.0)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ KEY = "ch_sk_synthetic_settings"
 
 
 def read_key(settings: Settings) -> str:
-    return settings.key_source.checked(settings.key_source.read())
+    return settings.key_source.checked(settings.key_source.read()).reveal()
 
 
 def write_profiles(text: str) -> None:

@@ -7,35 +7,38 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 
 from charthero_ext import ChartHero
-from charthero_ext.errors import ChartHeroError, ConfigurationError
+from charthero_ext.errors import ConfigurationError
 
 from .conftest import KEY, Listener, settings
 
 
 class SlowToMake:
-    """Keeps every httpx client that is made, and lets tests in while one is."""
+    """Keeps every transport that is made, and lets tests in while one is."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made: list[httpx.Client] = []
+        self.made: list[httpx.HTTPTransport] = []
+        self.closed: list[httpx.HTTPTransport] = []
         self.meanwhile: Callable[[], object] = bool
-        self.others: dict[str, Any] = {}
-        slow = self
+        make, close = httpx.HTTPTransport.__init__, httpx.HTTPTransport.close
 
-        class Watched(httpx.Client):
-            def __init__(self, **arguments: Any) -> None:
-                slow.made.append(self)
-                meanwhile, slow.meanwhile = slow.meanwhile, bool
-                meanwhile()
-                super().__init__(**arguments, **slow.others)
+        def slow_make(transport: httpx.HTTPTransport, **arguments: Any) -> None:
+            self.made.append(transport)
+            meanwhile, self.meanwhile = self.meanwhile, bool
+            meanwhile()
+            make(transport, **arguments)
 
-        monkeypatch.setattr(httpx, "Client", Watched)
+        def noted_close(transport: httpx.HTTPTransport) -> None:
+            self.closed.append(transport)
+            close(transport)
+
+        monkeypatch.setattr(httpx.HTTPTransport, "__init__", slow_make)
+        monkeypatch.setattr(httpx.HTTPTransport, "close", noted_close)
 
 
 def test_a_forked_child_makes_connections_of_its_own(listener: Callable[[], Listener]) -> None:
@@ -74,37 +77,18 @@ def test_threads_whose_first_calls_meet_share_one_pool_of_connections(
             thread.start()
         for thread in threads:
             thread.join(timeout=30)
-    assert len(watched.made) == 1
+        assert len(watched.closed) == len(watched.made) - 1
+    assert sorted(map(id, watched.closed)) == sorted(map(id, watched.made))
     assert len(server.asked) == 4
 
 
 def test_closing_during_a_first_call_closes_what_it_makes(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow, begun, closing = SlowToMake(monkeypatch), threading.Event(), threading.Event()
-
-    def close() -> None:
-        closing.set()
-        ch.close()
-
-    slow.others["transport"] = httpx.MockTransport(lambda request: httpx.Response(404))
+    slow = SlowToMake(monkeypatch)
     ch = ChartHero(settings=settings())
-
-    def meanwhile() -> None:
-        begun.set()
-        assert closing.wait(timeout=30)
-
-    def call() -> None:
-        with suppress(ChartHeroError):
-            ch.encounters.get("enc_1")
-
-    slow.meanwhile = meanwhile
-    caller = threading.Thread(target=call)
-    caller.start()
-    assert begun.wait(timeout=30)
-    closer = threading.Thread(target=close)
-    closer.start()
-    for thread in (caller, closer):
-        thread.join(timeout=30)
-    assert [client.is_closed for client in slow.made] == [True]
+    slow.meanwhile = ch.close
+    with pytest.raises(ConfigurationError, match="closed"):
+        ch.encounters.get("enc_1")
+    assert slow.closed == slow.made
 
 
 def test_the_handler_of_a_signal_can_make_a_call_within_a_first_call(
@@ -126,14 +110,14 @@ def test_a_child_forked_during_a_first_call_can_call(listener: Callable[[], List
         import os, signal, threading, httpx
         from charthero_ext import ChartHero
 
-        begun, forked, make = threading.Event(), threading.Event(), httpx.Client.__init__
+        begun, forked, make = threading.Event(), threading.Event(), httpx.HTTPTransport.__init__
 
         def slow(self, **arguments):
             begun.set()
             assert forked.wait(timeout=30)
             make(self, **arguments)
 
-        httpx.Client.__init__ = slow
+        httpx.HTTPTransport.__init__ = slow
         ch = ChartHero(api_key="{KEY}", base_url="{api.url}")
         caller = threading.Thread(target=ch.encounters.get, args=["enc_1"])
         caller.start()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
+import pickle
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
 from charthero_ext import AsyncChartHero, ChartHero, ChartHeroError, errors, models
+from charthero_ext.client import AsyncDocuments, AsyncEncounters, Documents, Encounters
+from charthero_ext.errors import ConfigurationError
 
 PROMISE = (
     "a public name or signature changed. Adding is a minor version; removing or changing is a major one: integrations "
@@ -33,6 +38,7 @@ MODULES = (
     "charthero_ext.testing",
     "charthero_ext.webhooks",
 )
+PACKAGE = Path(errors.__file__).parent
 PROMISED = Path(__file__).with_name("surface.txt")
 
 FIELDS = {
@@ -55,12 +61,17 @@ FIELDS = {
 
 
 def surface() -> Iterator[str]:
-    """Every public name, one a line, with its signature; of the generated models, whose fields may grow, the name."""
+    """Yield every public name once, with its signature; of the generated models, whose fields may grow, the name."""
+    seen: dict[int, str] = {}
     for module in MODULES:
         loaded = importlib.import_module(module)
         for name in sorted(loaded.__all__):
             found = getattr(loaded, name)
-            if inspect.isclass(found) and not found.__module__.startswith("charthero_client"):
+            path = f"{module}.{name}"
+            first = seen.setdefault(id(found), path)
+            if first != path and (inspect.isclass(found) or inspect.isfunction(found)):
+                yield f"{path} is {first}"
+            elif inspect.isclass(found) and not found.__module__.startswith("charthero_client"):
                 yield from class_lines(f"{module}.{name}", found)
             elif inspect.isfunction(found):
                 yield f"{module}.{name}{signature(found)}"
@@ -122,6 +133,40 @@ def test_both_clients_offer_the_same_names() -> None:
         return {f"{index}.{name}" for index, part in enumerate(parts) for name in dir(part) if not name.startswith("_")}
 
     assert names(ChartHero) - {"0.close"} == names(AsyncChartHero) - {"0.aclose"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(ChartHero, AsyncChartHero), (Encounters, AsyncEncounters), (Documents, AsyncDocuments)]
+)
+def test_the_methods_of_both_clients_have_the_same_parameters_and_defaults(one: type, other: type) -> None:
+    def signatures(kind: type) -> dict[str, str]:
+        methods = inspect.getmembers(kind, inspect.isfunction)
+        return {name: signature(method) for name, method in methods if name == "__init__" or not name.startswith("_")}
+
+    assert signatures(one).items() - {("close", "(self)")} == signatures(other).items() - {("aclose", "(self)")}
+
+
+def test_a_client_can_be_mocked_with_its_attributes() -> None:
+    mocked = create_autospec(ChartHero, instance=True)
+    mocked.encounters.get.return_value = None
+    assert mocked.encounters.get("enc_1") is None
+    assert mocked.settings is not None
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("kind", [ChartHero, AsyncChartHero])
+def test_a_client_refuses_to_be_copied_or_pickled(kind: Any, copied: Any) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be pickled or copied"):
+        copied(kind(api_key="ch_sk_synthetic", base_url="http://localhost:1"))
+
+
+def test_only_one_module_of_the_client_imports_httpx() -> None:
+    found = {
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^(import|from) httpx", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    }
+    assert found == {"_http.py", "doctor.py"}
 
 
 def test_importing_the_package_loads_neither_httpx_nor_the_generated_client() -> None:

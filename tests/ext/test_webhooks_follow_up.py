@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-import stamina
 
 from charthero_ext import ChartHero
 from charthero_ext.errors import NotFoundError, PermissionDeniedError
@@ -81,9 +80,10 @@ def test_anything_else_that_is_missing_is_not_waited_for(client: MakeClient, mis
     assert len(server.asked) == count
 
 
-def test_patience_ends(client: MakeClient) -> None:
+def test_patience_ends(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charthero_ext._follow_up.WAIT_INITIAL", 0.5)
     server = Server({"documents.transcript": 10**9})
-    with stamina.set_testing(False), pytest.raises(NotFoundError) as caught:
+    with pytest.raises(NotFoundError) as caught:
         client(server).follow_up(HERE, patience=0.01)
     assert caught.value.operation == "documents.transcript"
     assert 3 <= len(server.asked) <= 4

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import assert_type
 
 from charthero_ext import AsyncChartHero, ChartHero, ChartHeroError, Settings, Timeouts, decoding_surprises
-from charthero_ext.client import LastResponse, SpecReport
+from charthero_ext.client import RawResponse, SpecReport
 from charthero_ext.errors import ApiStatusError, NotFoundError, PermissionDeniedError, RateLimitedError
 from charthero_ext.models import (
     ApiError,
@@ -46,7 +46,7 @@ def synchronous(ch: ChartHero) -> None:
     assert_type(ch.documents.transcript("e", "d"), Transcript)
     assert_type(ch.documents.audio("e", "d"), AudioUrl)
     assert_type(ch.documents.download_audio("e", "d", "a.wav", progress=lambda received, total: None), Path)
-    assert_type(ch.last_response, LastResponse | None)
+    assert_type(ch.get("/external/v1/encounters", limit="1"), RawResponse)
     assert_type(ch.check_access("documents.audio"), AccessReport)
     assert_type(ch.check_spec(), SpecReport)
     with ch as same:

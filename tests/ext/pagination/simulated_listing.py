@@ -14,7 +14,8 @@ from typing import Any
 from attrs import Factory, define, field, frozen
 
 from charthero_ext.errors import TransportError
-from charthero_ext.pagination.window import PageRequest
+from charthero_ext.pagination.planner import cut_windows as cut_windows_in_steps
+from charthero_ext.pagination.window import PageRequest, Window
 from charthero_ext.pagination.window_walk import WindowWalk
 
 EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
@@ -27,6 +28,20 @@ def instant(microseconds: int) -> datetime:
 
 def microseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def cut_windows(fetch: Callable[[PageRequest], Any], **range_: Any) -> list[Window]:
+    """Cut windows over a function that answers at once."""
+
+    def answered(request: PageRequest) -> Any:
+        return fetch(request)
+        yield
+
+    try:
+        next(cut_windows_in_steps(answered, **range_))
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("a step was left to perform")
 
 
 @frozen

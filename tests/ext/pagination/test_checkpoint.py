@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charthero_ext.errors import ConfigurationError
-from charthero_ext.pagination import course
+from charthero_ext.pagination import base_walk
 from charthero_ext.pagination.position import Position, read_checkpoint, write_checkpoint
 from charthero_ext.pagination.walk import Walk
 from charthero_ext.pagination.window import Window
@@ -42,7 +42,7 @@ def test_windows_cut_within_what_shows_as_one_instant_hide_nothing_from_the_walk
     monkeypatch: pytest.MonkeyPatch, order: str, stop: int
 ) -> None:
     """The server sorts by the time it shows, and by id within it, but filters by the time it keeps."""
-    monkeypatch.setattr(course, "WINDOW_PAGES", 4)
+    monkeypatch.setattr(base_walk, "WINDOW_PAGES", 4)
     kept = {"3": 1, "5": 1, "6": 1, "7": 1, "b": 1, "f": 1, "2": 0, "c": 0, "d": 0, "e": 0}
     world = World({f"enc_{name}": at for name, at in kept.items()}, step=10, sorts_as_shown=True, total="absent")
     first = Walk(world.fetch, sort_order=order, limit=2, concurrency=2)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charthero_ext.errors import PaginationError, TransportError
-from charthero_ext.pagination import AsyncWalk, Walk, course
+from charthero_ext.pagination import AsyncWalk, Walk, base_walk
 from charthero_ext.pagination.window import Window
 from charthero_ext.pagination.window_walk import WindowWalk
 
@@ -74,7 +74,7 @@ def test_it_holds_across_failures_look_ahead_and_concurrency(
 ) -> None:
     world.fails_at = fails_at
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "WINDOW_PAGES", 2)
+        patch.setattr(base_walk, "WINDOW_PAGES", 2)
         walk: Walk[Row] = Walk(world.fetch, **range_of(window), limit=limit, concurrency=concurrency)
         rows = list(stubbornly(walk))
     world.check(rows, window)
@@ -97,7 +97,7 @@ def test_it_holds_across_checkpoints(world: World, window: Window, limit: int, p
     rows: list[Row] = []
     checkpoint = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "WINDOW_PAGES", 2)
+        patch.setattr(base_walk, "WINDOW_PAGES", 2)
         for count, concurrency in parts:
             walk: Walk[Row] = Walk(
                 world.fetch, **range_of(window), limit=limit, concurrency=concurrency, resume_from=checkpoint
@@ -138,6 +138,6 @@ def test_it_holds_with_asyncio(world: World, window: Window, limit: int, concurr
         return rows
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "WINDOW_PAGES", 2)
+        patch.setattr(base_walk, "WINDOW_PAGES", 2)
         rows = asyncio.run(collect())
     world.check(rows, window)

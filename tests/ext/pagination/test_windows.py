@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from charthero_ext.errors import PaginationError
 from charthero_ext.pagination import AsyncWalk, Walk
-from charthero_ext.pagination.planner import WindowPlanner, cut_windows, cut_windows_async
+from charthero_ext.pagination.planner import WindowPlanner
 from charthero_ext.pagination.window import Window
 from charthero_ext.pagination.window_walk import WindowWalk
 
 from .moving_worlds import windows, worlds
-from .simulated_listing import SECOND, TOTALS, Answer, Row, World, drive, instant, spaced, tied
+from .simulated_listing import SECOND, TOTALS, Answer, Row, World, cut_windows, drive, instant, spaced, tied
 
 
 def walked(world: World, window: Window) -> list[Row]:
@@ -94,13 +94,6 @@ def test_an_empty_range_is_one_window() -> None:
 def test_no_window_asks_for_an_offset_beyond_the_cap() -> None:
     world = World(spaced(25_000))
     assert len(cut_windows(world.fetch, max_rows=100_000)) == 3
-
-
-def test_windows_are_cut_the_same_with_asyncio() -> None:
-    world = World(spaced(2500))
-    cut = asyncio.run(cut_windows_async(world.fetch_async, end_at=instant(2000 * SECOND), max_rows=700))
-    assert cut == cut_windows(world.fetch, end_at=instant(2000 * SECOND), max_rows=700)
-    assert len(cut) == 3
 
 
 @pytest.mark.parametrize("wrong", [{"max_rows": 0}, {"start_at": instant(1), "end_at": instant(1)}])

@@ -1,0 +1,402 @@
+"""The only hand-written module that uses httpx: it sends requests and performs steps.
+
+``Driver`` uses threads, ``AsyncDriver`` uses asyncio. They differ only in ``await``. A request goes straight to an
+httpx transport, without an ``httpx.Client``, whose URL merging, cookies, redirects and authentication are not needed.
+OpenTelemetry, respx, pytest-httpx and vcrpy hook in at the transport. A client sends the request only if the caller
+brings one, or if arguments or logging need one.
+
+What leaves a driver as an exception has no frame of a sender and no chained exception: these hold the key.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import aclosing, closing, suppress
+from inspect import isawaitable
+from threading import Event
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
+
+import httpx
+
+from charthero_ext._proxies import EnvironmentProxy, environment_proxy
+from charthero_ext._quiet import quiet
+from charthero_ext._secret import Secret
+from charthero_ext._steps import (
+    CallbackError,
+    ReadKey,
+    Request,
+    Run,
+    Send,
+    Sink,
+    Step,
+    Steps,
+    StoppedError,
+    without_origin,
+)
+from charthero_ext.config import Settings
+from charthero_ext.errors import ConfigurationError, RequestTimeoutError, TransportError, TransportReason
+
+__all__ = ["AsyncDriver", "Driver"]
+
+T = TypeVar("T")
+
+#: What may be passed through to httpx. Anything else would take the key, the status or the timeouts out of our hands.
+HTTPX_ARGUMENTS: Final = frozenset(
+    {"cert", "http1", "http2", "limits", "mounts", "proxy", "transport", "trust_env", "verify"}
+)
+#: What httpx raises when it cannot use its arguments or what it finds on the machine.
+NOT_MADE: Final = (ImportError, OSError, TypeError, ValueError, httpx.InvalidURL)
+PROBLEMS: Final[dict[TransportReason, str]] = {
+    "dns": "the host name cannot be resolved",
+    "refused": "the connection was refused",
+    "certificate": "the server's certificate is not trusted",
+    "proxy": "the proxy failed",
+    "reset": "the connection broke",
+    "timeout": "timed out",
+    "damaged": "the compressed body is damaged",
+    "other": "the connection failed",
+}
+
+
+class Connections:
+    """The httpx objects of one client: made at the first request, one set per process, without locks."""
+
+    _client_class: ClassVar[Any]
+    _transport_class: ClassVar[Any]
+
+    def __init__(self, settings: Settings, arguments: Any, given: Any) -> None:
+        self._settings = settings
+        self._arguments = Secret(dict(arguments.reveal() or {}))
+        self._given = given
+        self._process = os.getpid()
+        # By process, scheme, and the proxy's variable. A forked child finds nothing of its own here.
+        self._made: dict[tuple[int, str, str], Any] = {}
+        self._proxies: dict[tuple[int, str, str], EnvironmentProxy | None] = {}
+        self._is_closed = False
+        names = self._arguments.reveal().keys()
+        if unknown := names - HTTPX_ARGUMENTS:
+            raise ConfigurationError(
+                f"httpx_args may not have {', '.join(sorted(unknown))}; "
+                f"it may have {', '.join(sorted(HTTPX_ARGUMENTS))}"
+            )
+        self._brings_connections = given is not None or not names.isdisjoint({"transport", "mounts"})
+        self._needs_client = settings.http_logging or "mounts" in names or {"transport", "proxy"} <= names
+        try:
+            home = httpx.URL(settings.base_url)
+            is_host = bool(home.host)
+        except (httpx.InvalidURL, UnicodeError):
+            is_host = False
+        if not is_host:
+            raise ConfigurationError(f"{settings.base_url} names a host that no network can have")
+        if given is not None:
+            self._check_given(home)
+        elif names:
+            self._target(home)  # So that what httpx refuses is refused here.
+
+    def _check_given(self, home: httpx.URL) -> None:
+        if self._arguments.reveal():
+            raise ConfigurationError("give either http_client or httpx_args; an httpx client brings its own settings")
+        if not isinstance(self._given, self._client_class):
+            raise ConfigurationError(f"the http_client has to be an httpx.{self._client_class.__name__}")
+        if str(self._given.base_url).rstrip("/") not in ("", self._settings.base_url):
+            raise ConfigurationError("the http_client has another base_url than the settings")
+        proxy = environment_proxy("http", home.host, home.port) if home.scheme == "http" else None
+        if proxy is not None and self._given.trust_env:
+            raise ConfigurationError(
+                f"{proxy.variable} would get the key in clear text; make the http_client with trust_env=False, "
+                "or add the host to NO_PROXY"
+            )
+
+    def _target(self, url: httpx.URL) -> Any:
+        """Return the client or transport that requests for *url* go through."""
+        if self._is_closed:
+            raise ConfigurationError("this client was closed; make another")
+        process = os.getpid()
+        if self._brings_connections and process != self._process:
+            raise ConfigurationError("the connections were made before a fork; make a client in each process")
+        if self._given is not None:
+            if self._given.is_closed:
+                raise ConfigurationError("the http_client was closed")
+            return self._given
+        if self._needs_client or self._brings_connections:
+            key, proxy = (process, "", ""), None
+        else:
+            proxy = self._proxy(url)
+            key = (process, url.scheme, proxy.variable if proxy else "")
+        found = self._made.get(key)
+        if found is None:
+            # Two first requests may both make one. The one that comes second closes its own, so no lock is needed
+            # that a fork, a signal handler or an interrupt could leave locked.
+            made = self._make(url.scheme, proxy)
+            found = self._made.setdefault(key, made)
+            if found is not made:
+                self._discard(made)
+            if self._is_closed:
+                self._discard(self._made.pop(key, None))
+                raise ConfigurationError("this client was closed; make another")
+        return found
+
+    def _proxy(self, url: httpx.URL) -> EnvironmentProxy | None:
+        # Plain http is for loopback: a proxy would get the key in clear text.
+        if url.scheme == "http" or not self._arguments.reveal().get("trust_env", True):
+            return None
+        if "proxy" in self._arguments.reveal():
+            return None
+        key = (os.getpid(), url.scheme, url.netloc.decode("ascii"))
+        if key not in self._proxies:
+            self._proxies[key] = environment_proxy(url.scheme, url.host, url.port)
+        return self._proxies[key]
+
+    def _make(self, scheme: str, proxy: EnvironmentProxy | None) -> Any:
+        arguments = Secret(dict(self._arguments.reveal()))
+        if self._needs_client:
+            make = self._client_class
+            if self._settings.base_url.startswith("http:"):
+                arguments.reveal().setdefault("trust_env", False)
+        elif self._brings_connections:
+            return arguments.reveal()["transport"]
+        else:
+            make = self._transport_class
+            if scheme == "http":
+                # Loading certificates takes 15 ms, and plain http has none.
+                arguments.reveal().update(trust_env=False, verify=False)
+        culprit = "httpx_args, or certificates of the machine,"
+        if arguments.reveal().keys().isdisjoint({"cert", "proxy", "verify"}):
+            culprit = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ), culprit)
+        try:
+            if proxy is not None:
+                culprit, usable = proxy.variable, culprit
+                arguments.reveal()["proxy"] = httpx.Proxy(proxy.url.reveal())
+                culprit = usable
+            return make(**arguments.reveal())
+        except NOT_MADE as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ConfigurationError(f"{culprit} cannot be used: {reason}")
+
+    def _discard(self, made: Any) -> None:
+        """Close what another thread made at the same time. It has no connections yet."""
+        if isinstance(made, (httpx.Client, httpx.HTTPTransport)):
+            made.close()
+
+    def _request(self, request: Request) -> httpx.Request:
+        extensions: dict[str, Any] = {"timeout": dict(request.timeouts)}
+        url = httpx.URL(request.url.reveal())
+        if request.is_signed and not self._brings_connections:
+            # What wraps httpx sees the host only.
+            extensions["target"] = url.raw_path
+            url = url.copy_with(raw_path=b"/")
+        return httpx.Request("GET", url, headers=request.headers.reveal(), extensions=extensions)
+
+    def _fail(self, error: Exception, request: Request) -> NoReturn:
+        """Raise what stands for *error*, without its text, which may contain the URL."""
+        reason = _reason(error, self._is_proxied(request))
+        host = httpx.URL(request.url.reveal()).host if not isinstance(error, httpx.InvalidURL) else "an invalid URL"
+        kind = RequestTimeoutError if reason == "timeout" else TransportError
+        raise kind(f"no complete response from {host}: {PROBLEMS[reason]} ({type(error).__name__})", reason=reason)
+
+    def _is_proxied(self, request: Request) -> bool:
+        if self._brings_connections:
+            return False
+        with suppress(httpx.InvalidURL):
+            return "proxy" in self._arguments.reveal() or self._proxy(httpx.URL(request.url.reveal())) is not None
+        return False
+
+    def _shut(self) -> list[Any]:
+        """Let no request begin from now on. Return what this process has to close."""
+        self._is_closed = True
+        return [self._made.pop(key) for key in list(self._made) if key[0] == os.getpid()]
+
+
+class Driver(Connections):
+    """Performs steps on the calling thread. Threads may share it."""
+
+    _client_class = httpx.Client
+    _transport_class = httpx.HTTPTransport
+
+    def run(self, steps: Steps[T], stopped: Event | None = None) -> T:
+        """Perform *steps* and return their result. Once *stopped* is set, send nothing more and end every wait."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = self._perform(step, stopped)
+                except BaseException as error:  # noqa: BLE001 - the steps decide what every failure means
+                    step = steps.throw(without_origin(error))
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        except BaseException as error:  # noqa: BLE001 - an interruption holds the request as well
+            failure = error.raised if isinstance(error, CallbackError) else without_origin(error)
+        raise failure
+
+    def close(self) -> None:
+        """Close the connections. A second call does nothing."""
+        for made in self._shut():
+            made.close()
+
+    def _perform(self, step: Step, stopped: Event | None) -> Any:
+        if stopped is not None and stopped.is_set():
+            raise StoppedError
+        if isinstance(step, Send):
+            return self._send(step.request, step.sink)
+        if isinstance(step, ReadKey):
+            return step.source.checked(step.source.read())
+        if isinstance(step, Run):
+            return step.function()
+        if stopped is None:
+            return time.sleep(step.seconds)
+        if stopped.wait(step.seconds):
+            raise StoppedError
+        return None
+
+    def _send(self, request: Request, sink: Sink) -> None:
+        with quiet(not self._settings.http_logging):
+            try:
+                sent = self._request(request)
+                target = self._target(sent.url)
+                if isinstance(target, httpx.Client):
+                    response = target.send(sent, stream=True, auth=_no_auth, follow_redirects=False)
+                else:
+                    response = target.handle_request(sent)
+                with closing(response):
+                    if _begin(response, sink):
+                        for chunk in [response.content] if response.is_stream_consumed else response.iter_raw():
+                            if not sink.write(chunk):
+                                break
+            except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
+                failure = error
+            else:
+                sink.end()
+                return
+        self._fail(failure, request)
+
+
+class AsyncDriver(Connections):
+    """Performs steps on one event loop."""
+
+    _client_class = httpx.AsyncClient
+    _transport_class = httpx.AsyncHTTPTransport
+    _loop: Any = None
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Perform *steps* and return their result. Cancelling the task ends any step."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = await self._perform(step)
+                except BaseException as error:  # noqa: BLE001 - the steps decide what every failure means
+                    step = steps.throw(without_origin(error))
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        except BaseException as error:  # noqa: BLE001 - an interruption holds the request as well
+            failure = error.raised if isinstance(error, CallbackError) else without_origin(error)
+        raise failure
+
+    async def aclose(self) -> None:
+        """Close the connections. A second call does nothing, and so does a call after the loop was closed."""
+        for made in self._shut():
+            with suppress(RuntimeError):  # The loop of the connections is closed, and with it the connections.
+                await made.aclose()
+
+    async def _perform(self, step: Step) -> Any:
+        import asyncio
+
+        if isinstance(step, Send):
+            self._bind_to_loop(asyncio)
+            return await self._send(step.request, step.sink)
+        if isinstance(step, ReadKey):
+            key = step.source.read()
+            if isawaitable(key.reveal()):
+                try:
+                    key = Secret(await key.reveal())  # type: ignore[misc]
+                except Exception as error:  # noqa: BLE001 - a secret manager's exception may hold the secret
+                    failure = type(error).__name__
+                else:
+                    return step.source.checked(key)
+                raise step.source.failed(failure)
+            return step.source.checked(key)
+        if isinstance(step, Run):
+            return await asyncio.to_thread(step.function)
+        return await asyncio.sleep(step.seconds)
+
+    async def _send(self, request: Request, sink: Sink) -> None:
+        with quiet(not self._settings.http_logging):
+            try:
+                sent = self._request(request)
+                target = self._target(sent.url)
+                if isinstance(target, httpx.AsyncClient):
+                    response = await target.send(sent, stream=True, auth=_no_auth, follow_redirects=False)
+                else:
+                    response = await target.handle_async_request(sent)
+                async with aclosing(response):
+                    if _begin(response, sink):
+                        if response.is_stream_consumed:
+                            sink.write(response.content)
+                        else:
+                            async for chunk in response.aiter_raw():
+                                if not sink.write(chunk):
+                                    break
+            except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
+                failure = error
+            else:
+                sink.end()
+                return
+        self._fail(failure, request)
+
+    def _bind_to_loop(self, asyncio: Any) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is None:
+            raise ConfigurationError("AsyncChartHero needs a running asyncio event loop; trio has none")
+        if self._loop not in (None, loop):
+            raise ConfigurationError("this client was used on another event loop; make one client per loop")
+        self._loop = loop
+
+
+def _begin(response: httpx.Response, sink: Sink) -> bool:
+    # A response that was made in memory, by a mock or a cassette, was decoded by httpx.
+    return sink.begin(response.status_code, response.headers, is_decoded=response.is_stream_consumed)
+
+
+def _no_auth(request: httpx.Request) -> httpx.Request:
+    # Given as authentication, this keeps a client from looking for a password of its own or in a netrc file.
+    return request
+
+
+def _reason(error: Exception, is_proxied: bool) -> TransportReason:
+    if isinstance(error, httpx.TimeoutException):
+        return "timeout"
+    causes = tuple(_causes(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return "certificate"
+    if isinstance(error, httpx.ProxyError) or (is_proxied and isinstance(error, httpx.ConnectError)):
+        return "proxy"
+    for kinds, reason in REASONS:
+        if any(isinstance(cause, kinds) for cause in causes):
+            return reason
+    return "other"
+
+
+REASONS: Final[tuple[tuple[Any, TransportReason], ...]] = (
+    (socket.gaierror, "dns"),
+    (ConnectionRefusedError, "refused"),
+    ((httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError, ConnectionError), "reset"),
+    (httpx.DecodingError, "damaged"),
+)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    yield error
+    for cause in (error.__cause__ or error.__context__, *getattr(error, "exceptions", ())):
+        if cause is not None:
+            yield from _causes(cause)

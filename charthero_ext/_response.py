@@ -1,0 +1,190 @@
+"""A response while it arrives: decompressed within limits and a deadline, and turned into an exception if it failed."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from attrs import define, field
+from charthero_client.contract import SCOPES
+
+from charthero_ext.errors import (
+    ApiStatusError,
+    AuthenticationError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServiceUnavailableError,
+    TransportError,
+)
+
+__all__ = ["MAX_BODY", "Response", "retry_after", "status_error"]
+
+#: Bytes of a body after decompression.
+MAX_BODY: Final = 64_000_000
+#: Bytes that are read of an error body, which is a few hundred bytes long.
+MAX_ERROR_BODY: Final = 65_536
+MAX_MESSAGE: Final = 500
+#: Seconds that stand for a ``Retry-After`` that cannot be read or is beyond reason.
+LONG: Final = 86_400.0
+
+STATUS_CLASSES: Final[dict[int, type[ApiStatusError]]] = {
+    400: InvalidRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: ServiceUnavailableError,
+    422: InvalidRequestError,
+    425: ServiceUnavailableError,
+    429: RateLimitedError,
+}
+
+
+@define(eq=False)
+class Response:
+    """The response to one request.
+
+    Attributes:
+        limit: The most bytes to accept of a body, after decompression.
+        deadline: The ``time.monotonic()`` at which the body has to be complete.
+        wants_body: Read the body of a success.
+        status_code: None until a response arrives.
+        headers: Never shown: they may contain a signed URL.
+    """
+
+    limit: int = MAX_BODY
+    deadline: float = field(factory=lambda: time.monotonic() + 60)
+    wants_body: bool = True
+    status_code: int | None = field(default=None, init=False)
+    headers: Mapping[str, str] = field(factory=dict, init=False, repr=False)
+    _chunks: list[bytes] = field(factory=list, init=False, repr=False)
+    _size: int = field(default=0, init=False)
+    _gzip: Any = field(default=None, init=False, repr=False)
+
+    @property
+    def body(self) -> bytes:
+        """What has arrived, decompressed."""
+        return b"".join(self._chunks)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return self.status_code is not None and 200 <= self.status_code < 300
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of the request, if it looks like an id."""
+        for name in ("x-request-id", "x-correlation-id", "request-id"):
+            if re.fullmatch(r"[A-Za-z0-9_.:-]{1,80}", value := self.headers.get(name, "")):
+                return value
+        return None
+
+    def begin(self, status_code: int, headers: Mapping[str, str], *, is_decoded: bool) -> bool:
+        """Take the status and headers. Return whether to read the body."""
+        self.status_code, self.headers = status_code, headers
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if not is_decoded and encoding == "gzip":
+            self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        elif not is_decoded and encoding not in ("", "identity"):
+            return self._give_up(TransportError("the body has an encoding that was not asked for", reason="damaged"))
+        return self.wants_body or not self.is_success
+
+    def write(self, chunk: bytes) -> bool:
+        """Take a part of the body. Return whether to read on.
+
+        Raises:
+            TransportError: The body of a success is too large, too slow or damaged. An error body is cut instead.
+        """
+        limit = self.limit if self.is_success else MAX_ERROR_BODY
+        if self._gzip is not None:
+            try:
+                # One byte beyond the limit is enough to know that there is more.
+                chunk = self._gzip.decompress(chunk, limit - self._size + 1)
+            except zlib.error:
+                return self._give_up(TransportError("the compressed body is damaged", reason="damaged"))
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > limit:
+            return self._give_up(TransportError(f"the body is larger than {limit:,} bytes", reason="too_large"))
+        if time.monotonic() > self.deadline:
+            return self._give_up(RequestTimeoutError("the body did not arrive in time"))
+        return True
+
+    def end(self) -> None:
+        """Check that a compressed body is complete."""
+        if self.is_success and self._gzip is not None and not self._gzip.eof and self.wants_body:
+            raise TransportError("the compressed body is damaged", reason="damaged")
+
+    def _give_up(self, failure: TransportError) -> bool:
+        if self.is_success:
+            raise failure
+        return False
+
+
+def status_error(response: Response, operation: str, **details: Any) -> ApiStatusError:
+    """Return the exception for a status of 400 or above.
+
+    Of the body, only the documented fields are used, and codes only if they look like codes.
+    """
+    status = response.status_code or 0
+    described = _described(response.body)
+    message = described.get("message")
+    kind = STATUS_CLASSES.get(status, ServiceUnavailableError if status >= 500 else ApiStatusError)
+    return kind(
+        status_code=status,
+        operation=operation,
+        reason_code=_code(described.get("reason_code")),
+        field=_code(described.get("field")),
+        server_message=message[:MAX_MESSAGE] if isinstance(message, str) else None,
+        retry_after=retry_after(response.headers),
+        required_scopes=SCOPES.get(operation, frozenset()) if status == 403 else frozenset(),
+        request_id=response.request_id,
+        **details,
+    )
+
+
+def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+    """Return the seconds that ``Retry-After`` or ``retry-after-ms`` asks to wait; None if neither header is there.
+
+    Of several values, the longest counts. A value that cannot be read counts as a day, and so does a longer one.
+    """
+    if re.fullmatch(r"[0-9]{1,9}", milliseconds := headers.get("retry-after-ms", "")[:20].strip()):
+        return int(milliseconds) / 1000
+    value = headers.get("retry-after", "")[:200].strip()
+    if not value:
+        return None
+    date = _seconds_until(value, now or datetime.now(UTC))
+    return date if date is not None else max(map(_seconds, value.split(",")))
+
+
+def _seconds(value: str) -> float:
+    return min(float(value), LONG) if re.fullmatch(r"[0-9]{1,30}(\.[0-9]{1,30})?", value := value.strip()) else LONG
+
+
+def _seconds_until(value: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return min(max(0.0, (moment - now).total_seconds()), LONG)
+
+
+def _described(body: bytes) -> dict[str, object]:
+    try:
+        described = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return described if isinstance(described, dict) else {}
+
+
+def _code(value: object) -> str | None:
+    return value if isinstance(value, str) and re.fullmatch(r"[a-z0-9_]{1,100}", value) else None

@@ -1,0 +1,126 @@
+"""The steps that an operation consists of, and what performs them.
+
+An operation is a generator. It yields a step, a driver performs the step and sends the answer back, and the
+generator's return value is the result::
+
+    key = yield ReadKey(source)
+    yield Send(request, response)
+
+So every decision is written once, without I/O, for threads and for asyncio. A driver throws what a step raises into the
+generator. Two drivers are in ``_http``; they differ only in ``await``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+from charthero_ext._key_source import KeySource
+from charthero_ext._secret import Secret
+
+__all__ = [
+    "CallbackError",
+    "ReadKey",
+    "Request",
+    "Run",
+    "Send",
+    "Sink",
+    "Sleep",
+    "Step",
+    "Steps",
+    "StoppedError",
+    "without_origin",
+]
+
+T = TypeVar("T")
+X = TypeVar("X", bound=BaseException)
+
+
+@frozen(kw_only=True)
+class Request:
+    """A GET request.
+
+    Attributes:
+        url: The whole URL. It may be signed.
+        headers: All headers but ``Host``. They may contain the key.
+        timeouts: Seconds to connect, read, write and wait for a connection.
+        is_signed: The path and query are a secret that tracing and logging must not see.
+    """
+
+    url: Secret[str]
+    headers: Secret[Mapping[str, str]]
+    timeouts: Mapping[str, float]
+    is_signed: bool = False
+
+
+class Sink(Protocol):
+    """Takes a response while it arrives."""
+
+    def begin(self, status_code: int, headers: Mapping[str, str], *, is_decoded: bool) -> bool:
+        """Take the status and headers. Return whether to read the body."""
+        ...
+
+    def write(self, chunk: bytes) -> bool:
+        """Take a part of the body. Return whether to read on."""
+        ...
+
+    def end(self) -> None:
+        """Check the body, which has arrived as far as it was wanted."""
+        ...
+
+
+@frozen
+class ReadKey:
+    """Read the API key. The answer is a ``Secret[str]``."""
+
+    source: KeySource
+
+
+@frozen
+class Send:
+    """Send a request and give the response to the sink.
+
+    Raises:
+        TransportError: No complete response arrived.
+    """
+
+    request: Request
+    sink: Sink
+
+
+@frozen
+class Sleep:
+    """Wait for this many seconds."""
+
+    seconds: float
+
+
+@frozen
+class Run:
+    """Call a function that blocks, such as a database write. The answer is its result."""
+
+    function: Callable[[], Any] = field(repr=False)
+
+
+Step: TypeAlias = ReadKey | Send | Sleep | Run
+Steps: TypeAlias = Generator[Step, Any, T]
+
+
+class CallbackError(Exception):
+    """Carries an exception of the caller's own code, or of writing a file, past everything that handles failures."""
+
+    def __init__(self, raised: BaseException) -> None:
+        super().__init__()
+        self.raised = raised
+
+
+class StoppedError(Exception):
+    """The steps were stopped from another thread. Nothing was sent since."""
+
+
+def without_origin(error: X) -> X:
+    """Remove the frames and the exceptions that *error* came with: they hold the request and its key."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
