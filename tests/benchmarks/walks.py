@@ -128,7 +128,7 @@ def _by_walk(client: ChartHero) -> tuple[list[str], str]:
 def _by_offset(client: ChartHero) -> tuple[list[str], str]:
     """Page as one would without this client: until a page is not full, or the server refuses the offset."""
     ids: list[str] = []
-    headers = {"Authorization": f"Bearer {client.settings.key_source.read()}"}
+    headers = {"Authorization": f"Bearer {client.settings.key_source.read().reveal()}"}
     with httpx.Client(base_url=client.settings.base_url, headers=headers) as plain:
         while True:
             query = {"limit": 100, "offset": len(ids), "sort_order": "asc"}
