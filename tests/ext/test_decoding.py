@@ -1,4 +1,4 @@
-"""Open decoding: whatever arrives is read, nothing of it is lost, and what was not expected is counted by path."""
+"""Decoding is open and lossless, and counts what the artifact does not describe."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from charthero_ext import decoding_surprises, models
 from charthero_ext.models import (
     UNSET,
+    ApiError,
     AudioUrl,
     Document,
     Encounter,
@@ -46,6 +47,7 @@ MODELS: list[tuple[type[Model], Any]] = [
     (Transcript, example("documents.transcript")),
     (AudioUrl, example("documents.audio")),
     (TranscriptReadyEvent, EVENT),
+    (ApiError, {"error": "request_invalid", "reason_code": "invalid_limit", "message": "Refused.", "field": "limit"}),
 ]
 
 json_values = st.recursive(
@@ -69,14 +71,14 @@ json_values = st.recursive(
 
 
 def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path to every value inside *node*."""
+    """Return the path of every value inside *node*."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     return [found for key, value in items for found in ((*path, key), *places(value, (*path, key)))]
 
 
 @st.composite
 def mutated(draw: st.DrawFn) -> tuple[type[Model], Any]:
-    """Take a payload of the artifact and change, remove or add values anywhere in it."""
+    """Return a model and a documented payload in which some values were changed, removed or added."""
     model, payload = draw(st.sampled_from(MODELS))
     payload = copy.deepcopy(payload)
     for _ in range(draw(st.integers(0, 4))):
@@ -99,7 +101,7 @@ def mutated(draw: st.DrawFn) -> tuple[type[Model], Any]:
 
 @given(mutated())
 @hypothesis_settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_every_payload_however_odd_is_read_and_given_back_as_it_was_sent(sent: tuple[type[Model], Any]) -> None:
+def test_to_dict_returns_every_payload_as_it_was_received(sent: tuple[type[Model], Any]) -> None:
     model, payload = sent
     untouched = copy.deepcopy(payload)
     read = model.from_dict(payload)
@@ -113,7 +115,7 @@ def test_every_payload_however_odd_is_read_and_given_back_as_it_was_sent(sent: t
 
 @given(mutated())
 @hypothesis_settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_a_body_is_read_as_the_object_it_holds_and_counted_alike(sent: tuple[type[Model], Any]) -> None:
+def test_a_body_and_its_object_decode_to_the_same_model_and_counts(sent: tuple[type[Model], Any]) -> None:
     model, payload = sent
     SURPRISES.clear()
     from_object, counted = model.from_dict(payload), decoding_surprises()
@@ -128,7 +130,7 @@ def test_a_body_is_read_as_the_object_it_holds_and_counted_alike(sent: tuple[typ
 
 
 @pytest.mark.parametrize(("model", "payload"), MODELS)
-def test_the_artifacts_own_examples_hold_no_surprise(model: type[Model], payload: Any) -> None:
+def test_documented_examples_contain_no_surprise(model: type[Model], payload: Any) -> None:
     assert model.from_dict(payload).to_dict() == payload
     assert decoding_surprises() == {}
 
@@ -157,7 +159,7 @@ def test_the_artifacts_own_examples_hold_no_surprise(model: type[Model], payload
         ({"Synthetic Person": 1}, "Encounter: unknown field"),
     ],
 )
-def test_a_surprise_is_kept_and_counted_by_path(change: dict[str, Any], counted: str) -> None:
+def test_a_surprise_is_kept_and_counted_by_field(change: dict[str, Any], counted: str) -> None:
     payload = {**example("encounters.get")["encounter"], **change}
     assert Encounter.from_dict(payload).to_dict() == payload
     assert decoding_surprises() == {counted: 1}
@@ -172,7 +174,7 @@ def test_a_null_where_null_is_promised_is_no_surprise(field: str) -> None:
     assert decoding_surprises() == {}
 
 
-def test_a_missing_field_is_unset_and_counted_and_an_optional_one_only_unset() -> None:
+def test_a_missing_field_is_unset_and_counted_unless_it_is_optional() -> None:
     payload = example("encounters.get")["encounter"]
     del payload["status"], payload["patient"]["first_name"]
     encounter = Encounter.from_dict(payload)
@@ -181,7 +183,7 @@ def test_a_missing_field_is_unset_and_counted_and_an_optional_one_only_unset() -
     assert decoding_surprises() == {"Encounter.status: missing": 1}
 
 
-def test_a_bad_record_leaves_the_others_of_its_page_whole() -> None:
+def test_a_bad_record_does_not_affect_the_others_of_its_page() -> None:
     page = example("encounters.list")
     page["items"] = [page["items"][0], None, {"encounter_id": 5}, page["items"][0]]
     read = EncounterPage.from_dict(page)
@@ -189,7 +191,7 @@ def test_a_bad_record_leaves_the_others_of_its_page_whole() -> None:
     assert read.items[3].created_at == datetime.datetime(2026, 5, 1, 15, tzinfo=datetime.UTC)
 
 
-def test_an_instant_is_the_instant_that_was_sent_however_it_was_written() -> None:
+def test_every_notation_of_an_instant_is_decoded_and_kept() -> None:
     wanted = datetime.datetime(2026, 5, 1, 15, tzinfo=datetime.UTC)
     for written in (
         "2026-05-01T15:00:00Z",
@@ -208,7 +210,7 @@ def test_an_instant_is_the_instant_that_was_sent_however_it_was_written() -> Non
     assert decoding_surprises() == {}
 
 
-def test_a_changed_field_is_written_as_it_is_now() -> None:
+def test_to_dict_contains_the_new_value_of_a_changed_field() -> None:
     sent = {**example("encounters.get")["encounter"], "created_at": "2026-05-01T15:00:00.000Z"}
     encounter = Encounter.from_dict(sent)
     encounter.created_at = datetime.datetime(2026, 5, 2, tzinfo=datetime.UTC)
@@ -220,6 +222,18 @@ class Closed(Model):
     """A model whose enumeration the artifact closes."""
 
     status: str = attrs_field(repr=show_known("completed"))
+
+
+def test_constants_and_closed_objects_of_the_artifact_refuse_nothing() -> None:
+    payload = {**example("documents.get")["document"], "schema_type": "letter", "added_later": {"a": 1}}
+    document = Document.from_body(json.dumps({"document": payload, "added_too": 1}).encode())
+    assert document.schema_type == "letter"
+    assert document.to_dict() == payload
+    assert decoding_surprises() == {
+        "Document: unknown field": 1,
+        "Document: unknown field of the envelope": 1,
+        "Document.schema_type: unknown value": 1,
+    }
 
 
 def test_an_unknown_enumeration_value_is_kept_and_counted() -> None:
@@ -236,7 +250,7 @@ def test_the_docstring_of_models_lists_every_value_seen_so_far() -> None:
             assert re.search(rf"``{field}`` +{' '.join(f'``{value}``' for value in values)}\n", models.__doc__ or "")
 
 
-def test_there_is_one_unset_through_pickle_and_copies() -> None:
+def test_unset_stays_one_object_when_pickled_or_copied() -> None:
     assert pickle.loads(pickle.dumps(UNSET)) is UNSET
     assert copy.copy(UNSET) is copy.deepcopy(UNSET) is UNSET
     assert Unset() is UNSET
@@ -249,7 +263,7 @@ def test_json_text_round_trips_through_the_models() -> None:
 
 
 def run_with_new_models(script: str) -> None:
-    """Run a program in a process of its own, which may crash; `new_model()` gives it one that was never looked at."""
+    """Run a program in its own process, which may crash. Its `new_model()` returns a model that was never decoded."""
     start = """
         import os, signal, sys, threading
         from attrs import define
@@ -274,7 +288,7 @@ def run_with_new_models(script: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_child_forked_while_the_first_body_of_a_model_is_read_can_read_one_too() -> None:
+def test_a_child_forked_during_the_first_decode_can_decode() -> None:
     run_with_new_models("""
         sent = {"part": {"name": "a", "size": 1}}
 
@@ -296,7 +310,7 @@ def test_a_child_forked_while_the_first_body_of_a_model_is_read_can_read_one_too
     """)
 
 
-def test_threads_can_read_the_first_body_of_a_model_at_once() -> None:
+def test_threads_can_decode_a_new_model_at_the_same_time() -> None:
     run_with_new_models("""
         wrong = []
 

@@ -1,4 +1,4 @@
-"""Canaries in every field, key and URL: none may be found where people and files look."""
+"""Keys, signed URLs and patients' data never appear in reprs, logs, tracebacks, tables or files."""
 
 from __future__ import annotations
 
