@@ -11,9 +11,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import dlt
 from dlt import Pipeline
+from dlt.common.storages.load_package import PackageStorage
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.job_client_impl import SqlLoadJob
+from dlt.load import Load
 
 from charthero_ext import ChartHero
 from charthero_ext.client import Documents
@@ -58,11 +61,14 @@ STEPS = {
     "when one table is merged": at_call(SqlLoadJob, "run", 2),
     "when two tables are merged": at_call(SqlLoadJob, "run", 3),
     "when half a table is merged": before_turns_without_a_transaction,
+    **{f"after commit {number}": at_call(PackageStorage, "save_pending_transition", number) for number in range(1, 13)},
+    "after the last commit": at_call(Load, "complete_package"),
 }
 
 if __name__ == "__main__":
-    directory, step = sys.argv[1:]
+    directory, step, *url = sys.argv[1:]
+    destination = dlt.destinations.postgres(url[0]) if url else None
     STEPS[step]()
     os.environ["LOAD__WORKERS"] = "1"  # one table after the other
     with ChartHero() as client:
-        Warehouse(Path(directory)).pipeline.run(charthero_source(client, look_back=LOOK_BACK))
+        Warehouse(Path(directory), destination).pipeline.run(charthero_source(client, look_back=LOOK_BACK))

@@ -5,17 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -24,7 +20,17 @@ from charthero_ext.client import Documents
 from charthero_ext.connectors.dlt import charthero_source
 from charthero_ext.errors import PermissionDeniedError
 from charthero_ext.sandbox import Sandbox
-from tests.connectors.warehouse import LOOK_BACK, NEWEST, Warehouse, add, client_of, fill, truth
+from tests.connectors.warehouse import (
+    NEWEST,
+    Warehouse,
+    add,
+    change_everything,
+    client_of,
+    has_finished_transcript,
+    has_transcript,
+    inside,
+    truth,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -41,58 +47,6 @@ with ChartHero() as ch:
 with pipeline.sql_client() as sql:
     print(sql.execute_sql("SELECT status, count(*) FROM encounters GROUP BY status"))
 """
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Sandbox]:
-    with Sandbox(encounters=0) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(running: Sandbox) -> Sandbox:
-    fill(running)
-    return running
-
-
-@pytest.fixture
-def empty_sandbox(running: Sandbox) -> Sandbox:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
-    yield Warehouse(tmp_path)
-    dlt.current.pipeline().deactivate()
-
-
-def inside(sandbox: Sandbox, which: Callable[[dict[str, Any]], bool] = lambda encounter: True) -> list[str]:
-    """Encounters inside the look-back of the first load, the newest first."""
-    since = max(encounter["created_at"] for encounter in sandbox.store) - LOOK_BACK
-    found = [each for each in sandbox.store if each["created_at"] >= since and which(each)]
-    return [each["encounter_id"] for each in reversed(found)]
-
-
-def has_transcript(encounter: dict[str, Any]) -> bool:
-    return any(each["schema_type"] == "ambient_transcript" for each in encounter["documents"])
-
-
-def has_finished_transcript(encounter: dict[str, Any]) -> bool:
-    return encounter["status"] == "completed" and has_transcript(encounter)
-
-
-def change_everything(sandbox: Sandbox) -> None:
-    """Add, change and delete inside the look-back, in every way that an encounter can change."""
-    amended, emptied, shrunk, deleted, also_deleted, *_ = inside(sandbox, has_finished_transcript)
-    sandbox.change(amended, status="amended", patient={"patient_id": "pat_other"})
-    sandbox.change(emptied, documents=[])
-    sandbox.change(shrunk, documents=sandbox.store.find(shrunk)["documents"][:1])
-    sandbox.delete(deleted)
-    sandbox.delete(also_deleted)
-    sandbox.finish_transcript(inside(sandbox, lambda encounter: encounter["status"] == "processing")[0])
-    add(sandbox, NEWEST - timedelta(days=5))
-    add(sandbox, NEWEST + timedelta(hours=1))
 
 
 def test_a_first_load_brings_everything_and_asks_for_no_recording(sandbox: Sandbox, warehouse: Warehouse) -> None:
@@ -134,7 +88,7 @@ def test_a_range_that_was_deleted_altogether_is_gone(sandbox: Sandbox, warehouse
 def test_a_server_that_lists_nothing_of_what_it_counts_deletes_nothing(sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
     sandbox.fail("clamp", limit=0, times=None)
-    with pytest.raises(PipelineStepFailed, match="counts encounters and lists none"):
+    with pytest.raises(PipelineStepFailed, match="refusing to delete 9 encounters"):
         warehouse.load(sandbox)
     assert warehouse.contents() == truth(sandbox)
 
@@ -143,7 +97,7 @@ def test_a_server_that_lists_nothing_of_what_it_counts_deletes_nothing(sandbox: 
     "failure",
     [
         {"kind": "status", "status": 401, "times": None},
-        {"kind": "status", "status": 500, "times": None},
+        {"kind": "status", "status": 503, "times": None},
         {"kind": "status", "status": 429, "retry_after": "3600", "times": None},
         {"kind": "truncate", "times": None},
     ],
@@ -151,7 +105,7 @@ def test_a_server_that_lists_nothing_of_what_it_counts_deletes_nothing(sandbox: 
 def test_a_failure_in_the_middle_ends_the_run_with_the_warehouse_as_it_was(
     failure: dict[str, Any], sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("charthero_ext._transport.call.WAIT_JITTER", 0.0)
+    monkeypatch.setattr("charthero_ext._call.WAIT_JITTER", 0.0)
     warehouse.load(sandbox)
     before = warehouse.contents()
     change_everything(sandbox)
@@ -220,7 +174,7 @@ def test_instants_have_a_zone_and_columns_have_their_type_without_a_value(
     assert {encounters[name] for name in ("date_of_service", "patient__last_name", "status")} == {"VARCHAR"}
     assert transcripts["transcript__audio_duration_seconds"] == "DOUBLE"
     turns = warehouse.types("transcripts__turns")
-    assert {name: kind for name, kind in turns.items() if not name.startswith("_dlt")} == {
+    assert {name: kind for name, kind in turns.items() if name[0] != "_" and name[-3:] != "_id"} == {
         "speaker": "VARCHAR",
         "text": "VARCHAR",
         "start": "DOUBLE",
@@ -253,7 +207,7 @@ def test_fields_and_values_that_nobody_has_seen_land_without_loss(empty_sandbox:
     ]
     assert warehouse.query("""
         SELECT DISTINCT t.sandbox_unseen__since, t.transcript__sandbox_unseen__since, u.sandbox_unseen__since, u.speaker
-        FROM transcripts t JOIN transcripts__turns u ON u._dlt_parent_id = t._dlt_id""") == [
+        FROM transcripts t JOIN transcripts__turns u USING (encounter_id, document_id)""") == [
         ("tomorrow", "tomorrow", "tomorrow", "sandbox_unseen")
     ]
 
@@ -300,7 +254,7 @@ def test_what_only_a_part_was_loaded_of_is_deleted_from_all_tables(sandbox: Sand
 def test_a_refresh_loads_everything_anew(refresh: str, sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
     sandbox.change(next(sandbox.encounter_ids()), status="amended")
-    warehouse.load(sandbox, refresh=refresh)
+    warehouse.load(sandbox, run={"refresh": refresh})
     assert warehouse.contents() == truth(sandbox)
 
 
@@ -311,55 +265,18 @@ def test_a_load_starts_where_it_is_told_and_no_look_back_goes_further(sandbox: S
         assert warehouse.contents() == truth(sandbox, since)
 
 
-def test_a_backfill_of_a_range_loads_that_range_and_deletes_nothing(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_a_load_with_an_end_makes_its_range_equal_to_the_api(sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
+    later = inside(sandbox)[0]
+    before = sandbox.store.find(later)["status"]
+    sandbox.change(later, status="not in the range")
     sandbox.change(next(sandbox.encounter_ids()), status="amended")
     sandbox.delete(list(sandbox.encounter_ids())[3])
-    end = NEWEST - timedelta(days=30)
-    with client_of(sandbox) as client:
-        source = charthero_source(client)
-        source.encounters.apply_hints(
-            incremental=dlt.sources.incremental(
-                "created_at", datetime(2020, 1, 1, tzinfo=UTC), end_value=end, row_order="asc"
-            )
-        )
-        warehouse.pipeline.run(source)
-    held = warehouse.contents()["encounters"]
-    assert truth(sandbox)["encounters"].items() <= held.items()
-    assert len(held) == len(sandbox.store) + 1
-
-
-@pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated:DeprecationWarning")  # dlt's own
-@pytest.mark.parametrize(
-    ("step", "load", "directory"),
-    [
-        ("while a transcript is fetched", "later", "kept"),
-        ("when everything is fetched", "later", "kept"),
-        ("when no table is merged", "first", "kept"),
-        ("when one table is merged", "later", "kept"),
-        ("when two tables are merged", "first", "lost"),
-        ("when two tables are merged", "later", "lost"),
-        ("when half a table is merged", "later", "lost"),
-    ],
-)
-def test_a_load_that_was_killed_leaves_nothing_wrong(
-    step: str, load: str, directory: str, sandbox: Sandbox, warehouse: Warehouse
-) -> None:
-    """Whether dlt's working directory is still there for the next run, or was on a machine that is gone."""
-    if load == "later":
-        warehouse.load(sandbox)
-        change_everything(sandbox)
-    environment = {**os.environ, "CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
-    arguments = [sys.executable, "-m", "tests.connectors.dying_pipeline", str(warehouse.path.parent), step]
-    died = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    sandbox.delete(inside(sandbox, has_transcript)[-1])
-    if directory == "lost":
-        shutil.rmtree(warehouse.working_directory)
-    else:
-        warehouse.load(sandbox)  # which only finishes what the killed one had fetched, if it had
-    warehouse.load(sandbox)
-    assert warehouse.contents() == truth(sandbox)
+    warehouse.load(sandbox, end_at=NEWEST - timedelta(days=30))
+    sandbox.change(later, status=before)
+    assert warehouse.contents()["encounters"].keys() == truth(sandbox)["encounters"].keys()
+    assert warehouse.query("SELECT count(*) FROM encounters WHERE status = 'not in the range'") == [(0,)]
+    assert warehouse.query("SELECT count(*) FROM encounters WHERE status = 'amended'") == [(1,)]
 
 
 def test_a_request_that_fails_ends_the_run_with_nothing_loaded(sandbox: Sandbox, warehouse: Warehouse) -> None:
@@ -400,14 +317,14 @@ def test_documents_are_fetched_several_at_once_and_no_more_than_dlt_allows(
     together, lock, now, peak = threading.Barrier(3, timeout=10), threading.Lock(), 0, 0
     get, first = Documents.get, iter([True] * 3)
 
-    def counted(self: Documents, **ids: str) -> Any:
+    def counted(self: Documents, *ids: str) -> Any:
         nonlocal now, peak
         with lock:
             now, waits = now + 1, next(first, False)
             peak = max(peak, now)
         if waits:
             together.wait()
-        document = get(self, **ids)
+        document = get(self, *ids)
         with lock:
             now -= 1
         return document
@@ -417,14 +334,12 @@ def test_documents_are_fetched_several_at_once_and_no_more_than_dlt_allows(
     assert peak == 3
 
 
-def test_an_encounter_of_the_future_cannot_stop_the_sync_in_silence(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_an_encounter_of_the_future_does_not_stop_the_sync(sandbox: Sandbox, warehouse: Warehouse) -> None:
     sandbox.append(created_at=datetime.now(UTC) + timedelta(days=365))
     warehouse.load(sandbox)
-    with pytest.raises(PipelineStepFailed, match="give a longer look_back"):
-        warehouse.load(sandbox)
-    sandbox.append(created_at=NEWEST)
-    warehouse.load(sandbox, look_back=timedelta(days=3650))
-    assert warehouse.contents()["encounters"] == truth(sandbox)["encounters"]
+    sandbox.append(created_at=datetime.now(UTC))
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
 
 
 def test_a_source_can_be_looked_at_without_a_pipeline(sandbox: Sandbox) -> None:

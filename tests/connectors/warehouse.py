@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from charthero_ext.sandbox.data import document_detail, transcript
 
 NEWEST = datetime(2025, 3, 1, tzinfo=UTC)
 LOOK_BACK = timedelta(days=30)
+KEYS = ("encounter_id", "document_id", "_position")
 
 
 def add(sandbox: Sandbox, created_at: datetime, *, ready: bool = True) -> str:
@@ -52,31 +53,48 @@ def client_of(sandbox: Sandbox) -> Iterator[ChartHero]:
 
 
 class Warehouse:
-    """One DuckDB file, and the working directory of the pipeline that fills it."""
+    """A dataset, in one DuckDB file unless there is another destination, and the pipelines that fill it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, destination: Any = None) -> None:
         self.path = directory / "warehouse.duckdb"
         self.working_directory = directory / "pipelines"
+        self.destination = destination or dlt.destinations.duckdb(str(self.path))
 
     @property
     def pipeline(self) -> dlt.Pipeline:
-        return dlt.pipeline(
-            "synthetic",
-            destination=dlt.destinations.duckdb(str(self.path)),
-            dataset_name="clinic",
-            pipelines_dir=str(self.working_directory),
-        )
+        return self.pipeline_named("synthetic")
 
-    def load(self, sandbox: Sandbox, *resources: str, refresh: Any = None, **options: Any) -> dict[str, int]:
+    def pipeline_named(self, name: str, **options: Any) -> dlt.Pipeline:
+        given = {"dataset_name": "clinic", "pipelines_dir": str(self.working_directory)} | options
+        return dlt.pipeline(name, destination=self.destination, **given)
+
+    def load(
+        self,
+        sandbox: Sandbox,
+        *resources: str,
+        pipeline: dlt.Pipeline | None = None,
+        key: str | None = None,
+        run: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, int]:
         """Run the pipeline, and say how many rows it took from the API, by table."""
-        with client_of(sandbox) as client:
+        with ChartHero(api_key=key or sandbox.api_key, base_url=sandbox.base_url) as client:
             source = charthero_source(client, **{"look_back": LOOK_BACK, **options})
             if resources:
                 source = source.with_resources(*resources)
-            pipeline = self.pipeline
-            pipeline.run(source, refresh=refresh).raise_on_failed_jobs()
+            pipeline = pipeline or self.pipeline
+            pipeline.run(source, **(run or {})).raise_on_failed_jobs()
         taken = pipeline.last_trace.last_normalize_info
         return {} if taken is None else dict(taken.row_counts)
+
+    def keys(self) -> dict[str, list[Any]]:
+        """The keys of the rows, by table, in SQL that every destination understands."""
+        columns = {"encounters": 1, "documents": 2, "transcripts": 2, "transcripts__turns": 3}
+        with self.pipeline.sql_client() as sql:
+            return {
+                table: sorted(tuple(row) for row in sql.execute_sql(f"SELECT {', '.join(KEYS[:count])} FROM {table}"))
+                for table, count in columns.items()
+            }
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.path), read_only=True) as connection:
@@ -101,12 +119,12 @@ class Warehouse:
                 content__format, content__text FROM documents""")
         transcripts = self.query("""
             SELECT t.encounter_id, t.document_id, t.transcript__provider, t.transcript__audio_duration_seconds,
-                list((u.speaker, u.start, u."end", u.text) ORDER BY u._dlt_list_idx)
-            FROM transcripts t LEFT JOIN transcripts__turns u ON u._dlt_parent_id = t._dlt_id
+                list((u.speaker, u.start, u."end", u.text) ORDER BY u._position)
+            FROM transcripts t LEFT JOIN transcripts__turns u USING (_source, encounter_id, document_id)
             GROUP BY ALL""")
         (orphans,) = self.query("""
             SELECT count(*) FROM transcripts__turns
-            WHERE _dlt_parent_id NOT IN (SELECT _dlt_id FROM transcripts)""")
+            ANTI JOIN transcripts USING (_source, encounter_id, document_id)""")
         assert orphans == (0,)
         return {
             "encounters": unique((row[0], (*row[1:-1], json.loads(row[-1]))) for row in encounters),
@@ -149,3 +167,40 @@ def truth(sandbox: Sandbox, since: datetime | None = None) -> dict[str, dict[Any
                 turns = [tuple(turn[name] for name in ("speaker", "start", "end", "text")) for turn in body["turns"]]
                 truth["transcripts"][ids] = (body["provider"], body["audio_duration_seconds"], turns)
     return truth
+
+
+def inside(sandbox: Sandbox, which: Callable[[dict[str, Any]], bool] = lambda encounter: True) -> list[str]:
+    """Encounters inside the look-back of the first load, the newest first."""
+    since = max(encounter["created_at"] for encounter in sandbox.store) - LOOK_BACK
+    found = [each for each in sandbox.store if each["created_at"] >= since and which(each)]
+    return [each["encounter_id"] for each in reversed(found)]
+
+
+def has_transcript(encounter: dict[str, Any]) -> bool:
+    return any(each["schema_type"] == "ambient_transcript" for each in encounter["documents"])
+
+
+def has_finished_transcript(encounter: dict[str, Any]) -> bool:
+    return encounter["status"] == "completed" and has_transcript(encounter)
+
+
+def change_everything(sandbox: Sandbox) -> None:
+    """Add, change and delete inside the look-back, in every way that an encounter can change."""
+    amended, emptied, shrunk, deleted, also_deleted, *_ = inside(sandbox, has_finished_transcript)
+    sandbox.change(amended, status="amended", patient={"patient_id": "pat_other"})
+    sandbox.change(emptied, documents=[])
+    sandbox.change(shrunk, documents=sandbox.store.find(shrunk)["documents"][:1])
+    sandbox.delete(deleted)
+    sandbox.delete(also_deleted)
+    sandbox.finish_transcript(inside(sandbox, lambda encounter: encounter["status"] == "processing")[0])
+    add(sandbox, NEWEST - timedelta(days=5))
+    add(sandbox, NEWEST + timedelta(hours=1))
+
+
+def true_keys(sandbox: Sandbox) -> dict[str, list[Any]]:
+    """The keys of what the sandbox has now, in the form of `Warehouse.keys`."""
+    expected = truth(sandbox)
+    turns = [(*ids, number) for ids, (*_, turns) in expected["transcripts"].items() for number in range(len(turns))]
+    keys = {"encounters": [(each,) for each in expected["encounters"]], "transcripts__turns": turns}
+    keys |= {table: list(expected[table]) for table in ("documents", "transcripts")}
+    return {table: sorted(each) for table, each in keys.items()}

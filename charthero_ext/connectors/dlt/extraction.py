@@ -1,0 +1,203 @@
+"""One run of the source: the range to walk, what the destination knows of it, and what is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import dlt
+from attrs import define, field, frozen
+from dlt.common.normalizers.naming import NamingConvention
+from dlt.common.normalizers.naming.snake_case import NamingConvention as SnakeCase
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+
+from charthero_ext import ChartHero
+from charthero_ext.connectors.dlt.checks import emptied_tables, prepared_tables
+from charthero_ext.connectors.dlt.destination import Covered, Destination, EncounterKey
+from charthero_ext.connectors.dlt.tables import TABLES, Table
+from charthero_ext.errors import ChartHeroError, NotFoundError
+from charthero_ext.models import Encounter
+from charthero_ext.pagination import Receipt
+
+__all__ = ["Deleted", "Extraction", "Item", "Start"]
+
+MASS = 20  # more deletions at once than this, and than a fifth of the encounters, need the caller's permission
+
+
+@frozen
+class Start:
+    """Comes before the first encounter, so that the tables that are missing exist even if there is none."""
+
+    missing: frozenset[str]
+
+
+@frozen
+class Deleted:
+    """An encounter that the destination has and the API no longer lists."""
+
+    key: EncounterKey
+
+
+Item = Start | Deleted | Encounter
+
+
+@define
+class Extraction:
+    """What one run is asked for, and what it knows about the destination.
+
+    Attributes:
+        versions: By table, the encounters that it has rows of, with the ``updated_at`` that was loaded completely.
+        unreadable: By encounter, the documents that an earlier run could not read.
+    """
+
+    client: ChartHero
+    start_at: datetime | None
+    end_at: datetime | None
+    look_back: timedelta
+    allow_mass_delete: bool
+    host: str = field(init=False)
+    versions: dict[str, dict[EncounterKey, str | None]] = field(init=False, factory=dict)
+    unreadable: dict[EncounterKey, set[tuple[str, str]]] = field(init=False, factory=dict)
+    naming: NamingConvention = field(init=False, factory=SnakeCase)
+    _states: dict[str, dict[str, Any]] = field(init=False, factory=dict)
+    _written: set[str] = field(init=False, factory=set)
+
+    def __attrs_post_init__(self) -> None:
+        self.host = urlsplit(self.client.settings.base_url).netloc
+
+    def key(self, encounter: Encounter) -> EncounterKey:
+        """Return the source of an encounter, which is the host and the organization, and its id."""
+        organization = encounter.organization_id if isinstance(encounter.organization_id, str) else ""
+        return f"{self.host}/{organization}", encounter.encounter_id
+
+    def mark_written(self, table: Table) -> None:
+        """Note that the table gets a row, in the state that the run saves."""
+        self._written.add(table.name)
+        if "covered" in self._states.get(table.name, {}):
+            self._states[table.name]["covered"]["rows"] = True
+
+    def walk(self) -> Iterator[Item]:
+        """Yield every encounter of the range, then those that are gone.
+
+        Raises:
+            ChartHeroError: A request failed, or the run would lose or delete rows; the text says which and why.
+        """
+        try:
+            package = dlt.current.load_package_state()["state"]
+        except CurrentLoadPackageStateNotAvailable:  # no pipeline runs
+            yield from self.client.encounters.iter(start_at=self.start_at, end_at=self.end_at)
+            return
+        self.naming = dlt.current.source_schema().naming
+        tables = prepared_tables()
+        emptied = emptied_tables(tables, package.get("refresh"))
+        destination = Destination(self.host)
+        sources = {table.name: destination.sources(table) for table in tables}
+        covered = {table.name: self._covered(table, sources[table.name]) for table in tables}
+        start = self._start(covered)
+        for table in tables:
+            versions = destination.versions(table, start, self.end_at)
+            self.versions[table.name] = {} if table.name in emptied else versions
+        self.unreadable = destination.unreadable()
+        missing = {table.name for table in TABLES if table.name in emptied or not destination.has(table)}
+        dropped = [hints for hints in destination.hints() if hints["name"] in missing - emptied]
+        package.setdefault("dropped_tables", []).extend(dropped)  # or dlt does not know that it has to create them
+        yield Start(frozenset(missing))
+
+        walk = self.client.encounters.iter(start_at=start, end_at=self.end_at)
+        seen: set[EncounterKey] = set()
+        newest: datetime | None = None
+        for encounter in walk:
+            seen.add(self.key(encounter))
+            newest = encounter.created_at
+            yield encounter
+
+        listed = {source for source, _ in seen}
+        loaded = {source for each in covered.values() if each is not None for source in each.sources}
+        known = {key for held in self.versions.values() for key in held if key[0] in listed | loaded}
+        gone = known - seen
+        if gone and loaded and listed and loaded.isdisjoint(listed):
+            raise ChartHeroError(
+                f"this pipeline has loaded {_names(loaded)}, and the API key now lists {_names(listed)}; "
+                "use another pipeline_name for another organization"
+            )
+        if not self.allow_mass_delete:
+            _refuse_mass_delete(len(gone), len(known), walk.receipt)
+            for name in emptied:
+                if lost := sources[name] - listed:
+                    raise ChartHeroError(
+                        f"this run would empty the table {name}, which also holds {_names(lost)}; "
+                        "allow_mass_delete=True deletes those rows"
+                    )
+        yield from (Deleted(key) for key in gone)
+        if self.end_at is None:
+            yield from self._not_readable_before(key for key in self.unreadable if key not in seen | gone)
+        until = newest if self.end_at is None else self.end_at
+        until = until and min(until, datetime.now(UTC))
+        for name, state in self._states.items():
+            now = Covered(self.host, frozenset(listed), start, until, name in self._written)
+            before = covered[name]
+            (now if before is None else before.extended(now)).to_state(state)
+
+    def _not_readable_before(self, keys: Iterable[EncounterKey]) -> Iterator[Encounter]:
+        """Yield the encounters before the look-back with a document that an earlier run could not read."""
+        for source, encounter_id in keys:
+            try:
+                encounter = self.client.encounters.get(encounter_id)
+            except NotFoundError:
+                continue
+            if self.key(encounter)[0] == source:
+                yield encounter
+
+    def _covered(self, table: Table, sources: set[str]) -> Covered | None:
+        """Return the range that the table covers; None if its rows are gone, or will be.
+
+        dlt itself resets the state that this is kept in, if it is told to empty or drop the table.
+        """
+        self._states[table.name] = state = dlt.current.resource_state(table.name)
+        covered = Covered.from_state(state)
+        if covered is None:
+            return None
+        if covered.host != self.host:
+            raise ChartHeroError(
+                f"this pipeline has loaded from {covered.host}, and the client uses {self.host}; "
+                "use another pipeline_name for another host"
+            )
+        return None if covered.rows and covered.sources.isdisjoint(sources) else covered
+
+    def _start(self, covered: dict[str, Covered | None]) -> datetime | None:
+        """Return where the walk starts: None for the beginning."""
+        starts = [self.start_at if each is None else self._start_of(each) for each in covered.values()]
+        return None if None in starts else min(start for start in starts if start is not None)
+
+    def _start_of(self, covered: Covered) -> datetime | None:
+        if self.end_at is not None:
+            after = self.start_at is not None and covered.until is not None and self.start_at > covered.until
+            if after or (covered.start is not None and self.end_at < covered.start):
+                raise ValueError(
+                    f"the range from start_at to end_at leaves a gap to the range that is loaded, "
+                    f"{covered.start or 'the beginning'} to {covered.until}"
+                )
+            return self.start_at
+        first = None if self.start_at is None or covered.start is None else min(self.start_at, covered.start)
+        if covered.until is None or first != covered.start:
+            return first
+        back = covered.until - self.look_back
+        return back if first is None else max(first, back)
+
+
+def _refuse_mass_delete(gone: int, known: int, receipt: Receipt) -> None:
+    if gone and not receipt.rows and receipt.total_at_end:
+        raise ChartHeroError(
+            f"the API returned no rows although total is {receipt.total_at_end}; refusing to delete {gone} encounters"
+        )
+    if gone > MASS and gone * 5 > known:
+        raise ChartHeroError(
+            f"{gone} of {known} encounters in the range are no longer listed; refusing to delete them, "
+            "as more than a fifth is rarely meant; allow_mass_delete=True deletes them"
+        )
+
+
+def _names(sources: Iterable[str]) -> str:
+    return ", ".join(sorted(sources))

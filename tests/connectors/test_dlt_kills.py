@@ -1,0 +1,115 @@
+"""A load that is killed at any step leaves nothing wrong, in DuckDB and in PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dlt
+import pytest
+
+from charthero_ext.sandbox import Sandbox
+from tests.connectors.postgres import MISSING, postgres, programs, scratch
+from tests.connectors.warehouse import Warehouse, change_everything, has_transcript, inside, true_keys, truth
+
+ROOT = Path(__file__).parent.parent.parent
+DIED = -signal.SIGKILL
+
+#: dlt's own deprecated calls, and its connections to PostgreSQL, which it leaves to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated:DeprecationWarning")
+
+
+def killed(step: str, sandbox: Sandbox, warehouse: Warehouse, *url: str) -> int:
+    environment = {**os.environ, "CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
+    arguments = [sys.executable, "-m", "tests.connectors.dying_pipeline", str(warehouse.path.parent), step, *url]
+    done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode in (DIED, 0), done.stderr
+    return done.returncode
+
+
+@pytest.mark.parametrize(
+    ("step", "load", "directory"),
+    [
+        ("after commit 6", "later", "kept"),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in [
+                ("while a transcript is fetched", "later", "kept"),
+                ("when everything is fetched", "later", "kept"),
+                ("when no table is merged", "first", "kept"),
+                ("when one table is merged", "later", "kept"),
+                ("when two tables are merged", "first", "lost"),
+                ("when two tables are merged", "later", "lost"),
+                ("when half a table is merged", "later", "lost"),
+                ("when half a table is merged", "later", "aborted"),
+                ("after commit 1", "first", "kept"),
+                ("after commit 2", "later", "aborted"),
+                ("after the last commit", "first", "kept"),
+            ]
+        ),
+    ],
+)
+def test_a_load_that_was_killed_leaves_nothing_wrong(
+    step: str, load: str, directory: str, sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    """Whether the next run has dlt's working directory, or has lost it, or somebody has aborted the pending load."""
+    if load == "later":
+        warehouse.load(sandbox)
+        change_everything(sandbox)
+    assert killed(step, sandbox, warehouse) == DIED
+    sandbox.delete(inside(sandbox, has_transcript)[-1])
+    if directory == "lost":
+        shutil.rmtree(warehouse.working_directory)
+    elif directory == "aborted":
+        warehouse.pipeline.abort_packages()
+    else:
+        warehouse.load(sandbox)  # which only finishes what the killed run had fetched, if it had
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    if programs() is None:
+        pytest.skip(MISSING)
+    with scratch() as directory, postgres(directory) as url:
+        yield url
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load", ["first", "later"])
+def test_a_kill_after_any_commit_to_postgresql_leaves_nothing_wrong(
+    load: str, sandbox: Sandbox, postgres_url: str, tmp_path: Path
+) -> None:
+    warehouse = Warehouse(tmp_path, dlt.destinations.postgres(postgres_url))
+    for commit in range(1, 13):
+        shutil.rmtree(warehouse.working_directory, ignore_errors=True)
+        with warehouse.pipeline.sql_client() as sql:
+            for dataset in ("clinic", "clinic_staging"):
+                sql.execute_sql(f"DROP SCHEMA IF EXISTS {dataset} CASCADE")
+        if load == "later":
+            warehouse.load(sandbox)
+            sandbox.change(inside(sandbox, has_transcript)[commit % 3], status=f"amended {commit}")
+        died = killed(f"after commit {commit}", sandbox, warehouse, postgres_url) == DIED
+        for _ in range(2):
+            warehouse.load(sandbox)
+        assert warehouse.keys() == true_keys(sandbox)
+        if not died:
+            break
+    assert commit > (8 if load == "first" else 5)
+
+
+def test_an_encounter_with_repeated_rows_is_loaded_again(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    warehouse.load(sandbox)
+    repeated = inside(sandbox, has_transcript)[:2]
+    with warehouse.pipeline.sql_client() as sql:
+        for table in ("encounters", "documents", "transcripts", "transcripts__turns"):
+            sql.execute_sql(f"INSERT INTO {table} SELECT * FROM {table} WHERE encounter_id = '{repeated[0]}'")
+        sql.execute_sql(f"DELETE FROM transcripts__turns WHERE encounter_id = '{repeated[1]}' AND _position = 0")
+    warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
