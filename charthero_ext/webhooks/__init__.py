@@ -1,28 +1,40 @@
-"""Deliveries of ``recording.transcript_ready``: verified, recorded once, handed to your code.
+"""Receive ``recording.transcript_ready`` events: verify, queue, call your handler.
 
-**Planned, not generally available.** ChartHero's developer pages describe webhooks before partners can have them.
-Documented are the event, its five headers, the signature and its tolerance, that any 2xx is success, and that a
-delivery which fails comes again under the same delivery id. Not documented are when it comes again, how an endpoint is
-registered, and what signs while a secret is rotated: nothing here depends on them.
+**Planned, not generally available.** ChartHero documents the event, its headers, its signature, and that it delivers
+again what is not answered with 2xx. It does not document the delivery schedule or how an endpoint is registered.
+Nothing here depends on those. The receiver is an ASGI application; this one is part of a FastAPI application::
 
-A receiver is an ASGI application of its own, which any ASGI server runs and any framework mounts::
+    import contextlib, os
+    from typing import Annotated
+    from fastapi import Depends, FastAPI
+    from starlette.routing import Route
+    from charthero_ext import AsyncChartHero
+    from charthero_ext.webhooks import Receiver, SQLiteStore, TranscriptReadyEvent
+
+    async def handle(event):
+        if isinstance(event, TranscriptReadyEvent):
+            found = await app.state.ch.follow_up(event)
+            print(event.id, len(found.transcript.transcript.turns))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        async with AsyncChartHero() as app.state.ch, receiver:
+            yield
 
     receiver = Receiver(os.environ["CHARTHERO_WEBHOOK_SECRET"], SQLiteStore("webhooks.db"), handle)
+    app = FastAPI(lifespan=lifespan, routes=[Route("/webhooks/charthero", receiver)])
 
-    app = FastAPI(routes=[Route("/webhooks/charthero", receiver)])  # starlette.routing.Route; Starlette alike
+    @app.get("/encounters/{encounter_id}/status")
+    async def status(encounter_id: str, ch: Annotated[AsyncChartHero, Depends(lambda: app.state.ch)]):
+        return (await ch.encounters.get(encounter_id)).status
 
-In Flask, with the package ``a2wsgi`` (whose thread does not outlive a fork, so without ``gunicorn --preload``)::
+An event is a thin pointer without patient data. ``follow_up`` fetches what it points at, with a key that has the scopes
+of those routes. ``await receiver.submit(event)`` puts an event from a change feed into the same queue. If your server
+stops after each response, as on AWS Lambda, call ``await receiver.run_pending()``.
 
-    from a2wsgi import ASGIMiddleware
-    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+In Django, let ``asgi.py`` call ``await receiver(scope, receive, send)`` for the path. In Flask, use a2wsgi::
+
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/webhooks/charthero": ASGIMiddleware(receiver)})
-
-In Django, ``asgi.py`` calls ``receiver(scope, receive, send)`` for the path, and its own application for all others.
-
-An event is a thin pointer, without anything about a patient: the handler fetches the rest over the API, with
-``follow_up(event)`` of a client, whose key needs the scopes of the routes it calls.
-
-Source in the contract: "Webhooks".
 """
 
 from charthero_ext._follow_up import FollowUp

@@ -1,161 +1,143 @@
-"""Which events were received, which are still to be handled, and by whom.
-
-Source in the contract: "Webhooks".
-"""
+"""The queue of received events, and its default, a SQLite file."""
 
 from __future__ import annotations
 
-import glob
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from typing import Protocol
-from uuid import uuid4
 
 __all__ = ["SQLiteStore", "Store"]
 
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS received"
-    " (id TEXT PRIMARY KEY, at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS unhandled (id TEXT PRIMARY KEY, pointer TEXT NOT NULL, owner TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS events (
+        id TEXT PRIMARY KEY,
+        received_at REAL NOT NULL,
+        pointer TEXT,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_attempt_at REAL,
+        leased_until REAL NOT NULL DEFAULT 0,
+        error TEXT
+    )""",
+    "CREATE INDEX IF NOT EXISTS due ON events (next_attempt_at)",
 )
 
 
 class Store(Protocol):
-    """Remembers events for all processes that receive for one endpoint.
+    """A queue in a SQL table, shared by all processes that receive for one endpoint.
 
-    A receiver on several hosts brings its own, over a database they share. It calls both methods from one thread of its
-    own. An exception of ``claim`` makes ChartHero deliver the event again.
+    Implement it over your own database to receive on several hosts. The columns are those of ``SQLiteStore``. The
+    receiver decides when to retry and when to give up; the store only records it. Times are seconds since 1970. The
+    receiver calls the methods from one thread, and each is one durable transaction. It may raise any exception.
     """
 
-    def claim(self, events: Mapping[str, str]) -> Mapping[str, str]:
-        """Record events, and return those that the caller has to handle, by id; nobody else is given them meanwhile.
+    def add(self, event_id: str, pointer: str, now: float) -> None:
+        """Record an event that is due now.
 
-        Those are the events whose ids were not known yet, and all that were claimed by a process which ended without
-        having completed them. What is recorded is durable when this returns.
+        A known id keeps its pointer. If its event waits for another attempt, it is due now. If it used up its attempts,
+        it is due now and starts with no attempts. If it is leased or completed, nothing changes.
+        """
+        ...
+
+    def claim(self, now: float, leased_until: float, limit: int) -> Sequence[tuple[str, str, int]]:
+        """Lease up to *limit* events that are due and not leased, the longest due first, and add one to their attempts.
+
+        Return the id, the pointer and the attempts of each. In PostgreSQL, select them ``FOR UPDATE SKIP LOCKED``.
         """
         ...
 
     def complete(self, event_id: str) -> None:
-        """Record, durably, that an event was handled. Its id stays known; its content is no longer needed."""
+        """Delete the pointer of an event and keep its id."""
+        ...
+
+    def retry(self, event_id: str, next_attempt_at: float | None, error: str) -> None:
+        """End the lease of an event that is not completed. None means that it used up its attempts."""
+        ...
+
+    def failed(self) -> Sequence[tuple[str, str]]:
+        """Return the id and the last error of each event that used up its attempts."""
         ...
 
 
 class SQLiteStore:
-    """Events in a file of this machine, for any number of its processes. Threads may share a store.
+    """A queue in a file, for all processes of one machine. Threads and forked processes may share it.
 
-    It holds ids for good, and of an event that is still to be handled the thin pointer; only its owner may read it. Ids
-    older than ChartHero could deliver again may be deleted: ``DELETE FROM received WHERE at < ?``, seconds since 1970.
-
-    A process that works on events holds a lock on a file beside this one, which the system releases when the process
-    ends, in whatever way. That does not work on a network file system, and neither does SQLite.
+    The file is made readable for its owner only. It keeps the ids of all events, and the thin pointers of those that
+    are not completed. Delete old ids with ``DELETE FROM events WHERE pointer IS NULL AND received_at < ?``.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 10.0) -> None:
-        """Name the file; it is opened when it is first used.
+        """Name the file. The first use creates it.
 
         Args:
-            path: The file; it is made where there is none.
-            timeout: Seconds to wait for another process that is writing.
+            path: The file, on a local disk: SQLite cannot lock files of a network file system.
+            timeout: How many seconds to wait for another process that writes.
         """
-        self._path = Path(path).absolute()
+        self._path = Path(path).resolve()
         self._timeout = timeout
-        self._mutex = Lock()
-        self._connections: list[sqlite3.Connection] = []
-        self._inherited: list[list[sqlite3.Connection]] = []
-        self._process = 0
-        self._owner = ""
 
-    def claim(self, events: Mapping[str, str]) -> dict[str, str]:
-        """As :meth:`Store.claim`. Raises sqlite3.Error or OSError where it cannot be recorded."""
+    def add(self, event_id: str, pointer: str, now: float) -> None:
+        """As :meth:`Store.add`. Like all methods, raises sqlite3.Error or OSError on failure."""
         with self._transaction() as database:
-            claimed = dict[str, str]()
-            for event_id, pointer in events.items():
-                if database.execute("INSERT OR IGNORE INTO received (id) VALUES (?)", (event_id,)).rowcount:
-                    database.execute("INSERT INTO unhandled VALUES (?, ?, ?)", (event_id, pointer, self._owner))
-                    claimed[event_id] = pointer
-            owners = database.execute("SELECT DISTINCT owner FROM unhandled WHERE owner <> ?", (self._owner,))
-            for (owner,) in owners.fetchall():
-                if not self._is_alive(owner):
-                    left = "SELECT id, pointer FROM unhandled WHERE owner = ? ORDER BY rowid"
-                    claimed.update(database.execute(left, (owner,)).fetchall())
-                    database.execute("UPDATE unhandled SET owner = ? WHERE owner = ?", (self._owner, owner))
+            known = database.execute(
+                "UPDATE events SET next_attempt_at = ?, attempts = iif(next_attempt_at IS NULL, 0, attempts)"
+                " WHERE id = ? AND pointer IS NOT NULL AND leased_until <= ?",
+                (now, event_id, now),
+            )
+            if not known.rowcount:
+                new = "INSERT OR IGNORE INTO events (id, pointer, received_at, next_attempt_at) VALUES (?, ?, ?, ?)"
+                database.execute(new, (event_id, pointer, now, now))
+
+    def claim(self, now: float, leased_until: float, limit: int) -> list[tuple[str, str, int]]:
+        """As :meth:`Store.claim`."""
+        with self._transaction() as database:
+            due = "SELECT id, pointer, attempts + 1 FROM events WHERE next_attempt_at <= ? AND leased_until <= ?"
+            claimed = database.execute(f"{due} ORDER BY next_attempt_at, rowid LIMIT ?", (now, now, limit)).fetchall()
+            lease = "UPDATE events SET leased_until = ?, attempts = attempts + 1 WHERE id = ?"
+            database.executemany(lease, [(leased_until, event_id) for event_id, *_ in claimed])
         return claimed
 
     def complete(self, event_id: str) -> None:
-        """As :meth:`Store.complete`. Raises sqlite3.Error or OSError where it cannot be recorded."""
+        """As :meth:`Store.complete`."""
         with self._transaction() as database:
-            database.execute("DELETE FROM unhandled WHERE id = ?", (event_id,))
+            done = "UPDATE events SET pointer = NULL, next_attempt_at = NULL, error = NULL WHERE id = ?"
+            database.execute(done, (event_id,))
 
-    def close(self) -> None:
-        """Let go of the file. What was claimed and not completed is there for others; using the store reopens it."""
-        with self._mutex:
-            if self._connections and self._process == os.getpid():
-                for connection in self._connections:
-                    connection.close()
-                self._lock_file(self._owner).unlink(missing_ok=True)
-                self._connections = []
+    def retry(self, event_id: str, next_attempt_at: float | None, error: str) -> None:
+        """As :meth:`Store.retry`."""
+        with self._transaction() as database:
+            ended = "UPDATE events SET leased_until = 0, next_attempt_at = ?, error = ?"
+            database.execute(f"{ended} WHERE id = ? AND pointer NOTNULL", (next_attempt_at, error, event_id))
+
+    def failed(self) -> list[tuple[str, str]]:
+        """As :meth:`Store.failed`."""
+        with self._transaction() as database:
+            failed = "SELECT id, error FROM events WHERE pointer NOTNULL AND next_attempt_at IS NULL ORDER BY rowid"
+            return database.execute(failed).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._mutex:
-            if not self._connections or self._process != os.getpid():
-                self._open()
-            database = self._connections[0]
-            database.execute("BEGIN IMMEDIATE")
-            with database:
-                yield database
-
-    def _open(self) -> None:
-        if self._connections:
-            # They belong to the process this one was forked from, and closing them here could harm it.
-            self._inherited.append(self._connections)
+        # A connection for each transaction costs little and needs no rules for threads, forks and the end.
         _make_private(self._path)
-        with ExitStack() as opened:
-            database = opened.enter_context(closing(self._connect(self._path, self._timeout)))
-            with database:
-                # One process at a time, or a lock file that is being made could be taken for one that was left behind.
-                database.execute("BEGIN IMMEDIATE")
-                for statement in SCHEMA:
-                    database.execute(statement)
-                for file in self._path.parent.glob(f"{glob.escape(self._path.name)}-owner-*"):
-                    if not self._is_alive(file.name.rpartition("-")[2]):
-                        file.unlink(missing_ok=True)
-                self._owner = uuid4().hex
-                _make_private(self._lock_file(self._owner))
-                lock = opened.enter_context(closing(self._connect(self._lock_file(self._owner), 0)))
-                _lock(lock)
-            opened.pop_all()
-        self._connections, self._process = [database, lock], os.getpid()
-
-    def _is_alive(self, owner: str) -> bool:
-        path = self._lock_file(owner)
-        if not path.exists():
-            return False
-        with closing(self._connect(path, 0)) as connection:
-            try:
-                _lock(connection)
-            except sqlite3.OperationalError:
-                return True
-        return False
-
-    def _lock_file(self, owner: str) -> Path:
-        return self._path.with_name(f"{self._path.name}-owner-{owner}")
-
-    @staticmethod
-    def _connect(path: Path, timeout: float) -> sqlite3.Connection:
-        return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
-
-
-def _lock(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = OFF")  # which would be one more file to tidy up
-    connection.execute("BEGIN EXCLUSIVE")
+        with closing(sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None)) as database, database:
+            database.execute("PRAGMA secure_delete = ON")
+            database.execute("BEGIN IMMEDIATE")
+            for statement in SCHEMA:
+                database.execute(statement)
+            yield database
 
 
 def _make_private(path: Path) -> None:
-    # Never opened where it is there: closing it again would take away the locks SQLite holds in this process.
+    """Make the file and what SQLite keeps beside it readable for the owner only."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-journal", "-wal", "-shm"))):
+        with suppress(FileNotFoundError):
+            if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
+                try:
+                    file.chmod(0o600)
+                except PermissionError:
+                    raise PermissionError(f"other users can read {file}; its owner must run chmod 600 on it") from None

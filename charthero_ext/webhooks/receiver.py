@@ -1,24 +1,20 @@
-"""The ASGI application that takes deliveries: verify, record, answer, and then handle.
-
-Source in the contract: "Webhooks".
-"""
+"""The ASGI application that receives deliveries: verify, record, answer. A worker calls the handler."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import logging
-import traceback
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from charthero_client.showing import show_id
 
 from charthero_ext._secret import Secret
 from charthero_ext.errors import BodyTooLargeError, WebhookVerificationError
+from charthero_ext.models import TranscriptReadyEvent
 from charthero_ext.webhooks.event_store import Store
 from charthero_ext.webhooks.verification import (
     MAX_BODY,
@@ -26,46 +22,43 @@ from charthero_ext.webhooks.verification import (
     Event,
     UnknownEvent,
     delivery_headers,
-    event_from,
     genuine_event,
     signing_keys,
 )
+from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker, place_of
 
 __all__ = ["Handler", "Receiver"]
 
 logger = logging.getLogger("charthero_ext")
 
-Handler: TypeAlias = Callable[[Event], Awaitable[object] | object]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-#: How many events are handled at once; the others wait.
-CONCURRENCY = 8
 #: How many seconds a sender has for the whole body.
 BODY_TIMEOUT = 10.0
 
 
 class Receiver:
-    """An ASGI application that takes deliveries at whatever path it is mounted.
+    """An ASGI application that receives deliveries at the path where it is mounted.
 
-    A genuine event is recorded in the store, answered with 204 and handed to *handler*, outside the request: as a task
-    of the event loop, or in a thread where *handler* is no coroutine function. It is handed over **once for each event
-    id**, however often, at once and to however many processes of one store it is delivered. There is one exception:
-    when a process dies, or a handler raises, nobody knows how far the handler came, so the event is handed over again:
-    what a dead process left, at the start of the next or with the next delivery to any process of the store; what
-    raised, when its process has restarted. So what the handler does must bear being done twice.
+    It records a genuine event in the store, answers 204, and calls *handler* outside the request: as a task, or in a
+    thread if *handler* is not a coroutine function. Each event id is handled **once**, no matter how often and to how
+    many processes it is delivered. If the handler raises, takes longer than ten minutes or its process dies, the event
+    is handed over again, up to 20 times within about half a day. So the handler must be idempotent. A redelivery of an
+    event that waits for another attempt, or that used up its attempts, hands it over at once.
 
-    The handler gets the thin pointer and nothing else that was sent, as a ``TranscriptReadyEvent`` or, for a type or a
-    version that this package does not know, as an ``UnknownEvent``, which it may ignore. Where it raises, the log gets
-    the event's id, the class of the exception and where it was raised, not its text.
+    The handler gets the thin pointer as a ``TranscriptReadyEvent``, or as an ``UnknownEvent`` if this package does not
+    know the type or version; ignore those. The log names the event's id, the class of an exception and where it was
+    raised, never its text.
 
-    Answers: 204 recorded, now or before; 400 malformed; 401 not signed by ChartHero, or not lately; 405 not a POST; 413
-    too large; 415 not JSON; 503 could not be recorded, so that ChartHero delivers it again.
+    Answers: 204 recorded, now or earlier; 400 malformed; 401 bad signature or old timestamp; 405 not a POST; 408 slow
+    body; 413 too large; 415 not JSON; 503 not recorded, so that ChartHero delivers it again.
 
-    The server's lifespan events take up what is unhandled at the start, and wait for running handlers at the end. A
-    mounted application gets no such events: use the receiver in an ``async with`` statement in the lifespan of the
-    application it is mounted in, or go without, and what was left is taken up with the first delivery.
+    While the server's lifespan or ``async with receiver`` lasts, due events of all processes are handed over; the end
+    waits for running handlers. Frameworks do not pass lifespan events to a mounted application, so use ``async with
+    receiver`` in the lifespan of the outer one. Without it, the first delivery starts the work. If the server stops
+    after each response, call :meth:`run_pending`.
     """
 
     def __init__(
@@ -76,13 +69,13 @@ class Receiver:
         *,
         max_body: int = MAX_BODY,
     ) -> None:
-        """Take the endpoint's signing secret, or all that are valid while it is rotated.
+        """Take the endpoint's signing secret, or all valid secrets during a rotation.
 
         Args:
-            secrets: The secret, or several.
-            store: Where events are recorded; every process of the endpoint uses the same.
+            secrets: The secret or secrets.
+            store: The queue. All processes of the endpoint use the same one.
             handler: Your code, called with each event.
-            max_body: The most bytes to accept.
+            max_body: The size limit of a body in bytes.
 
         Raises:
             ConfigurationError: There is no secret, or one is blank.
@@ -92,19 +85,35 @@ class Receiver:
         self._store = store
         self._handler = handler
         self._max_body = max_body
-        # Each has threads of its own, so that recording never waits for handling.
-        self._recording = ThreadPoolExecutor(1, "charthero-webhooks-store")
+        # Separate threads, so that recording never waits for handlers.
+        self._storing = ThreadPoolExecutor(1, "charthero-webhooks-store")
         self._handling = ThreadPoolExecutor(CONCURRENCY, "charthero-webhooks-handler")
-        self._places = asyncio.Semaphore(CONCURRENCY)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._workers: dict[asyncio.AbstractEventLoop, Worker] = {}
+
+    async def run_pending(self) -> None:
+        """Hand over all events that are due, and wait for their handlers.
+
+        Call it after each request, or from a scheduled job, if the server stops after a response. An event whose
+        handler fails is due again later. Raises what the store raises.
+        """
+        await self._worker().run_pending()
+
+    async def submit(self, event: TranscriptReadyEvent) -> None:
+        """Put an event from elsewhere into the queue, as if it had been delivered. Raises what the store raises."""
+        await self._record(event)
+
+    def failed(self) -> list[tuple[str, str]]:
+        """Return the id, and the class name of the last exception, of each event that used up its attempts."""
+        return list(self._storing.submit(self._store.failed).result())
 
     async def __aenter__(self) -> Self:
-        await self._take({})
+        worker = self._worker()
+        await worker.start_due()
+        worker.wake()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._worker().stop()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -115,7 +124,7 @@ class Receiver:
                 status, reason = await self._delivered(scope, receive)
             except WebhookVerificationError as refusal:
                 status, reason = refusal.status_code, refusal.reason
-            except _GoneError:
+            except _DisconnectedError:
                 return
             if 400 <= status < 500:
                 logger.warning("webhook refused: HTTP %d %s", status, reason)
@@ -125,8 +134,9 @@ class Receiver:
         await receive()
         try:
             await self.__aenter__()
-        except Exception as error:  # noqa: BLE001 - the server is told, and says so
-            await send({"type": "lifespan.startup.failed", "message": f"the event store failed ({_place(error)})"})
+        except Exception as error:  # noqa: BLE001 - the server reports it
+            message = f"the webhook store failed ({place_of(error)})"
+            await send({"type": "lifespan.startup.failed", "message": message})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -145,12 +155,10 @@ class Receiver:
         except TimeoutError:
             return 408, "body_timeout"
         event = genuine_event(headers, body, self._keys, max_body=self._max_body)
-        # A request that is cancelled must not leave an event that was claimed and that nobody handles.
-        taking = self._spawn(self._take({event.id: _pointer(event)}))
         try:
-            await asyncio.shield(taking)
-        except Exception as error:  # noqa: BLE001 - a store can fail in its own ways, and none is the sender's fault
-            logger.error("webhook event %s could not be recorded (%s)", show_id(event.id), _place(error))
+            await self._record(event)
+        except Exception as error:  # noqa: BLE001 - a store may raise anything
+            logger.error("webhook event %s could not be recorded (%s)", show_id(event.id), place_of(error))
             return 503, "not_recorded"
         return 204, ""
 
@@ -159,44 +167,30 @@ class Receiver:
         while True:
             message = Secret(await receive())
             if message.reveal()["type"] == "http.disconnect":
-                raise _GoneError
+                raise _DisconnectedError
             body.reveal().extend(message.reveal().get("body", b""))
             if len(body.reveal()) > self._max_body:
                 raise BodyTooLargeError(f"the body is larger than {self._max_body:,} bytes")
             if not message.reveal().get("more_body", False):
                 return Secret(bytes(body.reveal()))
 
-    async def _take(self, events: Mapping[str, str]) -> None:
-        """Record events, and begin to handle what is to be handled."""
-        loop = asyncio.get_running_loop()
-        claimed = await loop.run_in_executor(self._recording, self._store.claim, events)
-        for event_id, pointer in claimed.items():
-            self._spawn(self._handle(event_id, pointer))
+    async def _record(self, event: Event) -> None:
+        adding = self._storing.submit(self._store.add, event.id, _pointer(event), time.time())
+        # Cancelling the request must not cancel the write.
+        await asyncio.shield(asyncio.wrap_future(adding))
+        self._worker().wake()
 
-    async def _handle(self, event_id: str, pointer: str) -> None:
+    def _worker(self) -> Worker:
+        for loop in [loop for loop in self._workers if not loop.is_running()]:
+            self._workers.pop(loop).abandon()
         loop = asyncio.get_running_loop()
-        async with self._places:
-            try:
-                event = event_from(Secret(json.loads(pointer)))
-                if inspect.iscoroutinefunction(self._handler):
-                    await self._handler(event)
-                else:
-                    handled = await loop.run_in_executor(self._handling, self._handler, event)
-                    if inspect.isawaitable(handled):
-                        await handled
-                await loop.run_in_executor(self._recording, self._store.complete, event_id)
-            except Exception as error:  # noqa: BLE001 - whatever the handler raises may hold what it fetched
-                logger.error(
-                    "webhook event %s was not handled (%s); it is handed over again after a restart",
-                    show_id(event_id),
-                    _place(error),
-                )
+        if loop not in self._workers:
+            self._workers[loop] = Worker(self._store, self._storing, self._handler, self._handling)
+        return self._workers[loop]
 
-    def _spawn(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+
+class _DisconnectedError(Exception):
+    """The sender closed the connection before its request was complete."""
 
 
 def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -214,7 +208,7 @@ class _GoneError(Exception):
 
 
 def _pointer(event: Event) -> str:
-    """Return what may be stored of an event: the ids and codes of the thin pointer, whatever else was sent."""
+    """Return the part of an event that is stored: ids and codes, nothing else that was sent."""
     payload = event.payload if isinstance(event, UnknownEvent) else event.to_dict()
     names = ("id", "type", "api_version", "occurred_at", "organization_id")
     kept: dict[str, Any] = {name: payload[name] for name in names if isinstance(payload.get(name), str)}
@@ -223,12 +217,6 @@ def _pointer(event: Event) -> str:
             name: value for name, value in resources.items() if name.endswith("_id") and isinstance(value, str)
         }
     return json.dumps(kept)
-
-
-def _place(error: Exception) -> str:
-    """Say what was raised and where, and not what it says."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
 async def _answer(scope: Mapping[str, Any], send: Send, status: int, reason: str) -> None:

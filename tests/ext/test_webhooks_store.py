@@ -1,23 +1,20 @@
-"""Events are given to one process at a time, and to another only when that one has ended."""
+"""What every store promises the receiver, and what the SQLite file promises its users."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from charthero_ext.webhooks import SQLiteStore, event_store
+from charthero_ext.webhooks import SQLiteStore, Store
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+from .webhook_queue import MemoryStore
 
 
 @pytest.fixture
@@ -25,187 +22,162 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "events [1].db"
 
 
-@pytest.fixture
-def store(path: Path) -> Iterator[SQLiteStore]:
-    made = SQLiteStore(path)
-    yield made
-    made.close()
+@pytest.fixture(params=["SQLite", "memory"])
+def store(request: pytest.FixtureRequest, path: Path) -> Store:
+    return SQLiteStore(path) if request.param == "SQLite" else MemoryStore()
 
 
-def owners(path: Path) -> set[str]:
-    return {file.name for file in path.parent.iterdir()} - {path.name}
+def ids(claimed: object) -> list[str]:
+    return [event_id for event_id, _, _ in claimed]  # type: ignore[attr-defined]
 
 
-def test_an_event_is_given_out_once_however_often_it_is_recorded(store: SQLiteStore) -> None:
-    assert store.claim({"evt_1": "one"}) == {"evt_1": "one"}
-    assert store.claim({"evt_1": "another"}) == {}
+def test_an_event_is_claimed_once_while_its_lease_lasts(store: Store) -> None:
+    store.add("evt_1", "one", 100)
+    assert list(store.claim(100, 110, 8)) == [("evt_1", "one", 1)]
+    assert list(store.claim(109, 120, 8)) == []
+    assert list(store.claim(110, 120, 8)) == [("evt_1", "one", 2)]
+
+
+def test_events_are_claimed_in_the_order_they_became_due_up_to_the_limit(store: Store) -> None:
+    for number, now in enumerate([103, 101, 101, 105, 102]):
+        store.add(f"evt_{number}", "pointer", now)
+    assert ids(store.claim(104, 200, 3)) == ["evt_1", "evt_2", "evt_4"]
+    assert ids(store.claim(104, 200, 3)) == ["evt_0"]
+    assert ids(store.claim(105, 200, 3)) == ["evt_3"]
+
+
+def test_a_completed_event_is_never_claimed_again_and_its_id_stays_known(store: Store) -> None:
+    store.add("evt_1", "one", 100)
+    store.claim(100, 110, 8)
     store.complete("evt_1")
-    assert store.claim({"evt_1": "one", "evt_2": "two"}) == {"evt_2": "two"}
+    store.retry("evt_1", 100, "a late report of a holder whose lease had ended")
+    store.add("evt_1", "one", 200)
+    assert list(store.claim(1000, 1010, 8)) == []
+    assert list(store.failed()) == []
 
 
-def test_what_was_claimed_by_a_store_that_is_alive_is_nobody_else_s(store: SQLiteStore, path: Path) -> None:
-    store.claim({"evt_1": "one"})
-    other = SQLiteStore(path)
-    assert other.claim({}) == {}
-    assert other.claim({"evt_1": "one"}) == {}
-    other.close()
+def test_a_failed_attempt_is_due_at_the_time_of_the_next_one(store: Store) -> None:
+    store.add("evt_1", "one", 100)
+    store.claim(100, 500, 8)
+    store.retry("evt_1", 150, "RuntimeError")
+    assert list(store.claim(149, 500, 8)) == []
+    assert list(store.claim(150, 500, 8)) == [("evt_1", "one", 2)]
 
 
-def test_what_was_not_completed_goes_to_the_next_in_the_order_it_came(store: SQLiteStore, path: Path) -> None:
-    for name in ("evt_3", "evt_1", "evt_2", "evt_0"):
-        store.claim({name: f"pointer of {name}"})
-    store.complete("evt_1")
-    store.close()
-    other = SQLiteStore(path)
-    assert list(other.claim({"evt_9": "new"})) == ["evt_9", "evt_3", "evt_2", "evt_0"]
-    assert other.claim({}) == {}
-    assert store.claim({}) == {}
-    other.close()
+def test_an_event_that_used_up_its_attempts_is_listed_with_its_error(store: Store) -> None:
+    for name in ("evt_1", "evt_2"):
+        store.add(name, "pointer", 100)
+    store.claim(100, 500, 8)
+    store.retry("evt_1", None, "RuntimeError")
+    assert list(store.claim(10**9, 10**9, 8)) == [("evt_2", "pointer", 2)]
+    assert list(store.failed()) == [("evt_1", "RuntimeError")]
+    store.add("evt_1", "ignored", 200)
+    assert list(store.failed()) == []
+    assert list(store.claim(200, 500, 8)) == [("evt_1", "pointer", 1)]
 
 
-def test_a_process_that_is_killed_leaves_what_it_had_not_completed(store: SQLiteStore, path: Path) -> None:
-    program = (
-        "import sys; from charthero_ext.webhooks import SQLiteStore; store = SQLiteStore(sys.argv[1]);"
-        "store.claim({'evt_1': 'one', 'evt_2': 'two'}); store.complete('evt_1'); print('ready', flush=True); input()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        assert store.claim({}) == {}
-        process.send_signal(signal.SIGKILL)
-    assert store.claim({"evt_1": "one"}) == {"evt_2": "two"}
+def test_adding_a_known_event_makes_it_due_unless_it_is_leased(store: Store) -> None:
+    store.add("evt_1", "one", 100)
+    store.claim(100, 110, 8)
+    store.add("evt_1", "another", 105)
+    assert list(store.claim(105, 120, 8)) == []
+    store.retry("evt_1", 1000, "RuntimeError")
+    store.add("evt_1", "another", 106)
+    assert list(store.claim(106, 120, 8)) == [("evt_1", "one", 2)]
 
 
-def test_what_processes_left_behind_is_tidied_up(path: Path) -> None:
-    for _ in range(3):
-        store = SQLiteStore(path)
-        store.claim({})
-        left = owners(path)
-        assert len(left) == 1
-        for connection in store._connections:
-            connection.close()  # as the end of a process does
-    store = SQLiteStore(path)
-    store.claim({})
-    assert len(owners(path)) == 1
-    assert owners(path).isdisjoint(left)
-    store.close()
-    assert owners(path) == set()
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("are_processes", [False, True])
+def test_threads_and_forked_processes_share_a_file(are_processes: bool, path: Path) -> None:
+    if are_processes and not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    context = multiprocessing.get_context("fork") if are_processes else threading
+    store, found = SQLiteStore(path), multiprocessing.get_context("fork").SimpleQueue()
+    store.add("evt_0", "pointer", 0)
+
+    def work() -> None:
+        for number in range(20):
+            store.add(f"evt_{number}", "pointer", 100)
+            found.put(ids(store.claim(100, 200, 8)))
+
+    make: Callable[..., threading.Thread] = getattr(context, "Process" if are_processes else "Thread")
+    workers = [make(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    claimed = [event_id for _ in range(80) for event_id in found.get()]
+    for worker in workers:
+        worker.join()
+    assert sorted(claimed) == sorted(f"evt_{number}" for number in range(20))
 
 
-def test_of_two_that_open_the_file_at_once_neither_takes_the_other_for_dead(path: Path) -> None:
-    stores = [SQLiteStore(path) for _ in range(8)]
-    found: list[str] = []
-    barrier = threading.Barrier(len(stores))
-
-    def claim(store: SQLiteStore, number: int) -> None:
-        barrier.wait()
-        found.extend(store.claim({"evt_shared": "s", f"evt_{number}": "o"}))
-        found.extend(store.claim({}))
-
-    threads = [threading.Thread(target=claim, args=each) for each in zip(stores, range(8), strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for store in stores:
-        store.close()
-    assert sorted(found) == sorted(["evt_shared", *(f"evt_{number}" for number in range(8))])
+def test_only_its_owner_can_read_a_new_file(path: Path) -> None:
+    before = os.umask(0)
+    SQLiteStore(path).add("evt_1", "one", 100)
+    os.umask(before)
+    assert {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {path.name: 0o600}
 
 
-def test_nobody_else_can_open_the_file_between_a_lock_file_and_its_lock(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock, outcomes = event_store._lock, []
-
-    def late(connection: sqlite3.Connection) -> None:
-        monkeypatch.setattr(event_store, "_lock", lock)
-        with pytest.raises(sqlite3.OperationalError, match="locked") as caught:
-            SQLiteStore(path, timeout=0).claim({})
-        outcomes.append(caught.type)
-        lock(connection)
-
-    monkeypatch.setattr(event_store, "_lock", late)
-    store = SQLiteStore(path)
-    assert store.claim({"evt_1": "one"}) == {"evt_1": "one"}
-    assert len(outcomes) == len(owners(path)) == 1
-    store.close()
-
-
-def test_threads_may_share_a_store(store: SQLiteStore) -> None:
-    found: list[str] = []
-
-    def claim() -> None:
-        for number in range(50):
-            found.extend(store.claim({f"evt_{number}": "x"}))
-
-    threads = [threading.Thread(target=claim) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(found) == sorted(f"evt_{number}" for number in range(50))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_forked_child_is_a_process_of_its_own(store: SQLiteStore) -> None:
-    store.claim({"evt_1": "one"})
-    context = multiprocessing.get_context("fork")
-    found = context.Queue()
-
-    def in_child() -> None:
-        found.put((store.claim({"evt_1": "one", "evt_2": "two"}), store._owner))
-
-    child = context.Process(target=in_child)
-    child.start()
-    claimed, owner = found.get(timeout=30)
-    child.join()
-    assert claimed == {"evt_2": "two"}
-    assert owner != store._owner
-    # The parent is still the owner of its own, and inherits what the child left.
-    assert store.claim({}) == {"evt_2": "two"}
-
-
-def test_only_the_owner_of_the_file_can_read_it(store: SQLiteStore, path: Path) -> None:
-    store.claim({"evt_1": "one"})
-    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
-
-
-def test_of_an_event_that_was_handled_only_the_id_is_kept(store: SQLiteStore, path: Path) -> None:
-    store.claim({"evt_1": "pointer one"})
-    store.complete("evt_1")
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o604, 0o777])
+def test_an_existing_file_and_its_siblings_are_made_readable_for_the_owner_only(mode: int, path: Path) -> None:
+    SQLiteStore(path).add("evt_1", "one", 100)
     with sqlite3.connect(path) as database:
-        assert database.execute("SELECT id, at > 1700000000 FROM received").fetchall() == [("evt_1", 1)]
-        assert database.execute("SELECT * FROM unhandled").fetchall() == []
+        database.execute("PRAGMA journal_mode = WAL")
+    files = [path, *(path.with_name(path.name + suffix) for suffix in ("-journal", "-wal", "-shm"))]
+    for file in files:
+        file.touch()
+        file.chmod(mode)
+    assert ids(SQLiteStore(path).claim(100, 200, 8)) == ["evt_1"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files if file.exists()} == {0o600}
     database.close()
 
 
-def test_what_cannot_be_recorded_is_an_error_and_is_not_claimed(path: Path) -> None:
+def test_an_open_file_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path.touch()
+    path.chmod(0o644)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(PermissionError, match=r"other users can read .*events \[1\]\.db; its owner must run chmod 600"):
+        SQLiteStore(path).add("evt_1", "one", 100)
+    assert path.read_bytes() == b""
+
+
+def test_a_symlink_to_a_missing_file_creates_it_for_the_owner_only(path: Path, tmp_path: Path) -> None:
+    path.symlink_to(tmp_path / "target.db")
+    SQLiteStore(path).add("evt_1", "one", 100)
+    assert stat.S_IMODE((tmp_path / "target.db").stat().st_mode) == 0o600
+
+
+def test_the_file_keeps_only_the_id_of_a_completed_event(path: Path) -> None:
+    store = SQLiteStore(path)
+    store.add("evt_1", "pointer-of-the-event", 1_800_000_000)
+    assert b"pointer-of-the-event" in path.read_bytes()
+    store.claim(1_800_000_000, 1_800_000_600, 8)
+    store.complete("evt_1")
+    assert b"pointer-of-the-event" not in path.read_bytes()
+    with sqlite3.connect(path) as database:
+        old = database.execute("DELETE FROM events WHERE pointer IS NULL AND received_at < ?", (1_800_000_001,))
+        assert old.rowcount == 1
+    database.close()
+
+
+def test_a_failed_write_is_an_error_and_changes_nothing(path: Path) -> None:
     store = SQLiteStore(path, timeout=0)
-    store.claim({"evt_0": "zero"})
+    store.add("evt_0", "zero", 100)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN EXCLUSIVE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        store.claim({"evt_1": "one"})
+        store.add("evt_1", "one", 100)
     blocker.close()
-    assert store.claim({"evt_1": "one"}) == {"evt_1": "one"}
-    store.close()
+    assert ids(store.claim(100, 200, 8)) == ["evt_0"]
 
 
-def test_a_file_that_is_no_database_is_an_error_that_leaves_nothing_behind(path: Path) -> None:
-    path.write_text("this is a text of somebody else, and longer than the header of a database is, by far" * 9)
+def test_a_file_that_is_not_a_database_is_an_error_and_keeps_its_content(path: Path) -> None:
+    path.write_text("This is a text that is longer than the header of a database." * 9)
     before = path.read_bytes()
     with pytest.raises(sqlite3.DatabaseError):
-        SQLiteStore(path).claim({})
+        SQLiteStore(path).add("evt_1", "one", 100)
     assert path.read_bytes() == before
-    assert owners(path) == set()
     with pytest.raises(FileNotFoundError):
-        SQLiteStore(path.parent / "nowhere" / "x.db").claim({})
-
-
-def test_a_store_that_was_closed_can_be_used_again(store: SQLiteStore) -> None:
-    store.claim({"evt_1": "one"})
-    store.close()
-    store.close()
-    assert store.claim({"evt_1": "one"}) == {"evt_1": "one"}
+        SQLiteStore(path.parent / "nowhere" / "x.db").add("evt_1", "one", 100)

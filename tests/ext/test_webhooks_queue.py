@@ -1,0 +1,476 @@
+"""Which events the receiver hands to the handler, when, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import json
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charthero_ext.models import TranscriptReadyEvent
+from charthero_ext.webhooks import Event, Receiver, SQLiteStore, UnknownEvent, worker
+from tests.payloads import EVENT
+
+from .webhook_queue import SECRET, MemoryStore, body, deliver
+
+
+class Clock:
+    """Replaces the clock of the queue."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The queue's clock stands still unless a test moves it."""
+    made = Clock()
+    for module in ("worker", "receiver"):
+        monkeypatch.setattr(f"charthero_ext.webhooks.{module}.time", made)
+    return made
+
+
+@pytest.fixture(params=["SQLite", "memory"])
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
+    """Open the store as another process does."""
+    memory = MemoryStore()
+    return lambda: SQLiteStore(tmp_path / "events.db") if request.param == "SQLite" else memory
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+class Handler:
+    """Fails as often as it is told to, and keeps what it was called with."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self.failures = list(failures)
+        self.events: list[Event] = []
+
+    @property
+    def ids(self) -> list[str]:
+        return [event.id for event in self.events]
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+def event(number: int = 1) -> TranscriptReadyEvent:
+    return TranscriptReadyEvent.from_dict({**EVENT, "id": f"evt_{number}"})
+
+
+def run(receiver: Receiver, *deliveries: bytes) -> None:
+    """Deliver all at once, and wait until everything that is due was handed over."""
+
+    async def live() -> None:
+        async with receiver:
+            statuses = await asyncio.gather(*(deliver(receiver, content) for content in deliveries))
+            assert {response.status_code for response in statuses} <= {204}
+            await receiver.run_pending()
+
+    asyncio.run(live())
+
+
+# Once
+
+
+def test_an_event_is_handled_once_however_often_it_is_delivered(make_store: Callable[[], Any]) -> None:
+    handler = Handler()
+    receivers = [Receiver(SECRET, make_store(), handler) for _ in range(3)]
+
+    async def live() -> None:
+        async with receivers[0], receivers[1], receivers[2]:
+            await asyncio.gather(*(deliver(each, body(number)) for number in range(10) for each in receivers * 3))
+            for each in receivers:
+                await each.run_pending()
+
+    asyncio.run(live())
+    run(receivers[0], body(1), body(2))
+    assert sorted(handler.ids) == sorted(f"evt_{number}" for number in range(10))
+
+
+def test_submitted_and_delivered_events_share_one_queue(make_store: Callable[[], Any]) -> None:
+    handler = Handler()
+    receiver = Receiver(SECRET, make_store(), handler)
+
+    async def live() -> None:
+        for number in (1, 1, 2):
+            await receiver.submit(event(number))
+        await receiver.run_pending()
+        await receiver.submit(event(1))
+        await deliver(receiver, body(2))
+        await deliver(receiver, body(3))
+        await receiver.run_pending()
+
+    asyncio.run(live())
+    assert sorted(handler.ids) == ["evt_1", "evt_2", "evt_3"]
+    assert all(isinstance(each, TranscriptReadyEvent) for each in handler.events)
+
+
+def test_only_the_thin_pointer_is_stored_and_handed_over(store: MemoryStore) -> None:
+    handler = Handler()
+    extra = {"note": "canary", "resources": {**EVENT["resources"], "text": "canary", "recording_id": "rec_1"}}
+    receiver = Receiver(SECRET, store, handler)
+
+    async def live() -> list[str]:
+        await deliver(receiver, body(1, **extra))
+        await deliver(receiver, body(2, **extra, type="other", occurred_at={"canary": 1}))
+        stored = [row.pointer or "" for row in store.rows.values()]
+        await receiver.run_pending()
+        return stored
+
+    stored = asyncio.run(live())
+    first, second = sorted(handler.events, key=lambda each: each.id)
+    assert isinstance(first, TranscriptReadyEvent)
+    assert isinstance(second, UnknownEvent)
+    assert "canary" not in f"{stored} {first.to_dict()} {second.payload}"
+    assert json.loads(stored[1])["resources"] == {**EVENT["resources"], "recording_id": "rec_1"}
+
+
+# After a failure
+
+FAILURES = [RuntimeError("canary"), asyncio.CancelledError("canary"), TimeoutError(), BaseException("canary")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_failed_event_is_logged_without_its_text_and_retried_later(
+    failure: BaseException,
+    is_async: bool,
+    make_store: Callable[[], Any],
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    handler = Handler(failure)
+
+    async def handle(event: Event) -> None:
+        handler(event)
+
+    receiver = Receiver(SECRET, make_store(), handle if is_async else handler)
+    run(receiver, body(1))
+    run(receiver)
+    assert handler.ids == ["evt_1"]
+    (line,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    name = type(failure).__name__
+    assert line.startswith(f"webhook event 'evt_1' was not handled ({name} at ")
+    assert line.endswith("; the next attempt is in 10 s")
+    assert "canary" not in caplog.text + "".join(str(record.__dict__) for record in caplog.records)
+    clock.now += 10
+    run(receiver)
+    run(receiver)
+    assert handler.ids == ["evt_1", "evt_1"]
+    assert receiver.failed() == []
+
+
+def test_the_running_process_retries_by_itself(
+    store: MemoryStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "POLL", 0.001)
+    handler, retry = Handler(RuntimeError()), store.retry
+
+    async def live() -> None:
+        handled, retried, loop = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop()
+
+        def observed(self: MemoryStore, event_id: str, next_attempt_at: float | None, error: str) -> None:
+            retry(event_id, next_attempt_at, error)
+            loop.call_soon_threadsafe(retried.set)
+
+        monkeypatch.setattr(MemoryStore, "retry", observed)
+
+        async def handle(event: Event) -> None:
+            handler(event)
+            handled.set()
+
+        async with Receiver(SECRET, store, handle) as receiver:
+            await deliver(receiver)
+            await retried.wait()
+            clock.now += 10
+            await handled.wait()
+
+    asyncio.run(live())
+    assert (handler.ids, store.completed) == (["evt_1", "evt_1"], ["evt_1"])
+
+
+def test_the_pauses_double_up_to_an_hour_until_the_attempts_are_used_up(
+    make_store: Callable[[], Any], clock: Clock
+) -> None:
+    handler = Handler(*[ValueError("canary") for _ in range(20)])
+    receiver = Receiver(SECRET, make_store(), handler)
+    run(receiver, body(1))
+    for calls in range(1, 20):
+        assert receiver.failed() == []
+        clock.now += min(10 * 2 ** (calls - 1), 3600) - 1
+        run(receiver)
+        assert len(handler.events) == calls
+        clock.now += 1
+        run(receiver)
+    clock.now += 10**6
+    run(receiver)
+    assert (receiver.failed(), len(handler.events)) == ([("evt_1", "ValueError")], 20)
+
+
+def test_a_redelivery_hands_over_an_event_that_no_one_holds(make_store: Callable[[], Any], clock: Clock) -> None:
+    handler = Handler(*[RuntimeError() for _ in range(21)])
+    receiver = Receiver(SECRET, make_store(), handler)
+    for calls in (1, 2):
+        run(receiver, body(1))
+        assert len(handler.events) == calls
+    while not receiver.failed():
+        clock.now += 3600
+        run(receiver)
+    assert receiver.failed() == [("evt_1", "RuntimeError")]
+    assert len(handler.events) == 20
+    run(receiver, body(1))
+    assert receiver.failed() == []
+    clock.now += 10
+    run(receiver)
+    run(receiver, body(1))
+    assert len(handler.events) == 22
+
+
+def test_an_event_that_ends_its_process_each_time_uses_up_its_attempts(store: MemoryStore, clock: Clock) -> None:
+    store.add("evt_1", body(1).decode(), clock.now)
+    for _ in range(20):
+        assert len(store.claim(clock.now, clock.now + 600, 8)) == 1  # and the process ends
+        clock.now += 600
+    receiver = Receiver(SECRET, store, lambda event: pytest.fail("handed over"))
+    run(receiver)
+    assert receiver.failed() == [("evt_1", "LeaseExpired")]
+
+
+def test_a_pointer_that_is_not_an_event_does_not_harm_the_others(
+    store: MemoryStore, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = Handler()
+    for event_id, pointer in {"evt_7": "canary", "evt_8": "[]", "evt_9": body(9).decode()}.items():
+        store.add(event_id, pointer, clock.now)
+    run(Receiver(SECRET, store, handler))
+    assert handler.ids == store.completed == ["evt_9"]
+    assert caplog.text.count("was not handled") == 2
+    assert "canary" not in caplog.text
+
+
+def test_a_handler_that_takes_too_long_has_failed(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LEASE", 0.01)
+    monkeypatch.setattr(worker, "ATTEMPTS", 1)
+
+    async def hang(event: Event) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    receiver = Receiver(SECRET, store, hang)
+    run(receiver, body(1))
+    assert receiver.failed() == [("evt_1", "TimeoutError")]
+
+
+def test_a_store_that_fails_in_between_only_delays_an_event(
+    store: MemoryStore, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = Handler()
+    receiver = Receiver(SECRET, store, handler)
+
+    def fail(event_id: str) -> None:
+        raise OSError("canary")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryStore, "complete", lambda self, event_id: fail(event_id))
+        run(receiver, body(1))
+    assert "the webhook store failed at event 'evt_1' (OSError at " in caplog.text
+    assert "canary" not in caplog.text
+    clock.now += 600
+    run(receiver)
+    assert (handler.ids, store.completed) == (["evt_1", "evt_1"], ["evt_1"])
+
+
+# When a process or an event loop ends
+
+
+def test_an_event_of_a_dead_process_is_handed_over_when_its_lease_ends(
+    make_store: Callable[[], Any], clock: Clock
+) -> None:
+    dead, handler = make_store(), Handler()
+    dead.add("evt_1", body(1).decode(), clock.now)
+    dead.claim(clock.now, clock.now + 600, 8)
+    receiver = Receiver(SECRET, make_store(), handler)
+    clock.now += 599
+    run(receiver, body(1), body(2))
+    assert handler.ids == ["evt_2"]
+    clock.now += 1
+    run(receiver)
+    assert handler.ids == ["evt_2", "evt_1"]
+
+
+def cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """As asyncio.run() and Starlette's TestClient do."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+
+def leave_it_open(loop: asyncio.AbstractEventLoop) -> None:
+    """As Mangum does, whose loop stands still until the next request."""
+
+
+def close(loop: asyncio.AbstractEventLoop) -> None:
+    loop.close()
+
+
+def run_pending(receiver: Receiver) -> None:
+    asyncio.run(receiver.run_pending())
+
+
+def start_again(receiver: Receiver) -> None:
+    run(receiver)
+
+
+def deliver_again(receiver: Receiver) -> None:
+    async def live() -> None:
+        await deliver(receiver)
+        await receiver.run_pending()
+
+    asyncio.run(live())
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.parametrize("end", [cancel_tasks, leave_it_open, close])
+@pytest.mark.parametrize("later", [run_pending, start_again, deliver_again])
+def test_an_event_survives_a_server_that_stops_after_the_response(
+    end: Callable[[asyncio.AbstractEventLoop], None], later: Callable[[Receiver], None]
+) -> None:
+    finished: list[str] = []
+
+    async def handle(event: Event) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        finished.append(event.id)
+
+    async def served(receiver: Receiver, number: int) -> None:
+        assert (await deliver(receiver)).status_code == 204
+        # The server stops before, while or after the event is claimed and handled.
+        for _ in range(number):
+            await asyncio.sleep(0)
+
+    for number in range(20):
+        receiver = Receiver(SECRET, MemoryStore(), handle)
+        with closing(asyncio.new_event_loop()) as loop:
+            loop.run_until_complete(served(receiver, number))
+            end(loop)
+            later(receiver)
+            later(receiver)
+        assert finished == ["evt_1"]
+        finished.clear()
+    gc.collect()
+
+
+def test_a_cancelled_request_leaves_the_event_in_the_queue(store: MemoryStore) -> None:
+    handler = Handler()
+    receiver = Receiver(SECRET, store, handler)
+
+    async def live() -> None:
+        store.released.clear()
+        request = asyncio.create_task(deliver(receiver))
+        assert await asyncio.to_thread(store.asked.wait, 10)
+        request.cancel()
+        await asyncio.wait([request])
+        store.released.set()
+        await receiver.run_pending()
+
+    asyncio.run(live())
+    assert handler.ids == store.completed == ["evt_1"]
+
+
+# How handlers run
+
+
+def test_the_answer_does_not_wait_for_the_handler_but_the_end_does(store: MemoryStore) -> None:
+    async def live() -> None:
+        started, finished = asyncio.Event(), asyncio.Event()
+
+        async def handle(event: Event) -> None:
+            started.set()
+            await finished.wait()
+
+        async with Receiver(SECRET, store, handle) as receiver:
+            assert (await deliver(receiver)).status_code == 204
+            await started.wait()
+            assert store.completed == []
+            asyncio.get_running_loop().call_soon(finished.set)
+        assert store.completed == ["evt_1"]
+
+    asyncio.run(live())
+
+
+def test_the_end_does_not_wait_for_events_that_no_handler_has_started(store: MemoryStore, clock: Clock) -> None:
+    for number in range(100):
+        store.add(f"evt_{number}", body(number).decode(), clock.now)
+
+    async def live() -> None:
+        async with Receiver(SECRET, store, lambda event: None):
+            pass
+
+    asyncio.run(live())
+    assert len(store.completed) < 100
+    assert all(row.leased_until == 0.0 for row in store.rows.values() if row.pointer)
+
+
+def test_blocking_handlers_do_not_delay_the_recording_of_events(store: MemoryStore) -> None:
+    released = threading.Event()
+    receiver = Receiver(SECRET, store, lambda event: released.wait(30))
+
+    async def live() -> None:
+        async with receiver:
+            statuses = [(await deliver(receiver, body(number))).status_code for number in range(30)]
+            assert (statuses, store.completed) == ([204] * 30, [])
+            released.set()
+            await receiver.run_pending()
+
+    asyncio.run(live())
+    assert len(store.completed) == 30
+
+
+def test_at_most_eight_events_are_handled_at_the_same_time(store: MemoryStore) -> None:
+    running, most = 0, 0
+
+    async def handle(event: Event) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        running -= 1
+
+    run(Receiver(SECRET, store, handle), *(body(number) for number in range(40)))
+    assert len(store.completed) == 40
+    assert 1 < most <= 8
+
+
+def test_a_handler_may_be_any_callable(store: MemoryStore) -> None:
+    found: list[Event] = []
+
+    async def append(where: list[Event], event: Event) -> None:
+        where.append(event)
+
+    class AsyncCallable:
+        async def __call__(self, event: Event) -> None:
+            found.append(event)
+
+    called = AsyncCallable()
+    for number, handle in enumerate([found.append, functools.partial(append, found), called, lambda e: called(e)]):
+        run(Receiver(SECRET, store, handle), body(number))
+    assert [each.id for each in found] == store.completed == [f"evt_{number}" for number in range(4)]
