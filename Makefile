@@ -56,6 +56,7 @@ update: $(READY) ## Release day: pull, generate, check, test; all of it or nothi
 # Offline: the snapshot against generated/, lint, types.
 check: $(READY) ## Compare the snapshot with generated/, lint, check types; offline
 	@$(BIN)/python -m scripts.generate --check
+	@$(BIN)/python -m scripts.facts --check
 	@$(BIN)/python -m scripts.scopes
 	@$(BIN)/openapi-spec-validator openapi/openapi.json
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scripts.artifact import sha256, write_atomically
 from scripts.findings import Finding, as_item
-from scripts.severity import RULES, Severity
+from scripts.severity import RULES, Release
 
 __all__ = ["CHANGELOG", "current_version", "proposal", "record"]
 
@@ -36,10 +36,11 @@ def proposal(version: str, findings: list[Finding]) -> str:
     What breaks asks for a major release, what adds to the surface for a minor one, anything else for a patch.
     """
     major, minor, patch = map(int, re.findall(r"\d+", version)[:3])
-    if any(finding.severity == Severity.BREAKING for finding in findings):
-        return f"{major + 1}.0.0"
-    if any(RULES[finding.rule].adds for finding in findings):
-        return f"{major}.{minor + 1}.0"
+    match max((RULES[finding.rule].release for finding in findings), default=Release.PATCH):
+        case Release.MAJOR:
+            return f"{major + 1}.0.0"
+        case Release.MINOR:
+            return f"{major}.{minor + 1}.0"
     return f"{major}.{minor}.{patch + 1}"
 
 
@@ -68,7 +69,7 @@ def record(root: Path, artifact: bytes, findings: list[Finding], today: date, no
 
 
 def _section(mark: str, findings: list[Finding], version: str, today: date, note: str) -> str:
-    told = [finding for finding in findings if finding.severity > Severity.INFO or RULES[finding.rule].adds]
+    told = [finding for finding in findings if RULES[finding.rule].matters]
     harmless = len(findings) - len(told)
     items = [as_item(finding) for finding in told]
     if harmless:

@@ -1,41 +1,43 @@
-"""What a new artifact means to the callers of this client, measured against the old one.
+"""Compare two artifacts: the difference between their facts, and what it means to the callers of this client.
 
-Two raw artifacts are compared, not two canonical ones, so that nothing the canonicalizer absorbs or leaves out goes
-unseen; ``openapi/surface.toml`` says what things are called in Python. What each difference is worth is in
-scripts/severity.py.
+Two raw artifacts are compared, not two canonical ones, so that nothing goes unseen that the canonicalizer leaves out.
+What each difference means is in scripts/severity.py.
 """
 
 from __future__ import annotations
 
-import json
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from decimal import Decimal
 
-from attrs import define
-
+from scripts.alternatives import BOUNDS, room
 from scripts.artifact import ArtifactError, parse
 from scripts.canonicalize import canonicalize
-from scripts.compare_operations import OperationComparison
-from scripts.compare_schemas import Place, SchemaComparison
-from scripts.compare_values import is_prose
+from scripts.facts import statements
 from scripts.findings import Finding, merged, shown
-from scripts.routes import route_key, routes, webhooks
-from scripts.schemas import COMPONENTS, Schemas
+from scripts.severity import rule_for
+from scripts.subjects import Key, Subject, subjects
 from scripts.surface import Surface, SurfaceError
 
 __all__ = ["compare"]
 
-#: What an artifact says about itself, and callers are told otherwise (hosts) or not at all.
-ABOUT = frozenset({"info", "servers", "tags"})
-JUDGED = frozenset({"openapi", "paths", "webhooks", "components", "security"})
-WHOLE = Place("", "", sent=False)
+Subjects = dict[Key, Subject]
+
+#: Kinds of facts that are a list of what is allowed. Without any such fact, everything is.
+LISTS = frozenset({"value", "format"})
+#: Statuses that stand for every success.
+EVERY_SUCCESS = frozenset({"2XX", "default"})
+CONSTRAINTS = ("pattern", "multipleOf", "uniqueItems", "readOnly", "writeOnly", "additionalProperties", "combination")
+KINDS = {**dict.fromkeys(CONSTRAINTS, "constraint"), **dict.fromkeys(BOUNDS, "bound")}
+
+MAX_FINDINGS = 5_000
 
 
 def compare(old: bytes, new: bytes, surface: Surface) -> list[Finding]:
-    """Return what is different in the artifact *new*, the worst first; nothing only where the bytes are the same.
+    """Return what is different in the artifact *new*, the worst first; nothing only if the bytes are the same.
 
     Raises:
-        ArtifactError: One of them is no artifact this project can read, or *old* is none the client can be built from.
+        ArtifactError: One of the artifacts cannot be read, or this client cannot be built from *old*.
     """
     if old == new:
         return []
@@ -43,123 +45,119 @@ def compare(old: bytes, new: bytes, surface: Surface) -> list[Finding]:
     try:
         canonicalize(before, surface)
     except ArtifactError as error:
-        raise ArtifactError(f"the snapshot is none this client can be built from: {error}") from None
-    models = {
-        name: {field: declared.kind + "?" * (not declared.is_described) for field, declared in spec["fields"].items()}
-        for name, spec in surface.models.items()
-    }
-    comparison = _Comparison(SchemaComparison(Schemas(before), Schemas(after), models), surface)
+        raise ArtifactError(f"this client cannot be built from the snapshot: {error}") from None
+    findings = []
     try:
         canonicalize(after, surface)
     except SurfaceError as error:
-        lost = Finding("surface-lost", public=shown(error.public), after=shown(str(error), 400))
-        comparison.schemas.findings.append(lost)
-    comparison.run()
-    if findings := merged(comparison.schemas.findings):
-        return findings
-    if before == after:
-        return [Finding("formatting-changed")]
-    return [Finding("order-changed" if _unordered(before) == _unordered(after) else "unjudged")]
+        findings.append(Finding("surface-lost", public=shown(error.public), after=shown(str(error), 400)))
+    one = subjects(before, surface)
+    other = _with_labels_of(one, subjects(after, surface))
+    for finding in _differences(one, other):
+        findings.append(finding)
+        if len(findings) > MAX_FINDINGS:
+            raise ArtifactError("the artifacts have too little in common to be compared")
+    words = _words_changed(one, other)
+    if words or not findings:
+        findings.append(
+            Finding("spelling-changed", after=words or ("layout" if before == after else "order or spelling"))
+        )
+    return merged(findings)
 
 
-@define
-class _Comparison:
-    """Compares two documents as a whole."""
-
-    schemas: SchemaComparison
-    surface: Surface
-
-    def run(self) -> None:
-        each = OperationComparison(self.schemas, self.surface)
-        self._compare_about()
-        self._compare_routes(each)
-        self._compare_webhooks(each)
-        self._compare_unused()
-
-    def _compare_about(self) -> None:
-        old, new = self.schemas.old.document, self.schemas.new.document
-        if old["openapi"] != new["openapi"]:
-            self.schemas.add("openapi-changed", WHOLE, old["openapi"], new["openapi"])
-        self.schemas.compare_prose(old, new, WHOLE)
-        for key in sorted({*old, *new} - JUDGED):
-            if old.get(key) != new.get(key) and not is_prose(key):
-                same = _without_prose(old.get(key)) == _without_prose(new.get(key))
-                rule = "prose-changed" if same else "about-changed" if key in ABOUT else "unjudged"
-                self.schemas.add(rule, WHOLE, after=key)
-
-    def _compare_routes(self, each: OperationComparison) -> None:
-        old, new = routes(self.schemas.old), routes(self.schemas.new)
-        names = {route_key(*spec["route"].split(" ")): name for name, spec in self.surface.operations.items()}
-        for key in dict.fromkeys([*old, *new]):
-            public = names.get(key, "")
-            if key not in new:
-                self.schemas.add("route-removed", Place(old[key].title, "", sent=True, public=public))
-            elif key not in old:
-                self.schemas.add("route-added", Place(new[key].title, "", sent=True))
-            else:
-                each.compare(old[key], new[key], public)
-
-    def _compare_webhooks(self, each: OperationComparison) -> None:
-        old, new = webhooks(self.schemas.old), webhooks(self.schemas.new)
-        models = {spec["webhook"]: model for model, spec in self.surface.models.items() if "webhook" in spec}
-        added = [key for key in new if key not in old]
-        for key in old:
-            place = Place(old[key].title, "", sent=False, public=models.get(key[0], ""))
-            if key in new:
-                each.compare_webhook(old[key], new[key], place.public)
-                continue
-            same = next((other for other in added if each.same(old[key], new[other])), None)
-            if same is None:
-                self.schemas.add("webhook-removed", place)
-            else:
-                added.remove(same)
-                self.schemas.add("webhook-renamed", place, key[0], same[0])
-        for key in added:
-            self.schemas.add("webhook-added", Place(new[key].title, "", sent=False))
-
-    def _compare_unused(self) -> None:
-        """Note schemas that no route uses: they change nothing that travels."""
-        old, new = _unused(self.schemas.old.document), _unused(self.schemas.new.document)
-        for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
-                texts = (name if name in side else None for side in (old, new))
-                self.schemas.add("unused-schema-changed", WHOLE, *texts)
+def _differences(old: Subjects, new: Subjects) -> Iterator[Finding]:
+    objects = [{key[:-1] for key, subject in side.items() if subject.exists == "alternative"} for side in (old, new)]
+    for key in dict.fromkeys([*old, *new]):
+        if key in old and key in new:
+            yield from _facts_changed(old[key], new[key])
+            continue
+        change, subject = ("removed", old[key]) if key in old else ("added", new[key])
+        parent = key[:-1]
+        if subject.exists == "alternative" and not all(parent in side for side in objects):
+            continue  # the type of the value changed
+        if not parent or (parent in old and parent in new):
+            yield from _existence_changed(subject, change)
 
 
-def _unused(document: dict[str, Any]) -> dict[str, Any]:
-    components = document.get("components")
-    described = components.get("schemas") if isinstance(components, dict) else None
-    if not isinstance(components, dict) or not isinstance(described, dict):
-        return {}
-    others = {key: value for key, value in components.items() if key != "schemas"}
-    found, waiting = set(), [*_references([document["paths"], document.get("webhooks"), others])]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(_references(described.get(name)))
-    return {name: schema for name, schema in described.items() if name not in found}
+def _existence_changed(subject: Subject, change: str) -> Iterator[Finding]:
+    kinds = [subject.exists]
+    if subject.exists.endswith("field"):
+        kinds = [subject.exists, *(["required-field"] if ("required", "") in subject.facts else []), "field"]
+        kinds.sort(key="field".__eq__)
+    if rule := next((rule for kind in kinds if (rule := rule_for(subject.way, kind, change))), None):
+        words = subject.alternative if subject.exists == "alternative" else ""
+        yield _finding(rule, subject, *((words, "") if change == "removed" else ("", words)))
 
 
-def _references(node: Any) -> Iterator[str]:
-    """Find every schema that is referred to anywhere in *node*; mappings of discriminators refer too."""
-    if isinstance(node, str) and node.startswith(COMPONENTS):
-        yield node.removeprefix(COMPONENTS).partition("/")[0]
-    elif isinstance(node, (dict, list)):
-        for child in node.values() if isinstance(node, dict) else node:
-            yield from _references(child)
+def _facts_changed(old: Subject, new: Subject) -> Iterator[Finding]:
+    for kind, type_name in sorted({*old.facts, *new.facts}):
+        before, after = (side.facts.get((kind, type_name), frozenset[str]()) for side in (old, new))
+        if before == after or not (old.has_type(type_name) and new.has_type(type_name)):
+            continue
+        change = _change(kind, before, after)
+        rows = [KINDS.get(kind, kind)]
+        if kind == "value" and len(before) == 1 and after and not before & after:
+            rows.insert(0, "constant")
+        rule = next((rule for row in rows if (rule := rule_for(new.way, row, change))), "unknown-changed")
+        removed, added = (before, after) if kind == "type" else (before - after, after - before)
+        yield _finding(rule, new, *(", ".join(statements(kind, texts)) for texts in (removed, added)))
 
 
-def _without_prose(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _without_prose(value) for key, value in node.items() if not is_prose(key)}
-    return [_without_prose(child) for child in node] if isinstance(node, list) else node
+def _change(kind: str, before: frozenset[str], after: frozenset[str]) -> str:
+    """Return which change of the severity table has happened to the facts of one kind."""
+    if kind in BOUNDS:
+        rooms = [
+            min((room(kind, text) for text in texts), default=(Decimal("Infinity"), 0)) for texts in (before, after)
+        ]
+        return "tightened" if rooms[1] < rooms[0] else "loosened"
+    if kind == "needs":
+        had, wanted = ([{*way.split(", ")} - {""} for way in ways] for ways in (before, after))
+        return "loosened" if all(any(way <= mine for way in wanted) for mine in had) else "tightened"
+    was_open, is_open = (not facts if kind in LISTS else bool(facts & EVERY_SUCCESS) for facts in (before, after))
+    if was_open != is_open:
+        return "opened" if is_open else "closed"
+    return "added" if before < after else "removed" if after < before else "changed"
 
 
-def _unordered(node: Any) -> Any:
-    """Return *node* with its lists in one order."""
-    if isinstance(node, dict):
-        return {key: _unordered(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return sorted(map(_unordered, node), key=lambda child: json.dumps(child, sort_keys=True))
-    return node
+def _finding(rule: str, subject: Subject, before: str, after: str) -> Finding:
+    public = subject.name if subject.public else ""
+    return Finding(rule, shown(subject.route), shown(subject.path), shown(public), shown(before), shown(after))
+
+
+def _words_changed(old: Subjects, new: Subjects) -> str:
+    """Return what changed besides facts: descriptions, operation ids, schema names and the like."""
+    changed = {kind for key in old.keys() & new.keys() for kind, _ in old[key].words ^ new[key].words}
+    return shown(", ".join(sorted(changed)))
+
+
+def _with_labels_of(old: Subjects, new: Subjects) -> Subjects:
+    """Return *new* with its alternatives labelled like those of *old* that look most alike."""
+    for depth in sorted({len(key) for side in (old, new) for key in side if side[key].exists == "alternative"}):
+        sides = [_features(old, new, depth), _features(new, old, depth)]
+        labels: dict[Key, Key] = {}
+        for parent in sides[0].keys() & sides[1].keys():
+            before, after = (side[parent] for side in sides)
+            alike = sorted(
+                ((_likeness(before[one], after[other]), one, other) for one in before for other in after), reverse=True
+            )
+            for likeness, one, other in alike:
+                if one not in labels.values() and other not in labels and (likeness or len(before) == len(after) == 1):
+                    labels[other] = one
+        if labels:
+            new = {labels.get(key[:depth], key[:depth]) + key[depth:]: subject for key, subject in new.items()}
+    return new
+
+
+def _features(side: Subjects, other: Subjects, depth: int) -> dict[Key, dict[Key, set[object]]]:
+    """Return what is in each alternative at one depth that only this side has, by the key of the object."""
+    found: dict[Key, dict[Key, set[object]]] = defaultdict(dict)
+    for key, subject in side.items():
+        here = key[:depth]
+        if len(here) == depth and here not in other and side[here].exists == "alternative":
+            features = found[here[:-1]].setdefault(here, set())
+            features |= {key[depth:], *((key[depth:], fact) for fact in subject.facts.items())} - {()}
+    return found
+
+
+def _likeness(one: set[object], other: set[object]) -> float:
+    return len(one & other) / len(one | other) if one or other else 1.0

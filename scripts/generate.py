@@ -22,6 +22,7 @@ from pathlib import Path
 from openapi_python_client.config import ConfigFile
 from ruamel.yaml import YAML
 
+from scripts import facts
 from scripts.artifact import ROOT, SNAPSHOT, SOURCE, ArtifactError, load_snapshot, sha256
 from scripts.canonicalize import Canonical, canonicalize
 from scripts.surface import Surface, load_surface
@@ -234,6 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
             for note in generate_into(new):
                 print(f"generate: {note}")
             if not options.check:
+                facts.write()
                 replace_whole(new, GENERATED)
                 return 0
             found = differences(new, GENERATED)

@@ -23,7 +23,10 @@ __all__ = ["FINDINGS", "PROPOSED", "main"]
 BRANCH = "api-release"
 FINDINGS = "findings.md"
 #: What a proposal may change.
-PROPOSED = ("CHANGELOG.md", "openapi/openapi.json", "openapi/source.json", "generated/charthero_client")
+PROPOSED = (
+    *("CHANGELOG.md", "openapi/openapi.json", "openapi/source.json", "openapi/facts.txt"),
+    "generated/charthero_client",
+)
 #: Whose commits may be replaced: our own.
 NAME, EMAIL = "github-actions[bot]", "41898282+github-actions[bot]@users.noreply.github.com"
 #: GitHub refuses longer texts.

@@ -69,8 +69,8 @@ def _keywords(schemas: Schemas, node: Any, seen: frozenset[int]) -> Iterator[dic
     if id(target) in seen:
         return
     yield target
-    if isinstance(node, dict) and node is not target:
-        yield node
+    beside = node if isinstance(node, dict) and node is not target else {}
+    yield beside
     for key in ("allOf", "anyOf", "oneOf"):
-        for part in [*listed(target.get(key)), *(listed(node.get(key)) if node is not target else ())]:
+        for part in [*listed(target.get(key)), *listed(beside.get(key))]:
             yield from _keywords(schemas, part, seen | {id(target)})

@@ -37,12 +37,14 @@ class Parameter:
         return self.node["schema"] if "schema" in self.node else next(iter(bodies(self.node).values()), {})
 
     @property
-    def style(self) -> tuple[object, ...]:
-        """How its value is written in a request."""
-        style = self.node.get("style", "form" if self.place in ("query", "cookie") else "simple")
-        media = "" if "schema" in self.node else ", ".join(bodies(self.node))
+    def style(self) -> str:
+        """How its value is written in a request; empty for the usual way."""
+        usual = "form" if self.place in ("query", "cookie") else "simple"
+        style = self.node.get("style", usual)
         explode = self.node.get("explode", style == "form") is True
-        return style, explode, self.node.get("allowReserved") is True, media
+        words = [] if (style, explode) == (usual, usual == "form") else [f"{style}{', exploded' if explode else ''}"]
+        words += ["reserved characters as they are"] if self.node.get("allowReserved") is True else []
+        return ", ".join([*words, *(() if "schema" in self.node else bodies(self.node))])
 
 
 @frozen

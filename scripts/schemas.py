@@ -100,6 +100,16 @@ class Schemas:
             node, name = self._at(reference)
         return (node if isinstance(node, dict) else {}), name
 
+    def referenced(self, node: dict[str, Any]) -> tuple[Any, str]:
+        """Follow the reference of *node* one step; return the schema, and the component's name if it is one.
+
+        Raises:
+            ArtifactError: As for `target`.
+        """
+        self.target(node)
+        schema, name = self._at(node["$ref"])
+        return schema, name or ""
+
     def _at(self, reference: str) -> tuple[Any, str | None]:
         if not reference.startswith("#"):
             raise ArtifactError(f"the reference {_shown(reference)} leads out of the document")

@@ -1,8 +1,14 @@
-"""What each kind of difference between two artifacts means to the callers of this client: the severity table.
+"""The severity table: what a difference between two lists of facts means to the callers of this client.
 
-The words of a rule's id say which way data flows. *Sent* is what a caller gives us (parameters, request bodies);
-*received* is what ChartHero gives us (response bodies, and webhook payloads and headers alike). One change has opposite
-meanings in the two: a value more in an enumeration is freedom when sent and a surprise when received.
+*Sent* is what a caller gives (parameters and request bodies). *Received* is what ChartHero gives (response bodies, and
+the headers and bodies of webhooks). The same change has opposite meanings in the two directions: one more value of an
+enumeration is freedom if callers send it and a surprise if they receive it.
+
+Each row is a direction, if it matters, and a kind of fact. Its cells say what may happen to such facts:
+
+* ``added``, ``removed``: facts came or went, as a whole or from a list; ``changed``: both at once
+* ``opened``, ``closed``: a list of facts went, so that everything is allowed, or came
+* ``tightened``, ``loosened``: a bound moved, or the scopes that a key needs
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ from enum import IntEnum
 
 from attrs import frozen
 
-__all__ = ["PAGER_NEEDS", "RULES", "Rule", "Severity"]
+__all__ = ["RULES", "TABLE", "Release", "Rule", "Severity", "rule_for"]
 
 
 class Severity(IntEnum):
@@ -28,110 +34,152 @@ class Severity(IntEnum):
         return self.name.lower()
 
 
+class Release(IntEnum):
+    """The release that a difference asks for."""
+
+    PATCH = 1
+    MINOR = 2
+    MAJOR = 3
+
+
 @frozen
 class Rule:
-    """What a difference is called, how bad it is, and whether it adds to what callers can do (a minor release)."""
+    """What one kind of difference means, and the release it asks for."""
 
     severity: Severity
     says: str
-    adds: bool = False
+    release: Release
+
+    @property
+    def matters(self) -> bool:
+        """Whether a user of this client has to read about it."""
+        return self.severity > Severity.INFO or self.release > Release.PATCH
 
 
-#: The largest values our pager sends: with a lower maximum it can no longer read every encounter.
-PAGER_NEEDS = {"encounters.list(limit=)": 100, "encounters.list(offset=)": 10_000}
+def info(says: str) -> Rule:
+    return Rule(Severity.INFO, says, Release.PATCH)
 
-INFO, WARNING, BREAKING = Severity.INFO, Severity.WARNING, Severity.BREAKING
 
-RULES: dict[str, Rule] = {
-    # The document
-    "surface-lost": Rule(BREAKING, "a promised name cannot be placed any more; `make update` stops here"),
-    "openapi-changed": Rule(INFO, "the version of OpenAPI it is written in changed"),
-    "about-changed": Rule(INFO, "what the artifact says about itself changed (version, contact, servers)"),
-    "prose-changed": Rule(INFO, "only words changed (descriptions, examples, titles, extensions)"),
-    "order-changed": Rule(INFO, "only the order of list entries changed"),
-    "formatting-changed": Rule(INFO, "other bytes, the same content (white space, order of keys)"),
-    "unused-schema-changed": Rule(INFO, "a schema that no route uses was added, removed or changed"),
-    "schema-renamed": Rule(INFO, "a schema has another name; ours stays"),
-    "unjudged": Rule(WARNING, "changed in a way that no rule judges; look at it"),
-    # Routes and webhooks
-    "route-removed": Rule(BREAKING, "the route is gone"),
-    "route-added": Rule(INFO, "the route is new", adds=True),
-    "route-respelled": Rule(INFO, "the same route is written differently (parameter names, prefix)"),
-    "operation-renamed": Rule(INFO, "the operation has another id; ours stays"),
-    "tags-changed": Rule(INFO, "the operation is grouped otherwise; our names stay"),
-    "webhook-removed": Rule(WARNING, "the webhook is gone; the client keeps its event model"),
-    "webhook-added": Rule(INFO, "the webhook is new", adds=True),
-    "webhook-renamed": Rule(WARNING, "the same payload comes under another event name"),
-    "deprecated": Rule(WARNING, "is deprecated now"),
-    "deprecation-withdrawn": Rule(INFO, "is not deprecated any more"),
-    # Security
-    "scopes-needed": Rule(BREAKING, "a key needs more scopes, or another way of authenticating"),
-    "scopes-released": Rule(INFO, "a key needs less"),
-    "security-respelled": Rule(INFO, "what a key needs is written differently"),
-    # Parameters and request bodies: sent
-    "parameter-removed": Rule(BREAKING, "a parameter this client sends is gone"),
-    "unsent-parameter-removed": Rule(WARNING, "a parameter this client does not send is gone"),
-    "parameter-added": Rule(INFO, "an optional parameter is new", adds=True),
-    "required-parameter-added": Rule(BREAKING, "a required parameter is new"),
-    "parameter-now-required": Rule(BREAKING, "the parameter is required now"),
-    "parameter-now-optional": Rule(INFO, "the parameter is optional now"),
-    "parameter-style-changed": Rule(BREAKING, "the parameter is written differently in the request"),
-    "pager-bound-tightened": Rule(BREAKING, "below what encounters.iter() and encounters.windows() send"),
-    "sent-bound-tightened": Rule(BREAKING, "fewer values are accepted"),
-    "sent-bound-loosened": Rule(INFO, "more values are accepted"),
-    "sent-default-changed": Rule(WARNING, "leaving it out means something else"),
-    "sent-type-narrowed": Rule(BREAKING, "fewer types are accepted"),
-    "sent-type-widened": Rule(INFO, "more types are accepted"),
-    "sent-type-changed": Rule(BREAKING, "another type is accepted"),
-    "sent-null-refused": Rule(BREAKING, "null is not accepted any more"),
-    "sent-null-accepted": Rule(INFO, "null is accepted now"),
-    "sent-value-removed": Rule(BREAKING, "a value is not accepted any more"),
-    "sent-value-added": Rule(INFO, "a value more is accepted", adds=True),
-    "sent-values-closed": Rule(BREAKING, "only listed values are accepted now"),
-    "sent-values-opened": Rule(INFO, "any value is accepted now"),
-    "sent-format-tightened": Rule(BREAKING, "another format is asked for"),
-    "sent-format-dropped": Rule(INFO, "no format is asked for any more"),
-    "sent-constraint-tightened": Rule(BREAKING, "a constraint is new or another"),
-    "sent-constraint-dropped": Rule(INFO, "a constraint is gone"),
-    "sent-branch-removed": Rule(BREAKING, "one alternative is not accepted any more"),
-    "sent-branch-added": Rule(INFO, "one alternative more is accepted"),
-    "sent-field-added": Rule(INFO, "an optional field may be sent", adds=True),
-    "sent-required-field-added": Rule(BREAKING, "a required field is new"),
-    "sent-field-removed": Rule(WARNING, "a field is not described any more"),
-    "sent-field-now-required": Rule(BREAKING, "the field is required now"),
-    "sent-field-now-optional": Rule(INFO, "the field is optional now"),
-    "body-now-required": Rule(BREAKING, "a request body is required now"),
-    "body-now-optional": Rule(INFO, "a request body is not required any more"),
-    # Responses and webhooks: received
-    "promised-field-removed": Rule(BREAKING, "a field this client promises is gone"),
-    "received-required-field-removed": Rule(BREAKING, "a field that was always there is gone"),
-    "received-field-removed": Rule(WARNING, "a field that was not always there is gone"),
-    "received-field-added": Rule(INFO, "a field is new", adds=True),
-    "received-field-now-optional": Rule(BREAKING, "the field may be missing now"),
-    "received-field-now-required": Rule(INFO, "the field is always there now"),
-    "received-null-added": Rule(BREAKING, "the value may be null now"),
-    "received-null-removed": Rule(INFO, "the value is never null now"),
-    "received-type-widened": Rule(BREAKING, "values of more types may come"),
-    "received-type-narrowed": Rule(INFO, "values of fewer types come"),
-    "received-type-changed": Rule(BREAKING, "values of another type come"),
-    "received-value-added": Rule(WARNING, "a value is new; it is read as it comes"),
-    "received-value-removed": Rule(INFO, "a value does not come any more"),
-    "received-values-opened": Rule(WARNING, "values are no longer limited to a list; they are read as they come"),
-    "received-values-closed": Rule(INFO, "only listed values come now"),
-    "received-format-changed": Rule(WARNING, "the format is another, or no longer said"),
-    "received-format-added": Rule(INFO, "the format is said now"),
-    "received-constraint-changed": Rule(INFO, "what is said about values changed (bounds, patterns, defaults)"),
-    "received-branch-added": Rule(WARNING, "one alternative more may come", adds=True),
-    "received-branch-removed": Rule(INFO, "one alternative does not come any more"),
-    "envelope-changed": Rule(INFO, "the same data is wrapped otherwise; the client looks through it"),
-    "received-body-removed": Rule(BREAKING, "success comes without the JSON body"),
-    "received-body-added": Rule(INFO, "success comes with a JSON body", adds=True),
-    "media-type-removed": Rule(BREAKING, "JSON is not offered any more"),
-    "other-media-type-removed": Rule(WARNING, "a media type this client does not read is not offered any more"),
-    "media-type-added": Rule(INFO, "the media type is offered too"),
-    "success-status-removed": Rule(BREAKING, "success has another status"),
-    "success-status-added": Rule(WARNING, "success may have another status"),
-    "success-status-narrowed": Rule(INFO, "success has fewer statuses"),
-    "error-status-changed": Rule(INFO, "an error status is described, or no longer; every status is handled"),
-    "headers-changed": Rule(INFO, "the described response headers changed"),
+def minor(says: str) -> Rule:
+    return Rule(Severity.INFO, says, Release.MINOR)
+
+
+def warning(says: str, release: Release = Release.PATCH) -> Rule:
+    return Rule(Severity.WARNING, says, release)
+
+
+def breaking(says: str) -> Rule:
+    return Rule(Severity.BREAKING, says, Release.MAJOR)
+
+
+TABLE: dict[str, dict[str, Rule]] = {
+    # The document, routes and webhooks
+    "surface": {"lost": breaking("a promised name cannot be placed any more; `make update` stops here")},
+    "spelling": {"changed": info("names, words, order or layout changed; no fact did")},
+    "unknown": {"changed": warning("changed in a way that the severity table does not know; look at it")},
+    "route": {"added": minor("the route is new"), "removed": breaking("the route is gone")},
+    "webhook": {"added": minor("the webhook is new"), "removed": warning("the webhook is gone")},
+    "event": {"changed": warning("the same payload comes under another event name")},
+    "deprecated": {"added": warning("is deprecated now"), "removed": info("is not deprecated any more")},
+    "discriminator": {
+        "changed": info("the field that tells alternatives apart is named differently, or no longer named")
+    },
+    # Requests: parameters, bodies and their fields
+    "sent needs": {
+        "tightened": breaking("a key needs more scopes, or another way of authenticating"),
+        "loosened": info("a key needs less"),
+    },
+    "sent field": {"added": minor("it may be sent now"), "removed": warning("it is not described any more")},
+    "sent required-field": {"added": breaking("it is new and required")},
+    "sent promised-field": {"removed": breaking("this client sends it, and it is gone")},
+    "sent required": {"added": breaking("it is required now"), "removed": info("it is optional now")},
+    "sent style": {"changed": breaking("it is written differently in a request")},
+    "sent default": {"changed": warning("leaving it out means something else")},
+    "sent type": {"added": info("more types are accepted"), "removed": breaking("fewer types are accepted")},
+    "sent null": {"added": info("null is accepted now"), "removed": breaking("null is not accepted any more")},
+    "sent value": {
+        "added": minor("more values are accepted"),
+        "removed": breaking("fewer values are accepted"),
+        "opened": info("any value is accepted now"),
+        "closed": breaking("only listed values are accepted now"),
+    },
+    "sent format": {"added": info("more formats are accepted"), "removed": breaking("another format is asked for")},
+    "sent bound": {"tightened": breaking("fewer values are accepted"), "loosened": info("more values are accepted")},
+    "sent constraint": {"added": breaking("a constraint is new or different"), "removed": info("a constraint is gone")},
+    "sent alternative": {
+        "added": info("one alternative more is accepted"),
+        "removed": breaking("one alternative is not accepted any more"),
+    },
+    "sent media-type": {
+        "added": info("one media type more is accepted"),
+        "removed": breaking("a media type is refused"),
+    },
+    # Responses and webhooks
+    "received field": {"added": minor("a field is new"), "removed": warning("an optional field is gone")},
+    "received required-field": {"removed": breaking("a field that was always there is gone")},
+    "received promised-field": {"removed": breaking("a field this client promises is gone")},
+    "received required": {"added": info("it is always there now"), "removed": breaking("it may be missing now")},
+    "received type": {"added": breaking("values of other types may come"), "removed": info("fewer types come")},
+    "received null": {"added": breaking("the value may be null now"), "removed": info("the value is never null now")},
+    "received value": {
+        "added": warning("a value is new; it is read as it comes"),
+        "removed": info("a value does not come any more"),
+        "opened": warning("values are no longer limited to a list; they are read as they come"),
+        "closed": info("only listed values come now"),
+    },
+    "received constant": {"changed": breaking("the one value it has is another now")},
+    "received format": {
+        "added": breaking("values come in another format"),
+        "removed": info("fewer formats come"),
+        "opened": warning("the format is not named any more"),
+        "closed": info("the format is named now"),
+    },
+    "received bound": {
+        "tightened": info("values have a narrower range"),
+        "loosened": info("values have a wider range"),
+    },
+    "received constraint": {"changed": info("what is said about values changed")},
+    "received alternative": {
+        "added": warning("one alternative more may come", Release.MINOR),
+        "removed": info("one alternative does not come any more"),
+    },
+    "received envelope": {"changed": info("the same data is wrapped differently; the client looks through it")},
+    "received body": {
+        "added": minor("success has a JSON body"),
+        "removed": breaking("success has no JSON body any more"),
+    },
+    "received media-type": {
+        "added": info("one media type more is offered"),
+        "removed": warning("a media type that this client does not read is not offered any more"),
+    },
+    "received success": {
+        "added": warning("success may have another status"),
+        "removed": breaking("success has another status"),
+        "closed": info("success has fewer statuses"),
+    },
+    "received error": {"changed": info("the described errors changed; every status is handled")},
+    "received header": {"changed": info("the described response headers changed")},
 }
+
+RULES = {f"{row.replace(' ', '-')}-{change}": rule for row, cells in TABLE.items() for change, rule in cells.items()}
+
+#: The cells that a change looks for, the first one first. What came and went at once is as bad as the worse of the two.
+CELLS = {
+    "added": ("added", "changed"),
+    "removed": ("removed", "changed"),
+    "opened": ("opened", "added", "changed"),
+    "closed": ("closed", "removed", "changed"),
+    "changed": ("changed", "removed", "added"),
+}
+
+
+def rule_for(way: str, kind: str, change: str) -> str | None:
+    """Return the name of the rule for a change of one kind of fact, or None if the table does not know it."""
+    for row in (f"{way} {kind}", kind):
+        cells = TABLE.get(row, {})
+        found = [name for name in CELLS.get(change, (change,)) if name in cells]
+        if change == "changed" and "changed" not in found:
+            found.sort(key=lambda name: -cells[name].severity)
+        if found:
+            return f"{row.replace(' ', '-')}-{found[0]}"
+    return None

@@ -20,6 +20,7 @@ from scripts.artifact import ROOT, SNAPSHOT, SOURCE, ArtifactError, write_atomic
 from scripts.changelog import CHANGELOG, record
 from scripts.compare import compare
 from scripts.drift import provenance_note
+from scripts.facts import FACTS
 from scripts.findings import as_text, counted
 from scripts.generate import GENERATED, alone, replace_whole
 from scripts.pull import PUBLISHED
@@ -75,7 +76,7 @@ def _describe(copy: Path) -> None:
 
 
 def _put_in_place(copy: Path) -> None:
-    paths = [path for path in (ROOT / CHANGELOG, SOURCE, SNAPSHOT) if (copy / path.relative_to(ROOT)).exists()]
+    paths = [path for path in (ROOT / CHANGELOG, SOURCE, SNAPSHOT, FACTS) if (copy / path.relative_to(ROOT)).exists()]
     before = {path: path.read_bytes() if path.exists() else None for path in paths}
     with alone(GENERATED) as new:
         shutil.copytree(

@@ -1,4 +1,4 @@
-"""One change per rule of the severity table: what is done to the artifact, and what it is called forwards and back."""
+"""Changes to an artifact, and the rule of the severity table that each falls under, forwards and backwards."""
 
 from __future__ import annotations
 
@@ -12,26 +12,49 @@ from .published import LIST, NOTES, Document, body, parameter, schemas
 __all__ = ["CHANGES", "Change", "added_field", "everything_renamed", "field"]
 
 ENCOUNTER = f"{LIST}/{{encounter_id}}"
-AUDIO = f"{ENCOUNTER}/documents/{{document_id}}/audio"
+DOCUMENT = f"{ENCOUNTER}/documents/{{document_id}}"
+AUDIO = f"{DOCUMENT}/audio"
 EVENT = "recording.transcript_ready"
+SHOT = {"type": "object", "properties": {"shot": {"type": "string"}, "lens": {"type": "string"}}}
+NEEDED = {"name": "n", "in": "query", "required": True, "schema": {"type": "string"}}
+OTHER_SCHEME = {"key": {"type": "apiKey", "in": "header", "name": "X"}}
+
+Edit = Callable[[Document], object]
 
 
 @frozen
 class Change:
-    """What is done to an artifact, the one rule it falls under, and the one its reverse falls under.
+    """What is done to an artifact, the rule it falls under, the rule its reverse falls under, and the public name.
 
-    ``back`` is None where the changed artifact is none a client can be built from, so that there is no way back.
+    ``back`` is None if no client can be built from the changed artifact, so that there is no way back.
     """
 
     title: str
     rule: str
     back: str | None
-    do: Callable[[Document], object]
+    do: Edit
     public: str = ""
+
+
+# Places in the artifact
 
 
 def operation(document: Document, path: str = LIST, method: str = "get") -> dict[str, Any]:
     found: dict[str, Any] = document["paths"][path][method]
+    return found
+
+
+def notes(document: Document) -> dict[str, Any]:
+    return operation(document, NOTES, "post")
+
+
+def notes_answer(document: Document, status: str = "200") -> dict[str, Any]:
+    return body(document, NOTES, "post", status)
+
+
+def size(document: Document, name: str = "size") -> dict[str, Any]:
+    """Return a field in the response of the route without a promise: a number, or a time."""
+    found: dict[str, Any] = notes_answer(document)["content"]["application/json"]["schema"]["properties"][name]
     return found
 
 
@@ -40,15 +63,58 @@ def event(document: Document) -> dict[str, Any]:
     return found
 
 
-def field(document: Document, model: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = schemas(document)[f"Wire{model}"]["properties"][name]
+def model(document: Document, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = schemas(document)[f"Wire{name}"]
     return found
 
 
-def size(document: Document) -> dict[str, Any]:
-    """Return a number that the route nobody promised answers with."""
-    found: dict[str, Any] = body(document, NOTES, "post")["content"]["application/json"]["schema"]["properties"]["size"]
+def field(document: Document, of: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = model(document, of)["properties"][name]
     return found
+
+
+def query(document: Document, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = parameter(document, name)["schema"]
+    return found
+
+
+# Edits
+
+
+def put(select: Callable[..., Any], *where: str, **values: Any) -> Edit:
+    return lambda new: select(new, *where).update(values)
+
+
+def drop(key: str, select: Callable[..., Any], *where: str) -> Edit:
+    return lambda new: select(new, *where).pop(key)
+
+
+def put_in(key: str, value: Any, select: Callable[..., Any], *where: str) -> Edit:
+    return lambda new: select(new, *where)[key].append(value)
+
+
+def drop_from(key: str, value: Any, select: Callable[..., Any], *where: str) -> Edit:
+    return lambda new: select(new, *where)[key].remove(value)
+
+
+def both(*edits: Edit) -> Edit:
+    return lambda new: [edit(new) for edit in edits]
+
+
+def moved(old: str, new: str, select: Callable[..., Any]) -> Edit:
+    return lambda document: select(document).update({new: select(document).pop(old)})
+
+
+def united(select: Callable[..., Any], *where: str) -> Edit:
+    """Make a schema a union of what it was and another alternative."""
+
+    def edit(new: Document) -> None:
+        node = select(new, *where)
+        before = dict(node)
+        node.clear()
+        node["oneOf"] = [before, SHOT]
+
+    return edit
 
 
 def renamed(document: Document, old: str, new: str) -> None:
@@ -66,580 +132,311 @@ def renamed(document: Document, old: str, new: str) -> None:
 
 
 def everything_renamed(document: Document) -> None:
-    """Rename whatever only the artifact gives a name to."""
+    """Rename everything that only the artifact names."""
     for name in list(schemas(document)):
         renamed(document, name, f"Other{name}")
     for item in document["paths"].values():
-        for operation in item.values():
-            operation.update(operationId=f"other_{operation.get('operationId')}", tags=["Other"])
+        for each in item.values():
+            each.update(operationId=f"other_{each.get('operationId')}", tags=["Other"])
 
 
-def added_field(document: Document, model: str, name: str, *, required: bool = False) -> None:
-    schema = schemas(document)[f"Wire{model}"]
-    schema["properties"][name] = {"type": "string"}
+def added_field(document: Document, of: str, name: str, *, required: bool = False) -> None:
+    model(document, of)["properties"][name] = {"type": "string"}
     if required:
-        schema["required"].append(name)
+        model(document, of)["required"].append(name)
 
 
-def unioned(node: dict[str, Any], *alternatives: dict[str, Any]) -> None:
-    """Make *node* a union of what it was and *alternatives*."""
-    before = dict(node)
-    node.clear()
-    node["oneOf"] = [before, *alternatives]
+def with_field(of: str, name: str, *, required: bool = False) -> Edit:
+    return lambda new: added_field(new, of, name, required=required)
 
 
-def moved(document: Document, old: str, new: str) -> None:
-    document["paths"][new] = document["paths"].pop(old)
+def with_other_path_parameter(new: Document) -> None:
+    new["paths"][f"{LIST}/{{id}}"] = new["paths"].pop(ENCOUNTER)
+    operation(new, f"{LIST}/{{id}}")["parameters"][0].update(name="id")
 
 
-SHOT = {"type": "object", "properties": {"shot": {"type": "string"}, "lens": {"type": "string"}}}
+def without_envelope(new: Document) -> None:
+    body(new, ENCOUNTER)["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/WireEncounter"}
 
-CHANGES = [
-    # The document
-    Change(
-        "a promised route is gone for the surface",
-        "surface-lost",
-        None,
-        lambda new: new["paths"].pop(AUDIO),
-        "documents.audio",
-    ),
-    Change(
-        "a promised field is gone for the surface",
-        "surface-lost",
-        None,
-        lambda new: schemas(new)["WireEncounter"]["properties"].pop("status"),
-        "Encounter.status",
-    ),
-    Change("written in 3.1.1", "openapi-changed", "openapi-changed", lambda new: new.update(openapi="3.1.1")),
-    Change(
-        "another host", "about-changed", "about-changed", lambda new: new["servers"][0].update(url="https://b.test")
-    ),
-    Change(
-        "another description",
-        "prose-changed",
-        "prose-changed",
-        lambda new: schemas(new)["WirePatient"].update(description="Other."),
-        "Encounter.patient",
-    ),
-    Change("an operation's summary", "prose-changed", "prose-changed", lambda new: operation(new).update(summary="S")),
-    Change(
-        "an example",
-        "prose-changed",
-        "prose-changed",
-        lambda new: field(new, "Patient", "patient_id").update(example="p"),
-    ),
-    Change(
-        "the order of parameters", "order-changed", "order-changed", lambda new: operation(new)["parameters"].reverse()
-    ),
-    Change(
-        "the order of an enumeration",
-        "order-changed",
-        "order-changed",
-        lambda new: parameter(new, "sort_order")["schema"]["enum"].reverse(),
-    ),
-    Change(
-        "the order of keys", "formatting-changed", "formatting-changed", lambda new: new.update(info=new.pop("info"))
-    ),
-    Change(
-        "a schema nothing refers to",
-        "unused-schema-changed",
-        "unused-schema-changed",
-        lambda new: schemas(new).update(WireSpare={"type": "object"}),
-    ),
-    Change(
-        "a schema renamed",
-        "schema-renamed",
-        "schema-renamed",
-        lambda new: renamed(new, "WirePatient", "Person"),
-        "Patient",
-    ),
-    Change("callbacks", "unjudged", "unjudged", lambda new: operation(new).update(callbacks={})),
-    # Routes and webhooks
-    Change(
-        "a route this client does not promise is gone",
-        "route-removed",
-        "route-added",
-        lambda new: new["paths"].pop(NOTES),
-    ),
-    Change(
-        "another method on a route is gone",
-        "route-removed",
-        "route-added",
-        lambda new: new["paths"][NOTES].update(put=new["paths"][NOTES].pop("post")),
-    ),
-    Change(
-        "another name of a path parameter",
-        "route-respelled",
-        "route-respelled",
-        lambda new: (
-            moved(new, ENCOUNTER, f"{LIST}/{{id}}"),
-            operation(new, f"{LIST}/{{id}}")["parameters"][0].update(name="id"),
+
+def exclusive(select: Callable[..., Any], *where: str, maximum: int) -> Edit:
+    """Give a number another maximum, in the spelling that excludes it."""
+    return both(drop("maximum", select, *where), put(select, *where, exclusiveMaximum=maximum + 1))
+
+
+paths, webhooks = (lambda new: new["paths"]), (lambda new: new["webhooks"])
+#: For each rule and the rule of the way back: what is done, and the public name that is told.
+CASES: dict[tuple[str, str | None], list[tuple[str, Edit, str]]] = {
+    ("surface-lost", None): [
+        ("a promised route is gone", drop(AUDIO, paths), "documents.audio"),
+        (
+            "a promised field is gone",
+            lambda new: model(new, "Encounter")["properties"].pop("status"),
+            "Encounter.status",
         ),
-        "encounters.get",
-    ),
-    Change(
-        "the prefix is in the server's URL",
-        "route-respelled",
-        "route-respelled",
-        lambda new: moved(new, LIST, "/encounters"),
-        "encounters.list",
-    ),
-    Change(
-        "another operation id",
-        "operation-renamed",
-        "operation-renamed",
-        lambda new: operation(new).update(operationId="x"),
-        "encounters.list",
-    ),
-    Change(
-        "another tag",
-        "tags-changed",
-        "tags-changed",
-        lambda new: operation(new).update(tags=["Other"]),
-        "encounters.list",
-    ),
-    Change(
-        "another webhook",
-        "webhook-added",
-        "webhook-removed",
-        lambda new: new["webhooks"].update({"x": {"post": {"requestBody": {}}}}),
-    ),
-    Change(
-        "a webhook renamed",
-        "webhook-renamed",
-        "webhook-renamed",
-        lambda new: new["webhooks"].update({"other": new["webhooks"].pop(EVENT)}),
-    ),
-    Change(
-        "a deprecated route",
-        "deprecated",
-        "deprecation-withdrawn",
-        lambda new: operation(new).update(deprecated=True),
-        "encounters.list",
-    ),
-    Change(
-        "a deprecated field",
-        "deprecated",
-        "deprecation-withdrawn",
-        lambda new: field(new, "Encounter", "status").update(deprecated=True),
-        "Encounter.status",
-    ),
-    Change(
-        "a deprecated parameter",
-        "deprecated",
-        "deprecation-withdrawn",
-        lambda new: parameter(new, "offset").update(deprecated=True),
-        "encounters.list(offset=)",
-    ),
-    Change(
-        "a deprecated reference",
-        "deprecated",
-        "deprecation-withdrawn",
-        lambda new: field(new, "Encounter", "patient").update(deprecated=True),
-        "Encounter.patient",
-    ),
-    # Security
-    Change(
-        "one scope more",
-        "scopes-needed",
-        "scopes-released",
-        lambda new: operation(new)["security"][0]["key"].append("x:read"),
-        "encounters.list",
-    ),
-    Change(
-        "another way of authenticating",
-        "scopes-needed",
-        "scopes-needed",
-        lambda new: new["components"]["securitySchemes"].update(key={"type": "apiKey", "in": "header", "name": "X"}),
-        "encounters.list",
-    ),
-    Change(
-        "the documented scopes not declared",
-        "scopes-released",
-        "security-respelled",
-        lambda new: operation(new)["security"][0].update(key=[]),
-        "encounters.list",
-    ),
-    Change(
-        "security where there was none",
-        "scopes-needed",
-        "scopes-released",
-        lambda new: operation(new, NOTES, "post").update(security=[{"key": ["notes:write"]}]),
-    ),
-    # Parameters and request bodies: sent
-    Change(
-        "a parameter that is sent is gone",
-        "parameter-removed",
-        None,
-        lambda new: operation(new)["parameters"].remove(parameter(new, "start_at")),
-        "encounters.list(start_at=)",
-    ),
-    Change(
-        "a parameter that is not sent is gone",
-        "unsent-parameter-removed",
-        "parameter-added",
-        lambda new: operation(new, NOTES, "post").update(parameters=[]),
-    ),
-    Change(
-        "a required parameter that is not sent is gone",
-        "required-parameter-added",
-        "unsent-parameter-removed",
-        lambda new: operation(new, NOTES, "post")["parameters"].append(
-            {"name": "n", "in": "query", "required": True, "schema": {"type": "string"}}
+    ],
+    ("spelling-changed", "spelling-changed"): [
+        ("OpenAPI 3.1.1", lambda new: new.update(openapi="3.1.1"), ""),
+        ("another host", lambda new: new["servers"][0].update(url="https://b.test"), ""),
+        ("another description", put(model, "Patient", description="Other."), ""),
+        ("another summary", put(operation, summary="S"), ""),
+        ("another example", put(field, "Patient", "patient_id", example="p"), ""),
+        ("another order of parameters", lambda new: operation(new)["parameters"].reverse(), ""),
+        ("another order of values", lambda new: query(new, "sort_order")["enum"].reverse(), ""),
+        ("another order of keys", lambda new: new.update(info=new.pop("info")), ""),
+        ("a schema without a use", lambda new: schemas(new).update(WireSpare={"type": "object"}), ""),
+        ("a renamed schema", lambda new: renamed(new, "WirePatient", "Person"), ""),
+        ("another operation id", put(operation, operationId="x"), ""),
+        ("another tag", put(operation, tags=["Other"]), ""),
+        ("another name of a path parameter", with_other_path_parameter, ""),
+        ("the prefix in the server's URL", moved(LIST, "/encounters", paths), ""),
+        ("documented scopes that are not declared", lambda new: operation(new)["security"][0].update(key=[]), ""),
+    ],
+    ("unknown-changed", "unknown-changed"): [
+        ("callbacks", put(operation, callbacks={}), "encounters.list"),
+        ("an unknown keyword of a schema", put(field, "Patient", "first_name", contains={}), "Patient.first_name"),
+        ("an unknown key of the document", lambda new: new.update(jsonSchemaDialect="x"), ""),
+    ],
+    ("route-removed", "route-added"): [
+        ("a route is gone", drop(NOTES, paths), ""),
+        ("another method", moved("post", "put", lambda new: new["paths"][NOTES]), ""),
+    ],
+    ("webhook-removed", "webhook-added"): [
+        ("the webhook is gone", drop(EVENT, webhooks), "TranscriptReadyEvent"),
+    ],
+    ("webhook-added", "webhook-removed"): [
+        ("another webhook", put(webhooks, x={"post": {"requestBody": {}}}), ""),
+    ],
+    ("event-changed", "event-changed"): [
+        ("a renamed webhook", moved(EVENT, "other", webhooks), "TranscriptReadyEvent"),
+    ],
+    ("deprecated-added", "deprecated-removed"): [
+        ("a deprecated route", put(operation, deprecated=True), "encounters.list"),
+        ("a deprecated field", put(field, "Encounter", "status", deprecated=True), "Encounter.status"),
+        ("a deprecated parameter", put(parameter, "offset", deprecated=True), "encounters.list(offset=)"),
+        ("a deprecated reference", put(field, "Encounter", "patient", deprecated=True), "Encounter.patient"),
+    ],
+    ("sent-needs-tightened", "sent-needs-loosened"): [
+        ("one more scope", lambda new: operation(new)["security"][0]["key"].append("x:read"), "encounters.list"),
+        ("security on an open route", put(notes, security=[{"key": ["notes:write"]}]), ""),
+    ],
+    ("sent-needs-tightened", "sent-needs-tightened"): [
+        (
+            "another way of authenticating",
+            lambda new: new["components"]["securitySchemes"].update(OTHER_SCHEME),
+            "encounters.list",
         ),
-    ),
-    Change(
-        "a required header",
-        "required-parameter-added",
-        None,
-        lambda new: operation(new)["parameters"].append(
-            {"name": "X-N", "in": "header", "required": True, "schema": {"type": "string"}}
+    ],
+    ("sent-promised-field-removed", None): [
+        (
+            "a parameter that the client sends is gone",
+            lambda new: operation(new)["parameters"].remove(parameter(new, "start_at")),
+            "encounters.list(start_at=)",
         ),
-        "encounters.list(X-N=)",
-    ),
-    Change(
-        "a parameter became required",
-        "parameter-now-required",
-        "parameter-now-optional",
-        lambda new: parameter(new, "start_at").update(required=True),
-        "encounters.list(start_at=)",
-    ),
-    Change(
-        "a parameter is written otherwise",
-        "parameter-style-changed",
-        "parameter-style-changed",
-        lambda new: parameter(new, "start_at").update(style="pipeDelimited"),
-        "encounters.list(start_at=)",
-    ),
-    Change(
-        "a smaller page",
-        "pager-bound-tightened",
-        "sent-bound-loosened",
-        lambda new: parameter(new, "limit")["schema"].update(maximum=99),
-        "encounters.list(limit=)",
-    ),
-    Change(
-        "a smaller page, in the other spelling",
-        "pager-bound-tightened",
-        "sent-bound-loosened",
-        lambda new: (
-            parameter(new, "limit")["schema"].pop("maximum"),
-            parameter(new, "limit")["schema"].update(exclusiveMaximum=100),
+    ],
+    ("sent-field-removed", "sent-field-added"): [
+        ("another parameter is gone", put(notes, parameters=[]), ""),
+    ],
+    ("sent-required-field-added", "sent-field-removed"): [
+        ("a required parameter", put_in("parameters", NEEDED, notes), ""),
+        ("a required field", with_field("Note", "n", required=True), ""),
+    ],
+    ("sent-required-field-added", None): [
+        ("a required header", put_in("parameters", {**NEEDED, "in": "header"}, operation), "encounters.list(n=)"),
+    ],
+    ("sent-required-added", "sent-required-removed"): [
+        ("a parameter became required", put(parameter, "start_at", required=True), "encounters.list(start_at=)"),
+        ("a field that is sent became required", put_in("required", "kind", model, "Note"), ""),
+        ("a body became required", lambda new: notes(new)["requestBody"].update(required=True), ""),
+    ],
+    ("sent-style-changed", "sent-style-changed"): [
+        (
+            "another style of a parameter",
+            put(parameter, "start_at", style="pipeDelimited"),
+            "encounters.list(start_at=)",
         ),
-        "encounters.list(limit=)",
-    ),
-    Change(
-        "a nearer end of paging",
-        "pager-bound-tightened",
-        "sent-bound-loosened",
-        lambda new: parameter(new, "offset")["schema"].update(maximum=9_999),
-        "encounters.list(offset=)",
-    ),
-    Change(
-        "a larger least page",
-        "sent-bound-tightened",
-        None,
-        lambda new: parameter(new, "limit")["schema"].update(minimum=2),
-        "encounters.list(limit=)",
-    ),
-    Change(
-        "another default",
-        "sent-default-changed",
-        "sent-default-changed",
-        lambda new: parameter(new, "limit")["schema"].update(default=20),
-        "encounters.list(limit=)",
-    ),
-    Change(
-        "a wider type sent",
-        "sent-type-widened",
-        "sent-type-narrowed",
-        lambda new: operation(new, NOTES, "post")["parameters"][0]["schema"].update(type=["boolean", "string"]),
-    ),
-    Change(
-        "another type sent",
-        "sent-type-changed",
-        "sent-type-changed",
-        lambda new: operation(new, NOTES, "post")["parameters"][0]["schema"].update(type="string"),
-    ),
-    Change(
-        "null sent",
-        "sent-null-accepted",
-        "sent-null-refused",
-        lambda new: field(new, "Note", "text").update(type=["string", "null"]),
-    ),
-    Change(
-        "a value sent",
-        "sent-value-added",
-        "sent-value-removed",
-        lambda new: parameter(new, "sort_order")["schema"]["enum"].append("none"),
-        "encounters.list(sort_order=)",
-    ),
-    Change(
-        "any value sent",
-        "sent-values-opened",
-        "sent-values-closed",
-        lambda new: field(new, "Note", "kind").pop("enum"),
-    ),
-    Change(
-        "a format sent",
-        "sent-format-dropped",
-        "sent-format-tightened",
-        lambda new: parameter(new, "start_at")["schema"].pop("format"),
-        "encounters.list(start_at=)",
-    ),
-    Change(
-        "a date in place of an instant",
-        "sent-format-tightened",
-        None,
-        lambda new: parameter(new, "start_at")["schema"].update(format="date"),
-        "encounters.list(start_at=)",
-    ),
-    Change(
-        "a pattern sent",
-        "sent-constraint-tightened",
-        "sent-constraint-dropped",
-        lambda new: field(new, "Note", "text").update(pattern="^x"),
-    ),
-    Change(
-        "nothing else sent",
-        "sent-constraint-tightened",
-        "sent-constraint-dropped",
-        lambda new: schemas(new)["WireNote"].update(additionalProperties=False),
-    ),
-    Change(
-        "one alternative more sent",
-        "sent-branch-added",
-        "sent-branch-removed",
-        lambda new: unioned(schemas(new)["WireNote"], SHOT),
-    ),
-    Change(
-        "an optional field sent", "sent-field-added", "sent-field-removed", lambda new: added_field(new, "Note", "n")
-    ),
-    Change(
-        "a required field sent",
-        "sent-required-field-added",
-        "sent-field-removed",
-        lambda new: added_field(new, "Note", "n", required=True),
-    ),
-    Change(
-        "a field sent became required",
-        "sent-field-now-required",
-        "sent-field-now-optional",
-        lambda new: schemas(new)["WireNote"]["required"].append("kind"),
-    ),
-    Change(
-        "a body became required",
-        "body-now-required",
-        "body-now-optional",
-        lambda new: operation(new, NOTES, "post")["requestBody"].update(required=True),
-    ),
-    # Responses and webhooks: received
-    Change(
-        "a promised field is gone",
-        "promised-field-removed",
-        None,
-        lambda new: schemas(new)["WireEncounter"]["properties"].pop("status"),
-        "Encounter.status",
-    ),
-    Change(
-        "a promised field of an event is gone",
-        "promised-field-removed",
-        None,
-        lambda new: schemas(new)["WireTranscriptReadyEvent"]["properties"].pop("type"),
-        "TranscriptReadyEvent.type",
-    ),
-    Change(
-        "a field that may be missing is gone",
-        "received-field-removed",
-        "received-field-added",
-        lambda new: schemas(new)["WirePatient"]["properties"].pop("first_name"),
-        "Patient.first_name",
-    ),
-    Change(
-        "a field more, always there",
-        "received-field-added",
-        "received-required-field-removed",
-        lambda new: added_field(new, "Encounter", "ward", required=True),
-        "Encounter.ward",
-    ),
-    Change(
-        "a field more in an event",
-        "received-field-added",
-        "received-field-removed",
-        lambda new: added_field(new, "EventResources", "room_id"),
-        "EventResources.room_id",
-    ),
-    Change(
-        "a field may be missing",
-        "received-field-now-optional",
-        "received-field-now-required",
-        lambda new: schemas(new)["WireEncounter"]["required"].remove("status"),
-        "Encounter.status",
-    ),
-    Change(
-        "a field of an event may be missing",
-        "received-field-now-optional",
-        "received-field-now-required",
-        lambda new: schemas(new)["WireEventResources"]["required"].remove("document_id"),
-        "EventResources.document_id",
-    ),
-    Change(
-        "an event's header may be missing",
-        "received-field-now-optional",
-        "received-field-now-required",
-        lambda new: event(new)["parameters"][0].update(required=False),
-        "TranscriptReadyEvent",
-    ),
-    Change(
-        "an event's header is gone",
-        "received-required-field-removed",
-        "received-field-added",
-        lambda new: event(new)["parameters"].pop(),
-        "TranscriptReadyEvent",
-    ),
-    Change(
-        "null comes",
-        "received-null-added",
-        "received-null-removed",
-        lambda new: field(new, "Encounter", "updated_at").update(type=["string", "null"]),
-        "Encounter.updated_at",
-    ),
-    Change(
-        "null comes in an event, in the spelling of 3.0",
-        "received-null-added",
-        "received-null-removed",
-        lambda new: field(new, "TranscriptReadyEvent", "occurred_at").update(nullable=True),
-        "TranscriptReadyEvent.occurred_at",
-    ),
-    Change(
-        "more types come",
-        "received-type-widened",
-        "received-type-narrowed",
-        lambda new: size(new).update(type=["integer", "string"]),
-    ),
-    Change(
-        "more numbers come",
-        "received-type-widened",
-        "received-type-narrowed",
-        lambda new: size(new).update(type="number"),
-    ),
-    Change(
-        "another type comes",
-        "received-type-changed",
-        "received-type-changed",
-        lambda new: size(new).update(type="string"),
-    ),
-    Change(
-        "a value more comes",
-        "received-value-added",
-        "received-value-removed",
-        lambda new: field(new, "Encounter", "status")["enum"].append("signed"),
-        "Encounter.status",
-    ),
-    Change(
-        "any value comes",
-        "received-values-opened",
-        "received-values-closed",
-        lambda new: field(new, "Encounter", "status").pop("enum"),
-        "Encounter.status",
-    ),
-    Change(
-        "another format comes",
-        "received-format-changed",
-        None,
-        lambda new: field(new, "Encounter", "created_at").update(format="date"),
-        "Encounter.created_at",
-    ),
-    Change(
-        "no format comes",
-        "received-format-changed",
-        "received-format-added",
-        lambda new: field(new, "Encounter", "created_at").pop("format"),
-        "Encounter.created_at",
-    ),
-    Change(
-        "longer values come",
-        "received-constraint-changed",
-        "received-constraint-changed",
-        lambda new: field(new, "Encounter", "status").update(maxLength=10),
-        "Encounter.status",
-    ),
-    Change(
-        "larger numbers come",
-        "received-constraint-changed",
-        "received-constraint-changed",
-        lambda new: field(new, "EncounterPage", "total").update(maximum=10),
-        "EncounterPage.total",
-    ),
-    Change(
-        "one alternative more comes",
-        "received-branch-added",
-        "received-branch-removed",
-        lambda new: unioned(schemas(new)["WireDocumentContent"], SHOT),
-        "DocumentContent",
-    ),
-    Change(
-        "one event has one alternative more",
-        "received-branch-added",
-        "received-branch-removed",
-        lambda new: unioned(schemas(new)["WireEventResources"], SHOT),
-        "EventResources",
-    ),
-    Change(
-        "no envelope any more",
-        "envelope-changed",
-        "envelope-changed",
-        lambda new: body(new, ENCOUNTER)["content"]["application/json"].update(
-            schema={"$ref": "#/components/schemas/WireEncounter"}
+    ],
+    ("sent-bound-tightened", "sent-bound-loosened"): [
+        ("a smaller page", put(query, "limit", maximum=50), "encounters.list(limit=)"),
+        ("a smaller page, excluded", exclusive(query, "limit", maximum=50), "encounters.list(limit=)"),
+        ("a nearer end of paging", put(query, "offset", maximum=9_999), "encounters.list(offset=)"),
+        ("a shorter text", put(field, "Note", "text", maxLength=5), ""),
+        ("a longer shortest text", put(field, "Note", "text", minLength=5), ""),
+    ],
+    ("sent-bound-tightened", None): [
+        ("a larger smallest page", put(query, "limit", minimum=2), "encounters.list(limit=)"),
+    ],
+    ("sent-default-changed", "sent-default-changed"): [
+        ("another default", put(query, "limit", default=20), "encounters.list(limit=)"),
+    ],
+    ("sent-type-added", "sent-type-removed"): [
+        (
+            "more types of a parameter",
+            lambda new: notes(new)["parameters"][0]["schema"].update(type=["boolean", "string"]),
+            "",
         ),
-        "encounters.get",
-    ),
-    Change(
-        "no body any more",
-        "received-body-removed",
-        "received-body-added",
-        lambda new: body(new, NOTES, "post").pop("content"),
-    ),
-    Change(
-        "no JSON any more",
-        "media-type-removed",
-        "media-type-added",
-        lambda new: body(new, NOTES, "post")["content"].pop("application/json"),
-    ),
-    Change(
-        "no CSV any more",
-        "other-media-type-removed",
-        "media-type-added",
-        lambda new: body(new, NOTES, "post")["content"].pop("text/csv"),
-    ),
-    Change(
-        "another status of success",
-        "success-status-removed",
-        "success-status-removed",
-        lambda new: operation(new, NOTES, "post")["responses"].update(
-            {"201": operation(new, NOTES, "post")["responses"].pop("200")}
+    ],
+    ("sent-type-removed", "sent-type-removed"): [
+        ("another type of a parameter", lambda new: notes(new)["parameters"][0]["schema"].update(type="string"), ""),
+    ],
+    ("sent-null-added", "sent-null-removed"): [
+        ("null is sent", put(field, "Note", "text", type=["string", "null"]), ""),
+    ],
+    ("sent-value-added", "sent-value-removed"): [
+        ("one more value is sent", put_in("enum", "none", query, "sort_order"), "encounters.list(sort_order=)"),
+    ],
+    ("sent-value-opened", "sent-value-closed"): [
+        ("any value is sent", drop("enum", field, "Note", "kind"), ""),
+    ],
+    ("sent-format-added", "sent-format-removed"): [
+        ("no format is sent", drop("format", query, "start_at"), "encounters.list(start_at=)"),
+    ],
+    ("sent-format-removed", None): [
+        ("a date is sent instead of an instant", put(query, "start_at", format="date"), "encounters.list(start_at=)"),
+    ],
+    ("sent-constraint-added", "sent-constraint-removed"): [
+        ("a pattern", put(field, "Note", "text", pattern="^x"), ""),
+        ("a closed object", put(model, "Note", additionalProperties=False), ""),
+    ],
+    ("sent-alternative-added", "sent-alternative-removed"): [
+        ("one more alternative is sent", united(model, "Note"), ""),
+    ],
+    ("sent-field-added", "sent-field-removed"): [
+        ("an optional field is sent", with_field("Note", "n"), ""),
+    ],
+    ("sent-media-type-added", "sent-media-type-removed"): [
+        (
+            "one more media type is sent",
+            lambda new: notes(new)["requestBody"]["content"].update({"text/plain": {}}),
+            "",
         ),
-    ),
-    Change(
-        "any status of success",
-        "success-status-added",
-        "success-status-narrowed",
-        lambda new: operation(new, NOTES, "post")["responses"].update(
-            {"2XX": operation(new, NOTES, "post")["responses"].pop("200")}
+    ],
+    ("received-promised-field-removed", None): [
+        (
+            "a promised field of a body is gone",
+            lambda new: model(new, "Encounter")["properties"].pop("status"),
+            "Encounter.status",
         ),
-    ),
-    Change(
-        "another error",
-        "error-status-changed",
-        "error-status-changed",
-        lambda new: operation(new)["responses"].update({"418": {"description": ""}}),
-        "encounters.list",
-    ),
-    Change(
-        "another header of a response",
-        "headers-changed",
-        "headers-changed",
-        lambda new: body(new).update(headers={"X-N": {"schema": {"type": "string"}}}),
-        "encounters.list",
-    ),
-]
+        (
+            "a promised field of an event is gone",
+            lambda new: model(new, "TranscriptReadyEvent")["properties"].pop("type"),
+            "TranscriptReadyEvent.type",
+        ),
+    ],
+    ("received-field-removed", "received-field-added"): [
+        (
+            "an optional field is gone",
+            lambda new: model(new, "Patient")["properties"].pop("first_name"),
+            "Patient.first_name",
+        ),
+    ],
+    ("received-field-added", "received-required-field-removed"): [
+        ("one more required field", with_field("Encounter", "ward", required=True), "Encounter.ward"),
+    ],
+    ("received-field-added", "received-field-removed"): [
+        ("one more field of an event", with_field("EventResources", "room_id"), "EventResources.room_id"),
+    ],
+    ("received-required-removed", "received-required-added"): [
+        ("a field may be missing", drop_from("required", "status", model, "Encounter"), "Encounter.status"),
+        (
+            "a field of an event may be missing",
+            drop_from("required", "document_id", model, "EventResources"),
+            "EventResources.document_id",
+        ),
+        (
+            "a header of an event may be missing",
+            lambda new: event(new)["parameters"][0].update(required=False),
+            "TranscriptReadyEvent.header[ChartHero-Event-Id]",
+        ),
+    ],
+    ("received-required-field-removed", "received-field-added"): [
+        (
+            "a header of an event is gone",
+            lambda new: event(new)["parameters"].pop(),
+            "TranscriptReadyEvent.header[ChartHero-Signature]",
+        ),
+    ],
+    ("received-null-added", "received-null-removed"): [
+        ("null comes", put(field, "Encounter", "updated_at", type=["string", "null"]), "Encounter.updated_at"),
+        (
+            "null comes in an event, as OpenAPI 3.0 writes it",
+            put(field, "TranscriptReadyEvent", "occurred_at", nullable=True),
+            "TranscriptReadyEvent.occurred_at",
+        ),
+    ],
+    ("received-type-added", "received-type-removed"): [
+        ("more types come", put(size, type=["integer", "string"]), ""),
+        ("more numbers come", put(size, type="number"), ""),
+    ],
+    ("received-type-added", "received-type-added"): [
+        ("another type comes", put(size, type="string"), ""),
+    ],
+    ("received-value-added", "received-value-removed"): [
+        ("one more value comes", put_in("enum", "signed", field, "Encounter", "status"), "Encounter.status"),
+    ],
+    ("received-value-opened", "received-value-closed"): [
+        ("any value comes", drop("enum", field, "Encounter", "status"), "Encounter.status"),
+    ],
+    ("received-constant-changed", "received-constant-changed"): [
+        ("another constant comes", put(field, "Encounter", "encounter_type", enum=["b"]), "Encounter.encounter_type"),
+    ],
+    ("received-format-added", None): [
+        (
+            "a date comes instead of an instant",
+            put(field, "Encounter", "created_at", format="date"),
+            "Encounter.created_at",
+        ),
+    ],
+    ("received-format-opened", "received-format-closed"): [
+        ("no format comes", drop("format", field, "Encounter", "created_at"), "Encounter.created_at"),
+    ],
+    ("received-format-removed", "received-format-added"): [
+        ("fewer formats come", lambda new: size(new, "at")["anyOf"].pop(), ""),
+    ],
+    ("received-bound-tightened", "received-bound-loosened"): [
+        ("longer texts come", put(field, "Encounter", "status", maxLength=10), "Encounter.status"),
+        ("larger numbers come", put(field, "EncounterPage", "total", maximum=10), "EncounterPage.total"),
+    ],
+    ("received-constraint-changed", "received-constraint-changed"): [
+        ("another pattern comes", put(field, "Encounter", "status", pattern="^x"), "Encounter.status"),
+    ],
+    ("received-alternative-added", "received-alternative-removed"): [
+        ("one more alternative comes", united(model, "DocumentContent"), "DocumentContent"),
+        ("one more alternative of an event comes", united(model, "EventResources"), "EventResources"),
+    ],
+    ("discriminator-changed", "discriminator-changed"): [
+        ("a discriminator", put(model, "Document", discriminator={"propertyName": "schema_type"}), "Document"),
+    ],
+    ("received-envelope-changed", "received-envelope-changed"): [
+        ("no envelope", without_envelope, "Encounter"),
+    ],
+    ("received-body-removed", "received-body-added"): [
+        ("no body", drop("content", notes_answer), ""),
+        ("no JSON", lambda new: notes_answer(new)["content"].pop("application/json"), ""),
+    ],
+    ("received-media-type-removed", "received-media-type-added"): [
+        ("no CSV", lambda new: notes_answer(new)["content"].pop("text/csv"), ""),
+    ],
+    ("received-success-removed", "received-success-removed"): [
+        ("another status of success", moved("200", "201", lambda new: notes(new)["responses"]), ""),
+    ],
+    ("received-success-added", "received-success-closed"): [
+        ("any status of success", moved("200", "2XX", lambda new: notes(new)["responses"]), ""),
+    ],
+    ("received-error-changed", "received-error-changed"): [
+        (
+            "another error",
+            lambda new: operation(new)["responses"].update({"418": {"description": ""}}),
+            "encounters.list",
+        ),
+    ],
+    ("received-header-changed", "received-header-changed"): [
+        (
+            "another header of a response",
+            put(body, headers={"X-N": {"schema": {"type": "string"}}}),
+            "encounters.list 200",
+        ),
+    ],
+}
+
+CHANGES = [Change(title, *rules, do, public) for rules, cases in CASES.items() for title, do, public in cases]

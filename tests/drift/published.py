@@ -20,14 +20,14 @@ SURFACE = load_surface()
 LIST = "/external/v1/encounters"
 #: A route that this client does not promise.
 NOTES = "/external/v1/notes"
-BOUNDS = {
+BOUNDS: dict[str, Document] = {
     "limit": {"minimum": 1, "maximum": 100, "default": 50},
     "offset": {"minimum": 0, "maximum": 10_000, "default": 0},
     "sort_order": {"enum": ["asc", "desc"], "default": "desc"},
 }
 HEADERS = ("ChartHero-Event-Id", "ChartHero-Signature")
 #: Values that the artifact lists; of the others it says nothing.
-LISTED = {"status": ["completed", "draft"]}
+LISTED = {"status": ["completed", "draft"], "encounter_type": ["a"]}
 ENVELOPES = {"Encounter": "encounter", "Document": "document"}
 
 
@@ -140,7 +140,8 @@ def _route(name: str) -> tuple[str, Document]:
 
 
 def _notes() -> Document:
-    answer = {"type": "object", "properties": {"size": {"type": "integer"}}}
+    times = {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}
+    answer = {"type": "object", "properties": {"size": {"type": "integer"}, "at": times}}
     return {
         "operationId": "wire_add_note",
         "parameters": [{"name": "draft", "in": "query", "schema": {"type": "boolean"}}],

@@ -14,8 +14,8 @@ TODAY, TOMORROW = date(2026, 5, 1), date(2026, 5, 2)
 BREAKING, ADDED, WARNING, WORDS_ONLY = (
     Finding("received-null-added", "GET /x", "$.a", "A.a"),
     Finding("received-field-added", "GET /x", "$.b", "A.b"),
-    Finding("received-value-added", "GET /x", "$.c", "A.c", "", '"z"'),
-    Finding("prose-changed", "GET /x"),
+    Finding("received-value-added", "GET /x", "$.c", "A.c", "", 'value "z"'),
+    Finding("spelling-changed", after="title"),
 )
 CHANGELOG = """# Changelog
 
@@ -70,7 +70,7 @@ def test_the_section_stands_first_under_unreleased_and_leaves_the_rest_alone(rep
     assert [line for line in section.splitlines() if line.startswith("* ")] == [
         "* ⚠ `A.a`: the value may be null now (`GET /x $.a`)",
         "* `A.b`: a field is new (`GET /x $.b`)",
-        '* `A.c`: a value is new; it is read as it comes: `"z"` (`GET /x $.c`)',
+        '* `A.c`: a value is new; it is read as it comes: `value "z"` (`GET /x $.c`)',
         "* differences that change nothing for callers: 1",
     ]
 

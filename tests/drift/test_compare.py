@@ -12,19 +12,37 @@ from hypothesis import strategies as st
 
 from scripts.artifact import ArtifactError
 from scripts.compare import compare
-from scripts.findings import as_annotations, as_markdown, as_text
-from scripts.severity import Severity
+from scripts.findings import Finding, as_annotations, as_markdown, as_text
+from scripts.severity import RULES, Severity
 
 from .changes import everything_renamed, field
-from .published import LIST, SURFACE, Document, artifact, body, parameter, raw, schemas
+from .published import LIST, NOTES, SURFACE, Document, artifact, body, parameter, raw, schemas
+
+SPELLING = {"spelling-changed"}
 
 
-def findings(before: Document, after: Document) -> list[Any]:
+def findings(before: Document, after: Document) -> list[Finding]:
     return compare(raw(before), raw(after), SURFACE)
 
 
 def rules(before: Document, after: Document) -> set[str]:
     return {finding.rule for finding in findings(before, after)}
+
+
+def with_schema(schema: dict[str, Any], **components: Any) -> Document:
+    """Return the artifact with a schema for `Patient.first_name`."""
+    document = artifact()
+    schemas(document).update(components)
+    schemas(document)["WirePatient"]["properties"]["first_name"] = schema
+    return document
+
+
+def with_limit(schema: dict[str, Any], **components: Any) -> Document:
+    """Return the artifact with a schema for the query parameter `limit`."""
+    document = artifact()
+    schemas(document).update(components)
+    parameter(document, "limit")["schema"] = schema
+    return document
 
 
 def inlined(document: Document, node: Any) -> Any:
@@ -35,47 +53,122 @@ def inlined(document: Document, node: Any) -> Any:
     return [inlined(document, value) for value in node] if isinstance(node, list) else node
 
 
-def test_what_the_artifact_calls_things_is_only_info() -> None:
+def test_the_same_bytes_are_no_difference() -> None:
+    assert compare(raw(artifact()), raw(artifact()), SURFACE) == []
+
+
+def test_renamed_ids_schemas_and_tags_are_one_line_of_info() -> None:
     after = artifact()
     everything_renamed(after)
-    found = findings(artifact(), after)
-    assert {finding.rule for finding in found} == {"schema-renamed", "operation-renamed", "tags-changed"}
-    assert {finding.severity for finding in found} == {Severity.INFO}
+    (finding,) = findings(artifact(), after)
+    assert (finding.rule, finding.severity) == ("spelling-changed", Severity.INFO)
+    assert finding.after == "operationId, schema name, tags"
 
 
-def test_schemas_written_out_in_place_are_the_same_schemas() -> None:
+def test_schemas_written_in_place_are_the_same_schemas() -> None:
     before = artifact()
     after = {**before, "paths": inlined(before, before["paths"]), "webhooks": inlined(before, before["webhooks"])}
-    assert rules(before, after) == {"unused-schema-changed"}
-    assert rules(after, before) == {"unused-schema-changed"}
+    assert rules(before, after) == rules(after, before) == SPELLING
 
 
-NULLABLE: list[dict[str, Any]] = [
-    {"type": ["string", "null"]},
-    {"type": "string", "nullable": True},
-    {"anyOf": [{"type": "string"}, {"type": "null"}]},
-    {"oneOf": [{"type": "null"}, {"type": "string"}]},
-    {"allOf": [{"type": "string", "nullable": True}]},
-]
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        [
+            {"type": ["string", "null"]},
+            {"type": "string", "nullable": True},
+            {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            {"oneOf": [{"type": "null"}, {"type": "string"}]},
+            {"allOf": [{"type": "string", "nullable": True}]},
+            {"allOf": [{"anyOf": [{"type": "string"}, {"type": "null"}]}, {"description": "Wrapped."}]},
+            {"$ref": "#/components/schemas/Name", "description": "Beside a reference."},
+            {"allOf": [{"$ref": "#/components/schemas/Name"}], "title": "Name"},
+        ],
+        [
+            {"type": ["string", "integer"], "maxLength": 5},
+            {"anyOf": [{"type": "integer"}, {"type": "string", "maxLength": 5}]},
+            {"oneOf": [{"type": "string", "maxLength": 5}, {"type": "integer"}]},
+        ],
+        [{"const": "a"}, {"enum": ["a"]}, {"type": "string", "enum": ["a"]}],
+        [
+            {"type": "integer", "maximum": 100, "minimum": 0},
+            {"type": "integer", "exclusiveMaximum": 101, "exclusiveMinimum": -1},
+            {"type": "integer", "maximum": 101, "exclusiveMaximum": True, "minimum": 0},
+            {"allOf": [{"type": "integer", "maximum": 200}, {"maximum": 100, "minimum": 0}]},
+        ],
+        [{"type": "array", "items": {}}, {"type": "array", "items": True, "minItems": 0, "uniqueItems": False}],
+    ],
+    ids=["null", "several types", "constant", "bounds", "keywords that say nothing"],
+)
+def test_equal_schemas_are_equal_in_every_spelling(spellings: list[dict[str, Any]]) -> None:
+    name = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    documents = [with_limit({"type": "integer"}, Name=name) for _ in spellings]
+    for document, spelling in zip(documents, spellings, strict=True):
+        body(document, NOTES, "post")["content"]["application/json"]["schema"] = spelling
+    for other in documents[1:]:
+        assert rules(documents[0], other) == SPELLING
 
 
-@pytest.mark.parametrize("other", NULLABLE[1:])
-def test_null_is_the_same_null_in_every_spelling(other: dict[str, Any]) -> None:
-    before, after = artifact(), artifact()
-    schemas(before)["WirePatient"]["properties"]["first_name"] = dict(NULLABLE[0])
-    schemas(after)["WirePatient"]["properties"]["first_name"] = other
-    assert rules(before, after) <= {"order-changed", "unjudged"}
-    assert [finding.public for finding in findings(artifact(), after)] == ["Patient.first_name"]
-    assert rules(artifact(), after) == {"received-null-added"}
-
-
-def test_a_reference_may_be_wrapped_to_be_described() -> None:
+def test_null_in_a_union_around_a_reference_is_null() -> None:
+    union = {"anyOf": [{"$ref": "#/components/schemas/WirePatient"}, {"type": "null"}]}
     after = artifact()
-    schemas(after)["WireEncounter"]["properties"]["patient"] = {
-        "allOf": [{"$ref": "#/components/schemas/WirePatient"}],
-        "description": "Wrapped.",
+    schemas(after)["WireEncounter"]["properties"]["patient"] = {"allOf": [union, {"description": "Wrapped."}]}
+    assert {(one.rule, one.public) for one in findings(artifact(), after)} == {
+        ("received-null-added", "Encounter.patient"),
+        ("spelling-changed", ""),
     }
-    assert rules(artifact(), after) == {"prose-changed"}
+
+
+def test_keywords_beside_a_reference_count() -> None:
+    limit = {"type": "integer", "minimum": 1, "maximum": 100}
+    before = with_limit({"$ref": "#/components/schemas/Limit"}, Limit=limit)
+    after = with_limit({"$ref": "#/components/schemas/Limit", "maximum": 50}, Limit=limit)
+    (finding,) = findings(before, after)
+    assert (finding.rule, finding.public) == ("sent-bound-tightened", "encounters.list(limit=)")
+    assert finding.change == "maximum 100 → maximum 50"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "looser"),
+    [("maximum", 11), ("maxLength", 11), ("maxItems", 11), ("minimum", 9), ("minLength", 9), ("minItems", 9)],
+)
+def test_a_bound_that_allows_more_is_loosened(keyword: str, looser: int) -> None:
+    def notes(bound: int) -> Document:
+        document = artifact()
+        kind = {"Length": "string", "Items": "array"}.get(keyword[3:], "integer")
+        schemas(document)["WireNote"]["properties"]["text"] = {"type": kind, keyword: bound}
+        return document
+
+    assert rules(notes(10), notes(looser)) == {"sent-bound-loosened"}
+    assert rules(notes(looser), notes(10)) == {"sent-bound-tightened"}
+
+
+def kinds_of_documents(*constants: str) -> Document:
+    document = artifact()
+    schema = schemas(document)["WireDocument"]
+    alternatives = [
+        {**schema, "properties": {**schema["properties"], "schema_type": {"const": constant}}} for constant in constants
+    ]
+    alternatives[0]["properties"]["pages"] = {"type": "integer"}
+    schemas(document)["WireDocument"] = {"oneOf": alternatives}
+    return document
+
+
+def test_a_renamed_constant_that_callers_branch_on_is_breaking() -> None:
+    found = findings(kinds_of_documents("document", "transcript"), kinds_of_documents("note", "transcript"))
+    (finding,) = found
+    assert (finding.rule, finding.public) == ("received-constant-changed", "Document.schema_type")
+    assert (finding.severity, finding.change) == (Severity.BREAKING, 'value "document" → value "note"')
+
+
+def test_alternatives_are_paired_by_what_they_look_like() -> None:
+    before = kinds_of_documents("document", "transcript")
+    after = copy.deepcopy(before)
+    schemas(after)["WireDocument"]["oneOf"].reverse()
+    assert rules(before, after) == SPELLING
+    schemas(after)["WireDocument"]["oneOf"][0]["properties"]["language"] = {"type": "string"}
+    (finding,) = findings(before, after)
+    assert (finding.rule, finding.public) == ("received-field-added", "Document.language")
 
 
 def test_one_change_is_told_once_and_names_every_route() -> None:
@@ -107,66 +200,60 @@ def test_a_payload_is_judged_like_a_response() -> None:
         {"allOf": [{"$ref": "#/components/schemas/Loop"}, {"type": "string"}]},
         {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Loop"}},
     ],
+    ids=["object", "array", "anyOf", "allOf", "map"],
 )
-def test_schemas_that_hold_themselves_are_compared_to_the_end(loop: dict[str, Any]) -> None:
-    before = artifact()
-    schemas(before)["Loop"] = loop
+def test_schemas_that_contain_themselves_are_compared_to_the_end(loop: dict[str, Any]) -> None:
+    before = with_schema({"type": "string"}, Loop=loop)
     schemas(before)["WireEncounter"]["properties"]["loop"] = {"$ref": "#/components/schemas/Loop"}
     after = copy.deepcopy(before)
     field(after, "Encounter", "status")["enum"].append("signed")
     assert rules(before, after) == {"received-value-added"}
     after = copy.deepcopy(before)
     schemas(after)["Loop"]["deprecated"] = True
-    assert "deprecated" in rules(before, after)
+    assert "deprecated-added" in rules(before, after)
 
 
-def test_schemas_knotted_to_exhaust_a_reader_are_refused() -> None:
-    def knot(document: Document) -> None:
-        for depth in range(40):
-            inner = {"$ref": f"#/components/schemas/Knot{depth + 1}"}
-            schemas(document)[f"Knot{depth}"] = {"type": "object", "properties": {"a": inner, "b": inner}}
-        schemas(document)["Knot40"] = {"type": "string"}
-        schemas(document)["WireEncounter"]["properties"]["knot"] = {"$ref": "#/components/schemas/Knot0"}
-
-    before, after = artifact(), artifact()
-    knot(before)
-    knot(after)
-    after["info"]["version"] = "v2"
-    with pytest.raises(ArtifactError, match="too intertwined"):
-        compare(raw(before), raw(after), SURFACE)
+def knotted(document: Document) -> None:
+    """Make each of forty schemas hold the next one twice."""
+    for depth in range(40):
+        inner = {"$ref": f"#/components/schemas/Knot{depth + 1}"}
+        schemas(document)[f"Knot{depth}"] = {"type": "object", "properties": {"a": inner, "b": inner}}
+    schemas(document)["Knot40"] = {"type": "string"}
 
 
-def test_alternatives_are_paired_by_what_they_look_like() -> None:
-    before = artifact()
-    document = schemas(before)["WireDocument"]
-    metadata = {**document, "properties": {**document["properties"], "schema_type": {"const": "ambient_transcript"}}}
-    text = {**document, "properties": {**document["properties"], "schema_type": {"const": "document"}}}
-    schemas(before).update(WireDocument={"oneOf": [metadata, text]})
-    after = copy.deepcopy(before)
-    first, second = schemas(after)["WireDocument"]["oneOf"]
-    schemas(after)["WireDocument"]["oneOf"] = [second, first]
-    assert rules(before, after) == {"order-changed"}
-    second["properties"]["pages"] = {"type": "integer"}
-    (finding,) = findings(before, after)
-    assert (finding.rule, finding.public) == ("received-field-added", "Document.pages")
+def chained(document: Document) -> None:
+    """Make a schema that is a hundred references away."""
+    for depth in range(100):
+        schemas(document)[f"Knot{depth}"] = {"$ref": f"#/components/schemas/Knot{depth + 1}", "title": "Link"}
+    schemas(document)["Knot100"] = {"type": "string"}
 
 
-def test_a_bound_for_whole_numbers_is_the_same_in_both_spellings() -> None:
+def multiplied(document: Document) -> None:
+    """Make a schema that combines alternatives with alternatives."""
+    union = {"anyOf": [{"type": "object", "properties": {f"p{index}": {}}} for index in range(20)]}
+    schemas(document)["Knot0"] = {"allOf": [union] * 10}
+
+
+@pytest.mark.parametrize("exhaust", [knotted, chained, multiplied])
+def test_schemas_made_to_exhaust_a_reader_are_refused(exhaust: Callable[[Document], None]) -> None:
     after = artifact()
-    limit = parameter(after, "limit")["schema"]
-    limit.pop("maximum")
-    limit["exclusiveMaximum"] = 101
-    assert rules(artifact(), after) == {"unjudged"}
+    exhaust(after)
+    notes = after["paths"][NOTES]["post"]["responses"]["200"]["content"]["application/json"]
+    notes["schema"] = {"$ref": "#/components/schemas/Knot0"}
+    with pytest.raises(ArtifactError, match=r"too intertwined|too many alternatives"):
+        compare(raw(artifact()), raw(after), SURFACE)
 
 
-def test_an_envelope_that_lost_what_it_held_says_which_field() -> None:
+def test_an_envelope_that_lost_an_essential_field_names_it() -> None:
     after = artifact()
     schemas(after)["WireEncounter"]["properties"].pop("encounter_id")
     found = {(finding.rule, finding.public) for finding in findings(artifact(), after)}
-    assert ("promised-field-removed", "Encounter.encounter_id") in found
+    assert found == {("surface-lost", "Encounter.encounter_id")} | {
+        ("received-promised-field-removed", "Encounter.encounter_id")
+    }
 
 
-def test_what_else_is_in_an_envelope_is_seen() -> None:
+def test_other_fields_of_an_envelope_are_compared() -> None:
     after = artifact()
     schemas(after)["WireEncounterDetail"]["properties"]["trace"] = {"type": "string"}
     (finding,) = findings(artifact(), after)
@@ -181,23 +268,46 @@ def test_an_error_body_is_the_same_model_on_every_route() -> None:
     assert len(finding.also) == len(SURFACE.operations) - 1
 
 
-def test_another_place_of_security_asks_for_nothing_more() -> None:
+def test_an_error_body_that_changes_for_one_status_names_the_status() -> None:
+    def with_errors(lost: str = "") -> Document:
+        document = artifact()
+        error = schemas(document)["WireApiError"]
+        responses = document["paths"][LIST]["get"]["responses"]
+        for status in ("401", "404"):
+            properties = {name: one for name, one in error["properties"].items() if status != "404" or name != lost}
+            responses[status] = {"content": {"application/json": {"schema": {**error, "properties": properties}}}}
+        return document
+
+    (finding,) = findings(with_errors(), with_errors("field"))
+    assert (finding.public, finding.route, finding.path) == ("ApiError.field", f"GET {LIST} 404", "$.field")
+    assert not finding.also
+
+
+def test_security_in_another_place_asks_for_nothing_more() -> None:
     after = artifact()
-    scopes = after["paths"][LIST]["get"].pop("security")
-    after["security"] = scopes
+    after["security"] = after["paths"][LIST]["get"].pop("security")
     for item in after["paths"].values():
         for operation in item.values():
             operation.setdefault("security", [])
-    assert findings(artifact(), after)
-    assert "scopes-needed" not in rules(artifact(), after)
+    after["paths"][LIST]["get"].pop("security")
+    assert "sent-needs-tightened" not in rules(artifact(), after)
 
 
 @pytest.mark.parametrize("reference", ["https://elsewhere.test/schema.json", "#/components/schemas/Nowhere"])
-def test_references_out_of_the_artifact_are_no_answer(reference: str) -> None:
+def test_references_out_of_the_artifact_are_refused(reference: str) -> None:
     after = artifact()
     body(after)["content"]["application/json"]["schema"] = {"$ref": reference}
     with pytest.raises(ArtifactError, match="leads"):
         compare(raw(artifact()), raw(after), SURFACE)
+
+
+def test_a_difference_that_the_table_does_not_know_names_its_place() -> None:
+    after = artifact()
+    schemas(after)["WirePatient"]["properties"]["first_name"]["not"] = {"const": "x"}
+    (finding,) = findings(artifact(), after)
+    assert (finding.rule, finding.severity) == ("unknown-changed", Severity.WARNING)
+    assert finding.place == f"GET {LIST} $.items[].patient.first_name (and 1 more)"
+    assert "does not know" in RULES[finding.rule].says
 
 
 def paths_of(node: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -207,44 +317,28 @@ def paths_of(node: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 ALL_PATHS = [path for path in paths_of(artifact()) if path]
 VALUES: list[Any] = [
-    None,
-    True,
-    0,
-    -1,
-    "",
-    "x`y\n::error::z",
-    [],
-    {},
-    {"type": "null"},
-    {"$ref": "#/info"},
-    [{}],
-    "get",
+    *(None, True, 0, -1, 1e400, "", "x`y\n::error::z", "\ud800", [], {}, [{}], "get"),
+    *({"type": "null"}, {"$ref": "#/info"}, {"$ref": "#/components/schemas/WireEncounter"}),
 ]
 edits = st.tuples(st.sampled_from(ALL_PATHS), st.sampled_from(["remove", *range(len(VALUES))]))
 
 
 def edit(document: Document, path: tuple[Any, ...], what: Any) -> None:
     node: Any = document
-    for key in path[:-1]:
-        if not isinstance(node, (dict, list)):
-            return
-        try:
+    try:
+        for key in path[:-1]:
             node = node[key]
-        except (KeyError, IndexError, TypeError):
-            return
-    if isinstance(node, (dict, list)):
-        try:
-            if what == "remove":
-                del node[path[-1]]
-            else:
-                node[path[-1]] = copy.deepcopy(VALUES[what])
-        except (KeyError, IndexError, TypeError):
-            return
+        if what == "remove":
+            del node[path[-1]]
+        else:
+            node[path[-1]] = copy.deepcopy(VALUES[what])
+    except (KeyError, IndexError, TypeError):
+        return
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(edits, min_size=1, max_size=4))
-def test_whatever_is_changed_there_is_an_answer_or_a_refusal(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
+def test_every_change_gives_an_answer_or_a_refusal(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     after = artifact()
     for path, what in changes:
         edit(after, path, what)

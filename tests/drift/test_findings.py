@@ -29,8 +29,8 @@ def test_a_workflow_command_cannot_be_ended_from_within() -> None:
 
 
 def test_the_worst_comes_first_and_is_counted_first() -> None:
-    findings = merged([Finding("prose-changed"), Finding("received-value-added"), Finding("route-removed")])
-    assert [finding.rule for finding in findings] == ["route-removed", "received-value-added", "prose-changed"]
+    findings = merged([Finding("spelling-changed"), Finding("received-value-added"), Finding("route-removed")])
+    assert [finding.rule for finding in findings] == ["route-removed", "received-value-added", "spelling-changed"]
     assert counted(findings) == "1 breaking, 1 warning, 1 info"
 
 

@@ -63,6 +63,7 @@ class Forge:
             "CHANGELOG.md": changelog,
             "openapi/openapi.json": artifact,
             "openapi/source.json": "{}",
+            "openapi/facts.txt": "",
             "generated/charthero_client/contract.py": f"{artifact!r}\n",
             "findings.md": FINDINGS,
         }.items():

@@ -108,7 +108,7 @@ def test_an_additive_release_replaces_snapshot_record_and_package_together(
     assert json.loads(after["openapi/source.json"])["sha256"] == sha256(new)
     assert b"preferred_name: str | Unset" in after["generated/charthero_client/models/patient.py"]
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    own = ("openapi/openapi.json", "openapi/source.json", "CHANGELOG.md")
+    own = ("openapi/openapi.json", "openapi/source.json", "openapi/facts.txt", "CHANGELOG.md")
     assert {name for name in changed if not name.startswith("generated/") and name not in own} == set()
     assert [path.name for path in (repository.root / "generated").iterdir()] == ["charthero_client"]
 
@@ -215,6 +215,7 @@ def test_when_the_last_replacement_fails_those_before_it_are_undone(
     monkeypatch.setattr(update, "ROOT", repository.root)
     monkeypatch.setattr(update, "SNAPSHOT", repository.root / "openapi" / "openapi.json")
     monkeypatch.setattr(update, "SOURCE", repository.root / "openapi" / "source.json")
+    monkeypatch.setattr(update, "FACTS", repository.root / "openapi" / "facts.txt")
     monkeypatch.setattr(update, "GENERATED", repository.root / "generated" / "charthero_client")
     real = getattr(update, failing)
 

@@ -1,0 +1,244 @@
+"""Read a JSON Schema as a list of plain alternatives, so that equal schemas look equal however they are spelled.
+
+An alternative has no references, unions or compositions left: ``$ref``, ``allOf``, ``anyOf``, ``oneOf``, type arrays
+and every spelling of null are resolved. Keywords beside a ``$ref`` count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from attrs import Factory, define, frozen
+
+from scripts.artifact import ArtifactError
+from scripts.schemas import Schemas, listed, types_of
+
+__all__ = [
+    "BOUNDS",
+    "CONSTRAINTS",
+    "EVERY_TYPE",
+    "Alternative",
+    "Alternatives",
+    "Said",
+    "Together",
+    "is_prose",
+    "words_of",
+]
+
+#: A schema, or several that apply at once.
+Together = tuple[Any, ...]
+#: A keyword and its value as text.
+Said = tuple[str, str]
+
+EVERY_TYPE = frozenset({"string", "integer", "number", "boolean", "array", "object"})
+
+#: A schema with more alternatives, or a document with more steps, was made to exhaust its reader.
+MAX_ALTERNATIVES, MAX_STEPS, MAX_DEPTH = 256, 200_000, 60
+
+#: Keywords that only people read. All keywords that begin with `x-` belong here too.
+PROSE = frozenset({"description", "summary", "title", "example", "examples", "externalDocs", "$comment"})
+
+#: Each keyword that restricts values of one JSON type, and that type. The others restrict values of every type.
+RESTRICTS = {
+    # Every number may be an integer.
+    **dict.fromkeys(("minimum", "maximum", "multipleOf"), "integer"),
+    **dict.fromkeys(("minLength", "maxLength", "pattern"), "string"),
+    **dict.fromkeys(("minItems", "maxItems", "uniqueItems"), "array"),
+    **dict.fromkeys(("minProperties", "maxProperties", "additionalProperties", "discriminator"), "object"),
+}
+BOUNDS = frozenset(keyword for keyword in RESTRICTS if keyword.startswith(("min", "max")))
+CONSTRAINTS = frozenset({"pattern", "multipleOf", "uniqueItems", "readOnly", "writeOnly"})
+UNDERSTOOD = RESTRICTS.keys() | {
+    *("type", "nullable", "enum", "const", "format", "default", "deprecated", "exclusiveMinimum", "exclusiveMaximum"),
+    *("$ref", "allOf", "anyOf", "oneOf", "properties", "required", "items"),
+    *("$schema", "$id", "$anchor", "$defs", "definitions", "xml"),
+}
+
+
+@frozen
+class Alternative:
+    """One way a value may look.
+
+    ``types`` and ``values`` are None if all are allowed. A type ``number`` comes with the type ``integer``.
+    ``children`` are the schemas of what is in a value: a field's name after a dot, ``[]`` for the elements of an array,
+    ``*`` for the other fields of an object.
+    """
+
+    types: frozenset[str] | None = None
+    values: frozenset[str] | None = None
+    said: frozenset[Said] = frozenset()
+    words: frozenset[Said] = frozenset()
+    children: dict[str, Together] = Factory(dict)
+    required: frozenset[str] = frozenset()
+    component: str = ""
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The JSON types that values may have. A schema without a type is an object if it describes fields."""
+        if self.types is not None or not self.children:
+            return self.types or EVERY_TYPE
+        return frozenset({"array"} if self.children.keys() == {"[]"} else {"object"})
+
+    @property
+    def fields(self) -> dict[str, Together]:
+        """The schemas of an object's fields, by name."""
+        return {name[1:]: schemas for name, schemas in self.children.items() if name.startswith(".")}
+
+    def joined_with(self, other: Alternative) -> Alternative | None:
+        """Return the alternative that satisfies both, or None if nothing can."""
+        types = _common(self.types, other.types)
+        if types == frozenset():
+            return None
+        names = self.children.keys() | other.children.keys()
+        return Alternative(
+            types,
+            _common(self.values, other.values),
+            self.said | other.said,
+            self.words | other.words,
+            {name: self.children.get(name, ()) + other.children.get(name, ()) for name in sorted(names)},
+            self.required | other.required,
+            self.component or other.component,
+        )
+
+    def restrictions(self, type_name: str) -> frozenset[Said]:
+        """Return what is said about values of one JSON type; of several equal bounds, only the tightest."""
+        said = defaultdict(set[str], {"value": set(self.values or ())})
+        for keyword, text in self.said:
+            if RESTRICTS.get(keyword, type_name) == type_name and keyword not in ("default", "deprecated"):
+                is_integer = self.types is not None and "number" not in self.types
+                said[keyword].add(_inclusive(keyword, text) if is_integer else text)
+        for keyword in BOUNDS & said.keys():
+            said[keyword] = {min(said[keyword], key=partial(room, keyword))}
+        return frozenset((keyword, text) for keyword, texts in said.items() for text in texts)
+
+
+@define
+class Alternatives:
+    """Reads the schemas of one document."""
+
+    schemas: Schemas
+    _steps: int = 0
+
+    def read(self, any_of: Iterable[Together]) -> list[Alternative]:
+        """Return the alternatives of a union.
+
+        Raises:
+            ArtifactError: A reference leads nowhere, or the document was made to exhaust its reader.
+        """
+        return [found for together in any_of for found in self._together(together, frozenset())]
+
+    def _together(self, nodes: Together, seen: frozenset[int]) -> list[Alternative]:
+        found = [Alternative()]
+        for node in nodes:
+            found = _each_with_each(found, self._alternatives(node, seen)) or found
+        return found
+
+    def _alternatives(self, node: Any, seen: frozenset[int]) -> list[Alternative]:
+        self._steps += 1
+        if self._steps > MAX_STEPS or len(seen) > MAX_DEPTH:
+            raise ArtifactError("the artifact is too intertwined to be read")
+        if not isinstance(node, dict):
+            return [Alternative()]
+        if id(node) in seen:
+            return []
+        seen |= {id(node)}
+        parts, component = listed(node.get("allOf")), ""
+        if isinstance(node.get("$ref"), str):
+            target, component = self.schemas.referenced(node)
+            parts = [target, *parts]
+        types = types_of({keyword: value for keyword, value in node.items() if keyword != "nullable"})
+        found = [] if types == {"null"} else [_own(node, types - {"null"}, component)]
+        found = _each_with_each(found, self._together(tuple(parts), seen))
+        for union in (listed(node.get("oneOf")), listed(node.get("anyOf"))):
+            branches = [one for branch in union for one in self._alternatives(branch, seen)]
+            found = _each_with_each(found, branches) if branches else found
+        is_null = "null" in types or node.get("nullable") is True or None in listed(node.get("enum"))
+        return [*found, Alternative(types=frozenset({"null"}))] if is_null else found
+
+
+def is_prose(keyword: str) -> bool:
+    """Tell whether only people read a keyword."""
+    return keyword in PROSE or keyword.startswith("x-")
+
+
+def words_of(node: dict[str, Any]) -> frozenset[Said]:
+    """Return the keywords of *node* that only people read."""
+    return frozenset((keyword, _text(value)) for keyword, value in node.items() if is_prose(keyword))
+
+
+def _own(node: dict[str, Any], types: set[str], component: str) -> Alternative:
+    """Return what a schema says itself, apart from references, unions and null."""
+    values = node.get("enum", [node["const"]] if "const" in node else None)
+    properties, others = node.get("properties"), node.get("additionalProperties")
+    children = {f".{name}": (schema,) for name, schema in properties.items()} if isinstance(properties, dict) else {}
+    children |= {"[]": (node["items"],)} if "items" in node else {}
+    children |= {"*": (others,)} if isinstance(others, dict) and others else {}
+    return Alternative(
+        frozenset(types | ({"integer"} if "number" in types else set())) or None,
+        frozenset(_text(value) for value in values if value is not None) if isinstance(values, list) else None,
+        frozenset(_said(node)),
+        words_of(node) | ({("schema name", component)} if component else set()),
+        children,
+        frozenset(name for name in listed(node.get("required")) if isinstance(name, str)),
+        component,
+    )
+
+
+def _said(node: dict[str, Any]) -> Iterator[Said]:
+    for keyword, value in node.items():
+        if keyword in BOUNDS and _is_number(value) and (value or keyword in ("minimum", "maximum")):
+            yield keyword, _number(value, excluded=node.get(f"exclusive{keyword.capitalize()}") is True)
+        elif keyword in ("exclusiveMinimum", "exclusiveMaximum") and _is_number(value):
+            yield keyword.removeprefix("exclusive").lower(), _number(value, excluded=True)
+        elif keyword == "format" and isinstance(value, str):
+            yield keyword, value
+        elif keyword == "discriminator" and isinstance(value, dict):
+            yield keyword, str(value.get("propertyName"))
+        elif keyword == "additionalProperties" and (value is False or (value and isinstance(value, dict))):
+            yield keyword, "of one schema" if value else "none"
+        elif keyword == "default":
+            yield keyword, _text(value)
+        elif keyword in CONSTRAINTS | {"deprecated"} and value is not None and value is not False:
+            yield keyword, "" if value is True else _text(value)
+        elif keyword not in UNDERSTOOD and not is_prose(keyword):
+            yield "keyword", f"{keyword} {_text(value)}"
+
+
+def room(keyword: str, text: str) -> tuple[Decimal, int]:
+    """Return how far a bound lets values go; greater is freer."""
+    number, _, excluded = text.partition(" ")
+    return Decimal(number) * (1 if keyword.startswith("max") else -1), -1 if excluded else 0
+
+
+def _inclusive(keyword: str, text: str) -> str:
+    """Return a bound of integers in the spelling that includes the bound."""
+    number, _, excluded = text.partition(" ")
+    is_integer = excluded and number.lstrip("-").isdecimal()
+    return str(int(number) + (1 if keyword == "minimum" else -1)) if is_integer else text
+
+
+def _number(value: float, *, excluded: bool) -> str:
+    return f"{int(value) if value % 1 == 0 else value}" + (" excluded" if excluded else "")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _common(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    return other if one is None else one if other is None else one & other
+
+
+def _each_with_each(left: list[Alternative], right: list[Alternative]) -> list[Alternative]:
+    if len(left) * len(right) > MAX_ALTERNATIVES:
+        raise ArtifactError("a schema combines too many alternatives")
+    return [both for one in left for other in right if (both := one.joined_with(other)) is not None]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,327 @@
+"""Read an OpenAPI document as the subjects that facts are about: routes, parameters, bodies, models and fields.
+
+A subject has a key, which says where in the document it is, and a public name. Two documents are compared key by key,
+so a key holds nothing that may change without a meaning: no operation ids and no schema names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from attrs import Factory, define, evolve
+
+from scripts.alternatives import Alternative, Alternatives, Said, Together, is_prose, words_of
+from scripts.artifact import ArtifactError
+from scripts.placing import unwrapped
+from scripts.routes import JSON, Parameter, Route, bodies, route_key, routes, webhooks
+from scripts.schemas import Schemas, listed
+from scripts.surface import Surface
+
+__all__ = ["Key", "Subject", "subjects"]
+
+#: Where a subject is. Without its last part, it is the key of the subject around it.
+Key = tuple[str, ...]
+
+#: A document with more subjects, or deeper ones, was made to exhaust its reader.
+MAX_SUBJECTS, MAX_DEPTH = 20_000, 60
+
+#: How this client authenticates.
+OURS = "http bearer"
+
+#: Keys of the document, an operation, a response and a parameter that are read here. Others become facts as they are.
+ABOUT = frozenset({"openapi", "info", "servers", "tags"})
+DOCUMENT = ABOUT | {"paths", "webhooks", "x-webhooks", "components", "security"}
+LABELS = frozenset({"operationId", "tags"})
+OPERATION = LABELS | {"parameters", "requestBody", "responses", "security", "deprecated"}
+RESPONSE = frozenset({"content", "headers"})
+PARAMETER = frozenset(
+    {"name", "in", "required", "schema", "content", "deprecated", "style", "explode", "allowReserved"}
+)
+
+
+@define
+class Subject:
+    """What facts are about.
+
+    ``exists`` is the kind of fact that its existence is, or empty if it says nothing. ``facts`` holds the texts of each
+    kind of fact, by the kind and by the JSON type that it restricts, if any; ``words`` what is said but is no fact.
+    ``owner`` is the model or operation that it belongs to, and ``alternative`` tells which of several it is part of.
+    """
+
+    exists: str
+    sent: bool
+    name: str
+    route: str
+    path: str = ""
+    owner: str = ""
+    alternative: str = ""
+    public: bool = False
+    facts: dict[tuple[str, str], frozenset[str]] = Factory(dict)
+    words: frozenset[Said] = frozenset()
+
+    @property
+    def way(self) -> str:
+        """The direction."""
+        return "sent" if self.sent else "received"
+
+    def has_type(self, type_name: str) -> bool:
+        """Tell whether values may have a JSON type; facts without a type are about all of them."""
+        return not type_name or type_name in self.facts.get(("type", ""), ())
+
+    def state(self, kind: str, texts: Iterable[str] | bool, type_name: str = "") -> Self:
+        """Add the facts of one kind."""
+        if found := frozenset([""] * texts if isinstance(texts, bool) else texts):
+            self.facts[kind, type_name] = found
+        return self
+
+    def state_rest(self, node: dict[str, Any], known: frozenset[str], labels: frozenset[str] = frozenset()) -> None:
+        """Add what a node of the document says, apart from the keys that are read elsewhere."""
+        self.state("deprecated", node.get("deprecated") is True)
+        self.state("keyword", [f"{key} {node[key]}" for key in node.keys() - known if not is_prose(key)])
+        self.words |= words_of(node) | {(label, str(node.get(label))) for label in labels}
+
+    def inside(self, name: str, path: str, exists: str = "") -> Self:
+        """Return a subject that belongs to this one."""
+        return evolve(self, exists=exists, name=name, path=path, facts={}, words=frozenset())
+
+
+def subjects(document: dict[str, Any], surface: Surface) -> dict[Key, Subject]:
+    """Return every subject of *document*.
+
+    Raises:
+        ArtifactError: A reference leads nowhere, or the document was made to exhaust its reader.
+    """
+    schemas = Schemas(document)
+    reader = _Reader(schemas, surface, Alternatives(schemas))
+    reader.read()
+    return reader.found
+
+
+@define
+class _Reader:
+    schemas: Schemas
+    surface: Surface
+    alternatives: Alternatives
+    found: dict[Key, Subject] = Factory(dict)
+
+    def read(self) -> None:
+        whole = self._add((), Subject("", True, "the document", ""))
+        whole.state_rest(self.schemas.document, DOCUMENT, ABOUT)
+        operations = {route_key(*spec["route"].split(" ")): name for name, spec in self.surface.operations.items()}
+        for key, route in routes(self.schemas).items():
+            self._route((" ".join(key),), route, operations.get(key, ""))
+        hooks = webhooks(self.schemas)
+        models = self._event_models(hooks)
+        for (name, method), route in hooks.items():
+            self._webhook((f"webhook {models.get(name, name)} {method}",), name, route, models.get(name, ""))
+
+    def _add(self, key: Key, subject: Subject) -> Subject:
+        self.found[key] = subject
+        if len(self.found) > MAX_SUBJECTS:
+            raise ArtifactError("the artifact is too intertwined to be read")
+        return subject
+
+    # Requests
+
+    def _route(self, key: Key, route: Route, operation: str) -> None:
+        name = operation or route.title
+        subject = self._add(key, Subject("route", True, name, route.title, "", name, public=bool(operation)))
+        subject.state_rest(route.node, OPERATION, LABELS)
+        subject.words |= {("path", route.title)}
+        subject.state("needs", self._needs(route, operation))
+        sends = self.surface.operations[operation].get("parameters", {}) if operation else {}
+        for (place, position), one in route.parameters.items():
+            exists = "promised-field" if operation and (place == "path" or one.name in sends) else "field"
+            self._parameter((*key, f"{place} {position}"), subject, one, f"{name}({one.name}=)", exists)
+        body = Subject("", True, f"{name} body", route.title, "body", f"{name} body")
+        body.state("required", route.request.get("required") is True).state("media-type", bodies(route.request))
+        self._add((*key, "body"), body)
+        for kind, schema in bodies(route.request).items():
+            here = body.inside(body.name, "body" if kind == JSON else f"body {kind}")
+            self._value((*key, "body", kind), here, [(schema,)])
+        self._responses((*key, "responses"), route, operation, name)
+
+    def _parameter(self, key: Key, around: Subject, one: Parameter, name: str, exists: str) -> None:
+        subject = around.inside(name, f"{one.place} {one.name}", exists)
+        subject.state("required", one.required).state("style", [one.style] if one.style and around.sent else [])
+        subject.state_rest(one.node, PARAMETER)
+        self._value(key, subject, [(one.schema,)])
+
+    def _needs(self, route: Route, operation: str) -> list[str]:
+        """Return the ways a caller is let in. If the artifact names no scopes, the documented ones are needed."""
+        security = route.node.get("security", self.schemas.document.get("security"))
+        documented = self.surface.operations[operation]["scopes"] if operation else []
+        ways = []
+        for entry in listed(security):
+            named = entry if isinstance(entry, dict) else {}
+            schemes = {self._scheme(name) for name in named}
+            scopes = {one for each in named.values() for one in listed(each) if isinstance(one, str)}
+            ways.append(schemes | (scopes or set(documented if schemes == {OURS} else [])))
+        return [", ".join(sorted(way)) for way in ways or [set()]]
+
+    def _scheme(self, name: str) -> str:
+        components = self.schemas.document.get("components")
+        described = components.get("securitySchemes") if isinstance(components, dict) else None
+        scheme, _ = self.schemas.target(described.get(name) if isinstance(described, dict) else None)
+        words = [str(scheme.get("type")), str(scheme.get("scheme", "")).lower(), scheme.get("in"), scheme.get("name")]
+        return " ".join(str(word) for word in words if word)
+
+    # Responses and webhooks
+
+    def _responses(self, key: Key, route: Route, operation: str, name: str) -> None:
+        described = {status: bodies(response) for status, response in route.responses.items()}
+        whole = self._add(key, Subject("", False, name, route.title, "", name, public=bool(operation)))
+        whole.state("success", route.successes)
+        whole.state("error", [", ".join((one, *described[one])) for one in described if one not in route.successes])
+        for status, response in route.responses.items():
+            here = evolve(whole.inside(f"{name} {status}", status), owner=f"{name} {status}")
+            # The first success is compared with the first success, whatever their statuses are.
+            place = (*key, "success" if status in route.successes[:1] else status)
+            self._add(place, here).state_rest(response, RESPONSE)
+            headers = response.get("headers")
+            here.state("header", headers if isinstance(headers, dict) else ())
+            if status in route.successes:
+                here.state("body", JSON in described[status]).state("media-type", described[status].keys() - {JSON})
+            if JSON in described[status]:
+                body = evolve(here.inside(here.name, "$"), public=False)
+                body.route = route.title if status in route.successes else f"{route.title} {status}"
+                self._body(place, body, described[status][JSON], operation, status in route.successes)
+
+    def _body(self, place: Key, body: Subject, schema: Any, operation: str, is_success: bool) -> None:
+        fields = self._fields_of(schema).keys()
+        for model, spec in self.surface.models.items() if operation else ():
+            if is_success and spec.get("response") == operation:
+                return self._promised(place, body, schema, operation, model)
+            if not is_success and "errors" in spec and spec["fields"].keys() & fields:
+                body = evolve(body, name=model, owner=model, public=True)
+                return self._value((*place, "$"), body, [(schema,)], model)
+        return self._value((*place, "$"), body, [(schema,)])
+
+    def _promised(self, place: Key, body: Subject, schema: Any, operation: str, model: str) -> None:
+        """Read the body of a promised operation: the model itself, or an object that holds it in one field."""
+        spec, fields = self.surface.models[model], self._fields_of(schema)
+        inner = unwrapped(self.schemas, schema, spec["essential"])
+        holders: list[str] = []
+        if inner is not schema:
+            holders = [name for name in fields if {*spec["essential"]} <= self._fields_of(*fields[name]).keys()]
+        elif not spec["fields"].keys() & fields.keys():
+            # A model that lost an essential field is still the model.
+            holders = [name for name in fields if spec["fields"].keys() & self._fields_of(*fields[name]).keys()]
+            inner = fields[holders[0]][0] if holders else schema
+        if not holders:
+            body = evolve(body, name=model, owner=model, public=True).state("required", True)
+            return self._value((*place, "model"), body, [(inner,)], model)
+        around = evolve(body, name=operation, owner=operation, public=True)
+        self._value((*place, "$"), around, [(schema,)], skip=holders[0])
+        found = around.inside(f"{operation}.{holders[0]}", f"$.{holders[0]}").state("envelope", [holders[0]])
+        found.state("required", all(holders[0] in one.required for one in self.alternatives.read([(schema,)])))
+        return self._value((*place, "model"), found, [(inner,)], model)
+
+    def _webhook(self, key: Key, event: str, route: Route, model: str) -> None:
+        name, described = model or route.title, bodies(route.request)
+        subject = self._add(key, Subject("webhook", False, name, route.title, "", name, public=bool(model)))
+        subject.state_rest(route.node, OPERATION, LABELS)
+        subject.state("event", [event]).state("answer", route.responses)
+        subject.state("body", JSON in described).state("media-type", described.keys() - {JSON})
+        for (place, position), one in route.parameters.items():
+            self._parameter((*key, f"{place} {position}"), subject, one, f"{name}.{place}[{one.name}]", "field")
+        if JSON in described:
+            self._value((*key, "$"), subject.inside(name, "$"), [(described[JSON],)], model)
+
+    def _event_models(self, hooks: dict[tuple[str, str], Route]) -> dict[str, str]:
+        """Return the models of the promised webhooks. A webhook with another name is found by its fields."""
+        fields = {name: self._fields_of(bodies(route.request).get(JSON)).keys() for (name, _), route in hooks.items()}
+        found: dict[str, str] = {}
+        for model, spec in self.surface.models.items():
+            if wanted := spec.get("webhook"):
+                fitting = [name for name in fields if spec["fields"].keys() <= fields[name]]
+                found |= {wanted: model} if wanted in fields else {fitting[0]: model} if len(fitting) == 1 else {}
+        return found
+
+    # Schemas
+
+    def _fields_of(self, *nodes: Any) -> dict[str, Together]:
+        """Return every field that an object may have."""
+        return {name: one for found in self.alternatives.read([nodes]) for name, one in found.fields.items()}
+
+    def _value(
+        self, key: Key, subject: Subject, any_of: list[Together], model: str = "", skip: str = "", within: Key = ()
+    ) -> None:
+        """Add a value of one of the schemas *any_of*, and what is in it. *within* names the schemas around it."""
+        self._add(key, subject)
+        alternatives = self.alternatives.read(any_of)
+        _state_values(subject, alternatives)
+        targets = [self.schemas.target(node)[0] if isinstance(node, dict) else node for one in any_of for node in one]
+        here = str(sorted(map(id, targets)))
+        if here in within:
+            return
+        if len(within) > MAX_DEPTH:
+            raise ArtifactError("the artifact is nested too deeply")
+        within = (*within, here)
+        if items := [one.children["[]"] for one in alternatives if "[]" in one.children]:
+            element = subject.inside(f"{subject.name}[]", f"{subject.path}[]")
+            self._value((*key, "[]"), element, items, model, within=within)
+        objects = [one for one in alternatives if "object" in one.allowed and (one.types or one.children)]
+        for label, one in self._labelled(objects):
+            own = "" if skip or one.component in self.surface.models else one.component
+            name = model or own or subject.name
+            around = evolve(subject.inside(name, subject.path, "alternative"), owner=name)
+            around.alternative = "; ".join(part for part in (subject.alternative, label) if part)
+            _state_restrictions(around, {one.restrictions("object")}, "")
+            self._add((*key, f"{{{label}}}"), around)
+            kinds = self.surface.models[model]["fields"] if model else {}
+            for child, schemas in one.children.items():
+                kind, field = kinds.get(child[1:]), child[1:]
+                if child in ("[]", f".{skip}"):
+                    continue
+                exists = "" if child == "*" else "promised-field" if kind and kind.is_described else "field"
+                inner = around.inside(f"{name}.{field or child}", f"{subject.path}.{field or child}", exists)
+                inner.state("required", field in one.required and child != "*")
+                promised = kind.kind if kind and kind.kind in self.surface.models else ""
+                self._value((*key, f"{{{label}}}", child), inner, [schemas], promised, within=within)
+
+    def _labelled(self, objects: list[Alternative]) -> list[tuple[str, Alternative]]:
+        """Return the alternatives of an object with what tells them apart: constants, or the names of the fields."""
+        labels: dict[str, Alternative] = {}
+        for one in sorted(objects, key=lambda one: (sorted(one.children), sorted(one.required), sorted(one.said))):
+            read = {name: self.alternatives.read([schemas]) for name, schemas in sorted(one.fields.items())}
+            constants = [
+                f"{name} {min(found[0].values)}"
+                for name, found in read.items()
+                if len(found) == 1 and found[0].values is not None and len(found[0].values) == 1
+            ]
+            label = ", ".join(constants or read) if len(objects) > 1 else ""
+            labels[label if labels.get(label, one) == one else f"{label} {len(labels)}"] = one
+        return list(labels.items())
+
+
+def _state_values(subject: Subject, alternatives: list[Alternative]) -> None:
+    plain = [one for one in alternatives if one.types != frozenset({"null"})]
+    types = {name for one in plain for name in one.allowed}
+    subject.state("type", types).state("null", any("null" in (one.types or ()) for one in alternatives))
+    said = [dict(one.said) for one in plain]
+    if said and all("deprecated" in one for one in said):
+        subject.state("deprecated", True)
+    defaults = [one["default"] for one in said if "default" in one][:1]
+    subject.state("default", defaults if subject.sent else [])
+    subject.words |= {word for one in alternatives for word in one.words}
+    subject.words |= {("default", text) for text in defaults if not subject.sent}
+    for name in types - {"number", "object"}:
+        _state_restrictions(subject, {one.restrictions(name) for one in plain if name in one.allowed}, name)
+
+
+def _state_restrictions(subject: Subject, alternatives: set[frozenset[Said]], type_name: str) -> None:
+    """State what is said about values of one type. What differs between alternatives becomes one fact for each."""
+    if frozenset() in alternatives:
+        return
+    joint = {kind for kind in ("value", "format") if all(kind in dict(one) for one in alternatives)}
+    rest = {frozenset(said for said in one if said[0] not in joint) for one in alternatives}
+    stated = {said for one in alternatives for said in one if said[0] in joint}
+    if len(rest) == 1:
+        stated |= next(iter(rest))
+    else:
+        texts = [", ".join(sorted(f"{kind} {text}" for kind, text in one)) for one in rest]
+        subject.state("combination", texts, type_name)
+    for kind in {kind for kind, _ in stated}:
+        subject.state(kind, [text for other, text in stated if other == kind], type_name)
