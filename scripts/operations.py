@@ -112,9 +112,10 @@ class Operations:
             if isinstance(entry, dict)
         ]
         declared = min(alternatives, key=len, default=[])
-        if declared and set(declared) != set(self.surface.operations[name]["scopes"]):
-            asked = ", ".join(map(shown, declared))
-            self.notes.append(f"{name}: the artifact asks for other scopes than the developer pages: {asked}")
+        documented = self.surface.operations[name]["scopes"]
+        if declared and set(declared) != set(documented):
+            asked, pages = (", ".join(map(shown, sorted(scopes))) for scopes in (declared, documented))
+            self.notes.append(f"{name}: the artifact asks for the scopes {asked}; the developer pages for {pages}")
         return declared
 
     def other(self, method: str, path: str, operation: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:

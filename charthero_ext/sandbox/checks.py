@@ -13,6 +13,7 @@ from collections.abc import Container, Mapping
 from datetime import datetime
 
 from attrs import frozen
+from charthero_client.contract import MAX_LIMIT, MAX_OFFSET
 from starlette.datastructures import QueryParams
 
 from charthero_ext.sandbox.data import microseconds
@@ -144,8 +145,8 @@ class ListQuery:
 def parse_list_query(query: QueryParams) -> ListQuery:
     """Read the parameters of the list route. Raises Refusal (400) for an invalid one."""
     refuse_query(query, allowed=("limit", "offset", "sort_order", "start_at", "end_at"))
-    limit = _integer(query, "limit", default=50, low=1, high=100)
-    offset = _integer(query, "offset", default=0, low=0, high=10_000)
+    limit = _integer(query, "limit", default=min(50, MAX_LIMIT), low=1, high=MAX_LIMIT)
+    offset = _integer(query, "offset", default=0, low=0, high=MAX_OFFSET)
     sort_order = _single(query, "sort_order", "invalid_sort")
     if sort_order not in (None, "asc", "desc"):
         raise _refused_query("invalid_sort", "sort_order")

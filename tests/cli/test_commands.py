@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import subprocess
@@ -102,7 +103,7 @@ def test_sandbox_runs_a_sandbox_with_the_options_it_is_given() -> None:
         assert process.stdout is not None
         found = re.search(r"CHARTHERO_BASE_URL=(\S+) CHARTHERO_API_KEY=(\S+)", process.stdout.readline().decode())
         assert found is not None
-        environment = {"CHARTHERO_BASE_URL": found[1], "CHARTHERO_API_KEY": found[2]}
+        environment = {**os.environ, "CHARTHERO_BASE_URL": found[1], "CHARTHERO_API_KEY": found[2]}
         listed = subprocess.run([*COMMAND, "encounters", "--json"], env=environment, capture_output=True, check=True)
         process.terminate()
     assert len(listed.stdout.splitlines()) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def test_no_local_variable_reaches_the_terminal(sandbox: Sandbox) -> None:
         "commands.encounters_table = break_down\n"
         "{}\n"
     )
-    environment = {"CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
+    environment = {**os.environ, "CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
     for call in ("sys.exit(cli.main(['encounters']))", "commands.app(['encounters'])"):
         done = subprocess.run(
             [COMMAND[0], "-c", program.format(call)], env=environment, capture_output=True, text=True, check=False

@@ -81,6 +81,7 @@ def test_a_shell_session_prints_what_is_shown(block: str, tmp_path: Path) -> Non
     program.chmod(0o700)
     with Sandbox(encounters=300, newest_at=datetime(2026, 5, 1, tzinfo=UTC), span=timedelta(days=365)) as sandbox:
         environment = {
+            **os.environ,
             "CHARTHERO_BASE_URL": sandbox.base_url,
             "CHARTHERO_API_KEY": sandbox.api_key,
             "HOME": str(tmp_path),

@@ -231,7 +231,8 @@ def test_the_scopes_of_the_artifact_win_and_a_difference_is_said() -> None:
     found = canonical(secured({"bearer": ["documents:read", "all:read"]}))
     assert found.scopes["documents.audio"] == ["all:read", "documents:read"]
     assert (
-        "documents.audio: the artifact asks for other scopes than the developer pages: `all:read`, `documents:read`"
+        "documents.audio: the artifact asks for the scopes `all:read`, `documents:read`;"
+        " the developer pages for `documents:read`, `encounters:read`, `recordings:read`"
     ) in found.notes
 
 

@@ -36,7 +36,7 @@ def run(
     command: list[str], env: dict[str, str], *, cwd: Path = ROOT, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, and return what it said."""
-    return subprocess.run(command, env=env, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=env, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=600)
 
 
 @frozen
