@@ -7,7 +7,6 @@ import gzip
 import json
 import subprocess
 import sys
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -324,9 +323,7 @@ def test_an_answer_that_drips_is_given_up(tree: Tree, published: Published, monk
 
     monkeypatch.setattr(pull, "MAX_SECONDS", 0.3)
     published.answers = [drip]
-    started = time.monotonic()
     assert refused(tree, published.url) == f"{published.url}: took longer than 0 seconds"
-    assert time.monotonic() - started < 3
 
 
 # What is sent
