@@ -41,7 +41,7 @@ def paging(schemas: Schemas, parameters: dict[str, Any], place: str) -> Paging:
 def _largest(schemas: Schemas, node: Any, name: str, low: int, high: int, place: str) -> int:
     """Return the largest value that *node* accepts, if it accepts every value from *low* to *high*."""
     lowest, highest = -math.inf, math.inf
-    for keywords in _keywords(schemas, node, frozenset()):
+    for keywords in _keywords(schemas, node):
         minimum, maximum = _number(keywords, "minimum"), _number(keywords, "maximum")
         above, below = _number(keywords, "exclusiveMinimum"), _number(keywords, "exclusiveMaximum")
         # In OpenAPI 3.0 the exclusive keywords are booleans about the plain ones.
@@ -60,17 +60,18 @@ def _largest(schemas: Schemas, node: Any, name: str, low: int, high: int, place:
 
 def _number(keywords: dict[str, Any], key: str) -> list[float]:
     value = keywords.get(key)
-    return [value] if isinstance(value, (int, float)) and not isinstance(value, bool) else []
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf:
+        return [value]
+    return []
 
 
-def _keywords(schemas: Schemas, node: Any, seen: frozenset[int]) -> Iterator[dict[str, Any]]:
+def _keywords(schemas: Schemas, node: Any) -> Iterator[dict[str, Any]]:
     """Yield every object that says something about the value: beside a reference, behind it, in each alternative."""
-    target, _ = schemas.target(node)
-    if id(target) in seen:
-        return
-    yield target
-    beside = node if isinstance(node, dict) and node is not target else {}
-    yield beside
-    for key in ("allOf", "anyOf", "oneOf"):
-        for part in [*listed(target.get(key)), *listed(beside.get(key))]:
-            yield from _keywords(schemas, part, seen | {id(target)})
+    waiting, seen = [node], set[int]()
+    while waiting:
+        node = waiting.pop()
+        for schema in (node, schemas.target(node)[0]):
+            if isinstance(schema, dict) and id(schema) not in seen:
+                seen.add(id(schema))
+                yield schema
+                waiting.extend(part for key in ("allOf", "anyOf", "oneOf") for part in listed(schema.get(key)))

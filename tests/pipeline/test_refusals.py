@@ -292,6 +292,8 @@ def with_bounds(position: int, schema: Any) -> Document:
         ({"anyOf": [{"type": "integer", "maximum": 50}, {"type": "null"}]}, 50),
         ({"allOf": [{"type": "integer", "maximum": 70}, {"maximum": 50}]}, 50),
         (reference("Fifty"), 50),
+        (True, 100),
+        ({"allOf": [True, []], "maximum": 1e999}, 100),
         ({**reference("Fifty"), "maximum": 20}, 20),
     ],
 )
