@@ -31,12 +31,18 @@ lock: ## Resolve the development versions anew into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
-.PHONY: demo test test-spark wheel pull generate update check drift release-day sandbox bench clean
+.PHONY: demo test test-all test-spark wheel pull generate update check drift release-day sandbox bench clean
 demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list encounters
 	@$(BIN)/python -m scripts.demo
 
-test: $(READY) ## Run every test
-	@$(BIN)/python -m pytest --cov --cov-report=term
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+test: $(READY) ## Run the tests in three minutes: every module and rule, fewer random examples
+	@$(PYTEST) -q -m "not slow and not spark" --hypothesis-profile=fast
+	@echo "make test-all adds the slow tests, all random examples and the coverage; make test-spark needs Java 17."
+
+test-all: $(READY) ## Run every test except Spark's, and measure the coverage
+	@$(PYTEST) -m "not spark" --cov --cov-report=term
 
 test-spark: $(READY_SPARK) ## Run the tests that need Spark and Java 17
 	@$(BIN)/python -m pytest -m spark tests/connectors
@@ -50,7 +56,7 @@ pull: $(READY) ## Fetch the published artifact into openapi/ (SPEC_URL=, an http
 generate: $(READY) ## Write generated/ from the snapshot
 	@$(BIN)/python -m scripts.generate
 
-update: $(READY) ## Release day: pull, generate, check, test; all of it or nothing (SPEC_URL=)
+update: $(READY) ## Release day: pull, generate, make check, make test; all or nothing (SPEC_URL=)
 	@$(BIN)/python -m scripts.update $(SPEC_URL)
 
 # Offline: the snapshot against generated/, lint, types.

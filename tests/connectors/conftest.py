@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 LEFT_OUT = "needs Spark and Java 17: make test-spark"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"spark: {LEFT_OUT}")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("spark") and config.option.markexpr != "spark":

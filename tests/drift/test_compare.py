@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from scripts.artifact import ArtifactError
 from scripts.compare import compare
 from scripts.findings import Finding, as_annotations, as_markdown, as_text
 from scripts.severity import RULES, Severity
+from tests.examples import examples
 
 from .changes import everything_renamed, field
 from .published import LIST, NOTES, SURFACE, Document, artifact, body, parameter, raw, schemas
@@ -337,6 +338,7 @@ def edit(document: Document, path: tuple[Any, ...], what: Any) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+from tests.examples import examples
 @given(st.lists(edits, min_size=1, max_size=4))
 def test_every_change_gives_an_answer_or_a_refusal(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     after = artifact()

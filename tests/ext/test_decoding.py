@@ -21,7 +21,6 @@ from attrs import field as attrs_field
 from charthero_client.decoding import SURPRISES, Model
 from charthero_client.showing import show_known
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from charthero_ext import decoding_surprises, models
@@ -36,6 +35,7 @@ from charthero_ext.models import (
     TranscriptReadyEvent,
     Unset,
 )
+from tests.examples import examples
 from tests.payloads import EVENT
 
 from .conftest import example
@@ -100,7 +100,7 @@ def mutated(draw: st.DrawFn) -> tuple[type[Model], Any]:
 
 
 @given(mutated())
-@hypothesis_settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@examples(400, suppress_health_check=[HealthCheck.too_slow])
 def test_to_dict_returns_every_payload_as_it_was_received(sent: tuple[type[Model], Any]) -> None:
     model, payload = sent
     untouched = copy.deepcopy(payload)
@@ -114,7 +114,7 @@ def test_to_dict_returns_every_payload_as_it_was_received(sent: tuple[type[Model
 
 
 @given(mutated())
-@hypothesis_settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@examples(400, suppress_health_check=[HealthCheck.too_slow])
 def test_a_body_and_its_object_decode_to_the_same_model_and_counts(sent: tuple[type[Model], Any]) -> None:
     model, payload = sent
     SURPRISES.clear()

@@ -16,7 +16,6 @@ import httpx
 import pytest
 from charthero_client.decoding import Model
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.pretty import Pretty
@@ -27,6 +26,7 @@ from charthero_ext.cli.rendering import card, encounters_table, write
 from charthero_ext.errors import ChartHeroError
 from charthero_ext.models import Encounter
 from charthero_ext.testing import vcr_config
+from tests.examples import examples
 from tests.payloads import BODIES
 
 from .conftest import HOST
@@ -84,7 +84,7 @@ def recorded(body: Any) -> str:
 
 
 @given(planted())
-@hypothesis_settings(deadline=None, max_examples=300)
+@examples(300)
 def test_a_name_in_any_field_is_kept_and_never_shown(case: tuple[type[Model], dict[str, Any]]) -> None:
     model, payload = case
     read = model.from_dict(payload)

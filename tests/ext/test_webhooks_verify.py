@@ -18,7 +18,6 @@ from typing import Any
 import httpx
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
@@ -26,6 +25,7 @@ from charthero_ext import errors
 from charthero_ext.errors import ChartHeroError, ConfigurationError, WebhookVerificationError
 from charthero_ext.models import TranscriptReadyEvent
 from charthero_ext.webhooks import UnknownEvent, sign, verify
+from tests.examples import examples
 from tests.payloads import EVENT
 
 SECRET = "whsec_synthetic_1"
@@ -266,7 +266,7 @@ def test_a_header_that_names_another_event_or_version_than_the_body_is_refused(n
 
 
 @given(data=st.data())
-@hypothesis_settings(deadline=None, max_examples=300)
+@examples(300)
 def test_no_byte_of_body_timestamp_or_signature_can_be_changed(data: st.DataObject) -> None:
     headers, body = signed(), BODY
     part = data.draw(st.sampled_from(["body", "ChartHero-Timestamp", "ChartHero-Signature"]))
@@ -281,7 +281,7 @@ def test_no_byte_of_body_timestamp_or_signature_can_be_changed(data: st.DataObje
 
 
 @given(body=st.binary(max_size=200), before=st.binary(max_size=5))
-@hypothesis_settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_signature_belongs_to_one_body_only(body: bytes, before: bytes) -> None:
     for other in (body, before + BODY, BODY + before):
         if other != BODY:
@@ -292,7 +292,7 @@ def test_a_signature_belongs_to_one_body_only(body: bytes, before: bytes) -> Non
     headers=st.lists(st.tuples(st.sampled_from(list(signed())) | st.text(max_size=9), st.text(max_size=99))),
     body=st.binary(max_size=99),
 )
-@hypothesis_settings(deadline=None, max_examples=200)
+@examples(200)
 def test_whatever_is_delivered_is_refused_by_an_error_of_ours(headers: list[tuple[str, str]], body: bytes) -> None:
     assert refusal(headers, body).reason != "unverified"
 

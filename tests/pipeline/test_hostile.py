@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from scripts.artifact import ROOT, ArtifactError
 from scripts.canonicalize import canonicalize
 from scripts.generate import generate_into
 from scripts.surface import load_surface
+from tests.examples import examples
 
 from . import shapes_of_names, shapes_of_schemas  # noqa: F401
 from .shapes import ENCOUNTER, SHAPES, Document, Shape, operations, reference, schemas, unchanged
@@ -258,7 +259,7 @@ def damaged(draw: st.DrawFn) -> Document:
     return document
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(150, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(damaged())
 def test_whatever_an_artifact_holds_it_is_refused_in_one_line_or_only_safe_names_and_text_come_out(
     document: Document,
@@ -307,7 +308,7 @@ def _texts(node: Any) -> list[str]:
     return [text for value in inside for text in _texts(value)]
 
 
-@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(5, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(damaged(), st.data())
 def test_whatever_is_not_refused_generates_and_compiles(
     tmp_path_factory: pytest.TempPathFactory, document: Document, data: st.DataObject

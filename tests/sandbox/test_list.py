@@ -9,12 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charthero_ext.sandbox import Sandbox
 from charthero_ext.sandbox.data import Timeline, from_microseconds, microseconds
 from charthero_ext.sandbox.store import Store
+from tests.examples import examples
 from tests.sandbox.conftest import API, Get, assert_conforms
 
 NEWEST = datetime(2026, 5, 1, tzinfo=UTC)
@@ -79,7 +80,7 @@ def test_a_window_includes_start_at_and_excludes_end_at(get: Get) -> None:
     offset=st.integers(0, 10_000),
     sort_order=st.sampled_from(["asc", "desc"]),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_every_valid_list_request_returns_a_valid_page(
     running: Sandbox, http: httpx.Client, before: timedelta, length: timedelta, limit: int, offset: int, sort_order: str
 ) -> None:
@@ -179,7 +180,7 @@ instants = st.sampled_from([timeline(40, ties=6).created(index) for index in (0,
     limit=st.integers(0, 30),
     descending=st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_pages_stay_exact_after_any_changes(
     changes: list[tuple[str, int, int]],
     start: int | None,
@@ -248,7 +249,6 @@ steps = st.one_of(
 
 
 @given(steps=st.lists(steps, max_size=20))
-@settings(deadline=None)
 def test_updated_at_never_lies_in_the_future_or_goes_back(steps: list[Any]) -> None:
     sandbox = Sandbox(encounters=12, now=NEWEST, span=timedelta(hours=6))
     known: dict[str, datetime] = {}

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charthero_ext.errors import PaginationError, TransportError
 from charthero_ext.pagination import AsyncWalk, Walk, base_walk
 from charthero_ext.pagination.window import Window
 from charthero_ext.pagination.window_walk import WindowWalk
+from tests.examples import examples
 
 from .moving_worlds import windows, worlds
 from .simulated_listing import Row, World, drive
@@ -36,7 +37,7 @@ def stubbornly(walk: Walk[Row]) -> Iterator[Row]:
         return
 
 
-@settings(max_examples=1500, deadline=None)
+@examples(1500)
 @given(world=worlds(), window=windows(), limit=small_pages)
 def test_every_encounter_is_handed_out_exactly_once_while_data_moves(world: World, window: Window, limit: int) -> None:
     walk: WindowWalk[Row] = WindowWalk(window, limit=limit)
@@ -45,7 +46,7 @@ def test_every_encounter_is_handed_out_exactly_once_while_data_moves(world: Worl
     world.check(rows, window)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(world=worlds(smallest_clamp=1, largest_clamp=1), window=windows())
 def test_a_server_that_sends_single_rows_is_walked_or_refused_but_never_cut_short(world: World, window: Window) -> None:
     """While nothing moves: a page of one row cannot show that nothing follows that row."""
@@ -61,7 +62,7 @@ def test_a_server_that_sends_single_rows_is_walked_or_refused_but_never_cut_shor
         world.check(rows, window)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     world=worlds(),
     window=windows(),
@@ -86,7 +87,7 @@ def test_it_holds_across_failures_look_ahead_and_concurrency(
     json.dumps(receipt.to_dict())
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     world=worlds(),
     window=windows(),
@@ -111,7 +112,7 @@ def test_it_holds_across_checkpoints(world: World, window: Window, limit: int, p
     world.check(rows, window)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     world=worlds(),
     window=windows(),

@@ -7,12 +7,13 @@ import pickle
 from datetime import timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charthero_ext.errors import PaginationError
 from charthero_ext.pagination.window import Window
 from charthero_ext.pagination.window_walk import WindowWalk
+from tests.examples import examples
 
 from .simulated_listing import (
     SECOND,
@@ -43,7 +44,7 @@ def budget(rows: int) -> int:
     return math.ceil(rows / 99) + 2
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     count=st.integers(0, 1300) | st.sampled_from([1, 98, 99, 100, 101, 198, 199, 200, 990, 991, 992, 1089]),
     order=st.sampled_from(["asc", "desc"]),
@@ -270,7 +271,7 @@ def test_a_server_that_ignores_the_filters_is_an_error(order: str) -> None:
 BROKEN_TIMES = [None, UNSET, "2026-05-01T00:00:03Z", instant(0).replace(tzinfo=None), instant(0).date(), 3]
 
 
-@pytest.mark.parametrize("created_at", BROKEN_TIMES, ids=str)
+@pytest.mark.parametrize("created_at", BROKEN_TIMES, ids=lambda value: type(value).__name__)
 def test_a_created_at_that_is_no_instant_is_an_error_that_names_the_position(created_at: object) -> None:
     walk: WindowWalk[Row] = WindowWalk(Window(start_at=instant(0)))
     page = Answer([Row("enc_1", instant(0)), Row("enc_secret", created_at)], 100, 0, 2)
@@ -335,7 +336,7 @@ def test_times_in_other_zones_are_the_same_instants() -> None:
     assert len(rows) == 140
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(most=st.integers(0, 250), order=st.sampled_from(["asc", "desc"]), tie=st.integers(0, 150))
 def test_max_rows_is_a_total_and_makes_pages_smaller(most: int, order: str, tie: int) -> None:
     world = World({**tied(tie), **spaced(230 - tie, start=SECOND)})

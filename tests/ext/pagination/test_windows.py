@@ -7,7 +7,7 @@ import pickle
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charthero_ext.errors import PaginationError
@@ -15,6 +15,7 @@ from charthero_ext.pagination import AsyncWalk, Walk
 from charthero_ext.pagination.planner import WindowPlanner
 from charthero_ext.pagination.window import Window
 from charthero_ext.pagination.window_walk import WindowWalk
+from tests.examples import examples
 
 from .moving_worlds import windows, worlds
 from .simulated_listing import SECOND, TOTALS, Answer, Row, World, cut_windows, drive, instant, spaced, tied
@@ -33,7 +34,7 @@ def test_every_window_holds_max_rows_and_costs_one_single_row_request(total: str
     assert [len(world.listing(window)) for window in cut] == [1000] * 10 + [500]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(world=worlds(), window=windows(), max_rows=st.integers(1, 20))
 def test_windows_have_no_gap_and_no_overlap_and_keep_the_outer_bounds(
     world: World, window: Window, max_rows: int
@@ -49,7 +50,7 @@ def test_windows_have_no_gap_and_no_overlap_and_keep_the_outer_bounds(
     assert {part.sort_order for part in cut} == {window.sort_order}
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(world=worlds(), window=windows(), max_rows=st.integers(1, 20))
 def test_the_windows_walked_anywhere_give_every_encounter_exactly_once(
     world: World, window: Window, max_rows: int
