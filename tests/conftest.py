@@ -1,8 +1,8 @@
 """What every test has in common: the client under test, hypothesis profiles, and signals as a terminal has them.
 
 The client under test does not depend on what the snapshot holds, so every test passes for every artifact.
-tests/pipeline/test_committed.py tests the committed client. ``make test`` uses the hypothesis profile ``fast``, with fewer
-random examples. ``make test-all`` uses ``full``, the default.
+tests/pipeline/test_committed.py tests the committed client. ``make test`` uses the hypothesis profile ``fast``, which
+has fewer random examples. ``make test-all`` uses ``full``, the default.
 """
 
 from __future__ import annotations

@@ -337,8 +337,7 @@ def edit(document: Document, path: tuple[Any, ...], what: Any) -> None:
         return
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-from tests.examples import examples
+@examples(60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(edits, min_size=1, max_size=4))
 def test_every_change_gives_an_answer_or_a_refusal(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     after = artifact()
