@@ -117,6 +117,8 @@ class Worker:
     async def _handle(self, event_id: str, pointer: str, attempts: int) -> None:
         # Only strings get this far: the exception, its text and its locals may hold what the handler fetched.
         failure = await self._attempt(pointer) if attempts <= ATTEMPTS else ("LeaseExpired", "the process ended")
+        # In a new step, the event loop's frames hold the exception no more; Sentry adds the stack to log records.
+        await asyncio.sleep(0)
         try:
             if failure is None:
                 await self._in_store(self._store.complete, event_id)
