@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from attrs import asdict, field, frozen
 
@@ -223,7 +223,7 @@ class AsyncChartHero:
     """
 
     # Declared on the class for mock.create_autospec. Every client has its own.
-    settings: Settings = Settings.__new__(Settings)
+    settings: Settings = cast("Settings", None)
     encounters: AsyncEncounters = AsyncEncounters.__new__(AsyncEncounters)
     documents: AsyncDocuments = AsyncDocuments.__new__(AsyncDocuments)
 

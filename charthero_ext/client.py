@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from attrs import asdict, field, frozen
 
@@ -240,7 +240,7 @@ class ChartHero:
     """
 
     # Declared on the class for mock.create_autospec. Every client has its own.
-    settings: Settings = Settings.__new__(Settings)
+    settings: Settings = cast("Settings", None)
     encounters: Encounters = Encounters.__new__(Encounters)
     documents: Documents = Documents.__new__(Documents)
 

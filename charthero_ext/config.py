@@ -206,6 +206,8 @@ class Settings:
 
     def __init__(self, *, base_url: str, key_source: KeySource, **options: Unpack[SettingsOptions]) -> None:
         base_url, key_source = hide(base_url), hide(key_source)
+        for attribute in fields(type(self)):  # A traceback may show settings that were refused.
+            object.__setattr__(self, attribute.name, None)
         self.__attrs_init__(base_url=base_url, key_source=key_source, **options)
 
     @classmethod
@@ -327,7 +329,7 @@ def _parsed_profile(secret_name: Secret[str | None], profiles: Secret[dict[str, 
     profile = tables.get(name)
     if not isinstance(profile, dict):
         # A key may have been given in the place of the name.
-        shown = repr(name) if re.fullmatch(r"(?!.*_sk)[\w. -]{0,24}", name) else "of that name"
+        shown = repr(name) if re.fullmatch(r"[A-Za-z-]{0,20}", name) else "of that name"
         return f"{CONFIG_FILE} has no profile {shown}; it has: {', '.join(sorted(tables)) or 'none'}", None
     place = f"the profile {name!r} in {CONFIG_FILE}"
     if unknown := profile.keys() - PROFILE_KEYS:

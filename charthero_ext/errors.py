@@ -43,6 +43,15 @@ TransportReason: TypeAlias = Literal[
 ]
 
 
+class ServerMessage(str):
+    """A sentence of the server. Its repr hides it, because tools show the attributes of an exception."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<server message>"
+
+
 class ChartHeroError(Exception):
     """The base of every exception of this package."""
 
@@ -136,7 +145,7 @@ class ApiStatusError(ChartHeroError):
         self.operation = operation
         self.reason_code = reason_code
         self.field = field
-        self.server_message = server_message
+        self.server_message = None if server_message is None else ServerMessage(server_message)
         self.retry_after = retry_after
         self.required_scopes = required_scopes
         self.request_id = request_id

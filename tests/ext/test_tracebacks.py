@@ -1,0 +1,131 @@
+"""No failing path of the client shows a key, a signed URL or a body in a traceback with local variables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from charthero_ext import AsyncChartHero, ChartHero, Settings
+from charthero_ext.config import CONFIG_FILE
+from charthero_ext.errors import ChartHeroError, NotFoundError
+
+from .conftest import HOST
+from .tracebacks import RENDERERS, event_of
+
+
+def canary() -> str:
+    """Return a secret that no frame of a test holds in a local variable or shows in its source."""
+    return "".join(reversed("3f7_yranac_ks"))
+
+
+def profile(text: str) -> None:
+    path = CONFIG_FILE.expanduser()
+    path.parent.mkdir(parents=True)
+    path.write_text(text.replace("CANARY", canary()))
+
+
+def answering(status: int, body: dict[str, str]) -> httpx.MockTransport:
+    filled = {name: value.replace("CANARY", canary()) for name, value in body.items()}
+    return httpx.MockTransport(lambda request: httpx.Response(status, json=filled))
+
+
+def failing(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError(f"cannot connect with {request.headers}")
+
+
+def client(transport: Any = None, **others: Any) -> ChartHero:
+    arguments = {"transport": transport or httpx.MockTransport(failing)}
+    return ChartHero(
+        settings=Settings.load(api_key=canary(), base_url=HOST, attempts=1, **others), httpx_args=arguments
+    )
+
+
+def broken_key() -> str:
+    raise RuntimeError(canary())
+
+
+async def awaited_call() -> None:
+    settings = Settings.load(api_key=canary(), base_url=HOST, attempts=1)
+    async with AsyncChartHero(settings=settings, httpx_args={"transport": httpx.MockTransport(failing)}) as ch:
+        await ch.encounters.get("enc_1")
+
+
+SIGNED = {"audio_url": "https://media.example.test/a.wav?signature=CANARY", "expires_at": "2026-05-01T15:45:00Z"}
+PROXY = "http://user:{}@127.0.0.1:9"
+
+
+def download(path: Path) -> None:
+    with client(answering(200, SIGNED), media_hosts=["other.example.test"]) as ch:
+        ch.documents.download_audio("enc_1", "doc_1", path / "a.wav")
+
+
+def shadowed_profile(text: str) -> None:
+    profile(text)
+    Settings.load()
+
+
+PATHS: dict[str, Callable[[Path], object]] = {
+    "a key with a space": lambda path: ChartHero(api_key=f"{canary()} x", base_url=HOST),
+    "a key in the place of the host": lambda path: ChartHero(api_key="https://a.example.test", base_url=canary()),
+    "a key in the place of its source": lambda path: Settings(base_url=HOST, key_source=canary()),  # type: ignore[arg-type]
+    "a key in the place of a profile": lambda path: Settings.load(profile=canary()),
+    "a key in a profile": lambda path: shadowed_profile('[default]\nbase_url = "https://x.test"\napi_key = "CANARY"\n'),
+    "a key beside a broken profile": lambda path: shadowed_profile(
+        '[default]\nbase_url = "no"\napi_key_env = "K"\n[b]\nx = "CANARY"\n'
+    ),
+    "a profile that is not TOML": lambda path: shadowed_profile('api_key = "CANARY'),
+    "a key callable that fails": lambda path: ChartHero(api_key=broken_key, base_url=HOST).encounters.get("enc_1"),
+    "a proxy with a password": lambda path: ChartHero(
+        settings=Settings.load(api_key="ch_sk_x", base_url="https://127.0.0.1:9", attempts=1),
+        httpx_args={"proxy": PROXY.format(canary())},
+    ).encounters.get("enc_1"),
+    "a proxy that cannot be used": lambda path: ChartHero(
+        api_key="ch_sk_x", base_url="https://127.0.0.1:9", httpx_args={"proxy": f"ftp://{canary()}@x"}
+    ),
+    "an argument that httpx does not know": lambda path: ChartHero(
+        api_key="ch_sk_x", base_url=HOST, httpx_args={"password": canary()}
+    ),
+    "a lost connection": lambda path: client().encounters.get("enc_1"),
+    "a lost connection, awaited": lambda path: asyncio.run(awaited_call()),
+    "a lost connection in a walk": lambda path: next(client().encounters.iter()),
+    "a sentence of the server": lambda path: client(
+        answering(404, {"error": "CANARY", "reason_code": "CANARY x", "message": "CANARY", "field": "CANARY!"})
+    ).encounters.get("enc_1"),
+    "a body of another shape": lambda path: client(answering(200, {"CANARY": "CANARY"})).encounters.get("enc_1"),
+    "a refused recording": download,
+    "another path": lambda path: client().get("/external/v1/later"),
+}
+
+
+@pytest.mark.parametrize("render", RENDERERS)
+@pytest.mark.parametrize("path", PATHS)
+def test_a_traceback_with_locals_shows_no_secret(
+    path: str, render: Callable[[BaseException], str], tmp_path: Path
+) -> None:
+    with pytest.raises(ChartHeroError) as caught:
+        PATHS[path](tmp_path)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    shown = render(caught.value)
+    assert [line[:200] for line in shown.splitlines() if canary() in line] == []
+
+
+def test_the_sentence_of_the_server_is_not_the_text_of_a_sentry_event() -> None:
+    with pytest.raises(NotFoundError) as caught:
+        client(answering(404, {"message": "No encounter for CANARY", "reason_code": "not_found"})).encounters.get(
+            "enc_1"
+        )
+    assert caught.value.server_message == f"No encounter for {canary()}"
+    event = event_of(caught.value)
+    assert "HTTP 404 not_found" in event
+    assert canary() not in event
+
+
+def test_a_traceback_in_user_code_has_at_most_three_frames_of_this_package() -> None:
+    with pytest.raises(NotFoundError) as caught:
+        client(answering(404, {"reason_code": "not_found"})).encounters.get("enc_1")
+    assert len([entry for entry in caught.traceback if "charthero_ext" in str(entry.path)]) <= 3
