@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
+import os
 import stat
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from charthero_ext import AsyncChartHero, ChartHero
+from charthero_ext import AsyncChartHero, ChartHero, Settings
 from charthero_ext.errors import ChartHeroError, NotFoundError, TransportError
 
 from .conftest import HOST, settings
@@ -276,3 +279,153 @@ def test_the_asynchronous_client_downloads_and_resumes_alike(media: Media, tmp_p
     asyncio.run(main())
     assert (tmp_path / "a.wav").read_bytes() == RECORDING
     assert media.requests[-1]["range"] == "bytes=1000-"
+
+
+def media_hosts(*hosts: str) -> ChartHero:
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, content=b"synthetic"))
+    elsewhere = {HOST: httpx.MockTransport(Api("https://media.example.test/")), "all://": answer}
+    return ChartHero(settings=settings(attempts=1, media_hosts=hosts), httpx_args={"mounts": elsewhere})
+
+
+def test_only_the_media_hosts_of_the_settings_are_asked(tmp_path: Path) -> None:
+    with media_hosts("MEDIA.example.test") as ch:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    with media_hosts("other.example.test") as ch, pytest.raises(TransportError, match="media_hosts"):
+        ch.documents.download_audio("e", "d", tmp_path / "b.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a.wav", "http://localhost/a.wav", "http://[::1]/a.wav"])
+def test_an_https_api_cannot_make_the_client_read_from_its_own_machine(tmp_path: Path, url: str) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return Api(url)(request)
+
+    chosen = settings(base_url="https://api.example.test", attempts=1)
+    with (
+        ChartHero(settings=chosen, httpx_args={"transport": httpx.MockTransport(answer)}) as ch,
+        pytest.raises(TransportError, match="not https"),
+    ):
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert asked == ["api.example.test"]
+
+
+def test_the_media_request_is_made_from_the_url_alone(tmp_path: Path) -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        if request.url.host == "media.example.test":
+            return httpx.Response(200, content=b"synthetic")
+        return Api("https://media.example.test/a.wav?signature=")(request)
+
+    own = httpx.Client(
+        transport=httpx.MockTransport(answer),
+        headers={"X-Api": "canary"},
+        cookies={"session": "canary"},
+        params={"tenant": "canary"},
+    )
+    with own, ChartHero(settings=settings(application="sync/1"), http_client=own) as ch:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert str(requests[-1].url) == "https://media.example.test/a.wav?signature=1"
+    assert set(requests[-1].headers) == {"host", "user-agent", "accept", "accept-encoding"}
+
+
+def test_what_wraps_httpx_sees_the_host_of_a_signed_url_only(
+    media: Media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    seen: list[str] = []
+    send, send_awaited = httpx.HTTPTransport.handle_request, httpx.AsyncHTTPTransport.handle_async_request
+
+    def traced(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return send(transport, request)
+
+    async def traced_awaited(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return await send_awaited(transport, request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", traced)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", traced_awaited)
+
+    with serving_api(media.url) as base_url:
+        for http_logging in (False, True):
+            chosen = settings(base_url=base_url, http_logging=http_logging)
+
+            async def main(chosen: Settings) -> None:
+                async with AsyncChartHero(settings=chosen) as ch:
+                    await ch.documents.download_audio("e", "d", tmp_path / "b.wav")
+
+            with ChartHero(settings=chosen) as ch:
+                ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+            asyncio.run(main(chosen))
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes() == RECORDING
+    assert len(seen) == 8
+    assert "canary" not in f"{seen} {caplog.text}"
+
+
+@contextmanager
+def serving_api(audio_url: str) -> Iterator[str]:
+    """Serve an API on loopback that answers everything with an audio URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments: Any) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            body = httpx.Response(200, json={"audio_url": audio_url, "expires_at": "2026-05-01T15:45:00Z"}).content
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["link", "broken link", "pipe", "device"])
+def test_what_is_not_a_regular_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    target, other = tmp_path / "a.wav", tmp_path / "other"
+    if kind == "link":
+        other.write_bytes(b"before")
+    if kind in ("link", "broken link"):
+        target.symlink_to(other)
+    elif kind == "pipe":
+        os.mkfifo(target)
+    else:
+        target = Path(os.devnull)
+    before = target.lstat()
+    api = Api("https://media.example.test/")
+    with client(api) as ch, pytest.raises(OSError, match="not a regular file"):
+        ch.documents.download_audio("e", "d", target)
+    assert api.asked == 0
+    assert target.lstat() == before
+
+
+def test_a_disk_that_is_full_is_an_os_error_and_leaves_no_part(media: Media, tmp_path: Path) -> None:
+    class Full:
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def write(self, chunk: bytes) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        opened = os.fdopen
+        patch.setattr(os, "fdopen", lambda *arguments: Full(opened(*arguments)))
+        with client(Api(media.url)) as ch, pytest.raises(OSError, match="No space left"):
+            ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert list(tmp_path.iterdir()) == []

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 import pytest
 
-from charthero_ext import ChartHero
+from charthero_ext import ChartHero, Timeouts
 from charthero_ext.errors import (
     NotFoundError,
+    RateLimitedError,
     RequestTimeoutError,
+    ServiceUnavailableError,
 )
+from charthero_ext.models import Encounter
+from charthero_ext.pagination import Walk
 
 from .conftest import async_client, example
 
@@ -61,3 +66,139 @@ def test_no_request_is_given_longer_than_is_left_of_the_call(client: MakeClient)
 
     client(server, total_timeout=2.0).encounters.get("enc_1")
     assert all(0 < at <= 2 for at in asked[0].extensions["timeout"].values())
+
+
+def waits_of(
+    client: MakeClient, monkeypatch: pytest.MonkeyPatch, *answers: httpx.Response, **others: Any
+) -> list[float]:
+    """Return how long a call waited between its attempts."""
+    waits: list[float] = []
+    monkeypatch.setattr("charthero_ext._http.time.sleep", waits.append)
+    left = [*answers, httpx.Response(200, json=example("encounters.get"))]
+    client(lambda request: left.pop(0)).encounters.get("enc_1")
+    return waits
+
+
+def test_waits_grow_and_differ(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charthero_ext._call.WAIT_INITIAL", 0.1)
+    monkeypatch.setattr("charthero_ext._call.WAIT_JITTER", 1.0)
+    runs = [waits_of(client, monkeypatch, *[httpx.Response(503)] * 3) for _ in range(20)]
+    for number, shortest in enumerate((0.1, 0.2, 0.4)):
+        waits = {run[number] for run in runs}
+        assert len(waits) > 10
+        assert min(waits) >= shortest
+        assert max(waits) <= shortest + 1
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_a_wait_is_never_shorter_than_the_server_asks(
+    client: MakeClient, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    waits = waits_of(client, monkeypatch, httpx.Response(status, headers={"Retry-After": "7"}))
+    assert 7 <= waits[0] <= 8
+
+
+@pytest.mark.parametrize("value", ["soon", "9" * 40, "1777647600", "7200"])
+def test_a_long_or_unreadable_wait_ends_the_call_after_one_request(client: MakeClient, value: str) -> None:
+    asked: list[None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(None)
+        return httpx.Response(429, headers={"Retry-After": value})
+
+    with pytest.raises(RateLimitedError) as caught:
+        client(answer).encounters.get("enc_1")
+    assert len(asked) == 1
+    assert (caught.value.retry_after or 0) >= 7200
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_all_calls_of_a_client_share_a_wait_that_the_server_asked_for(
+    client: MakeClient, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    waits: list[float] = []
+    answers = [httpx.Response(status, headers={"Retry-After": "9"})]
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            ch.encounters.get("enc_2")
+
+    monkeypatch.setattr("charthero_ext._http.time.sleep", sleep)
+    ch = client(lambda request: answers.pop() if answers else httpx.Response(200, json=example("encounters.get")))
+    ch.encounters.get("enc_1")
+    assert len(waits) >= 2
+    assert all(8 < wait <= 9 for wait in waits[:2])
+
+
+def test_a_call_with_less_time_than_the_shared_wait_is_sent_at_once(
+    client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("charthero_ext._http.time.sleep", waits.append)
+    answers = [httpx.Response(503, headers={"Retry-After": "30"})]
+    ch = client(lambda request: answers.pop() if answers else httpx.Response(200, json=example("encounters.get")))
+    ch.encounters.get("enc_1")
+    waits.clear()
+    ch.encounters.get("enc_1", timeout=Timeouts(total=5))
+    assert waits == []
+
+
+def test_a_limit_for_the_whole_call_covers_all_attempts_and_waits(client: MakeClient) -> None:
+    asked: list[None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(None)
+        return httpx.Response(503, headers={"Retry-After": "2"})
+
+    with pytest.raises(ServiceUnavailableError):
+        client(answer).encounters.get("enc_1", timeout=Timeouts(total=1))
+    assert len(asked) == 1
+
+
+class Interrupted:
+    """A server whose first page arrives, whose second asks to wait or hangs, and which counts its requests."""
+
+    def __init__(self, *, hangs: bool) -> None:
+        self.requests = 0
+        self.hangs = hangs
+        self.reached, self.released = threading.Event(), threading.Event()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        if self.requests == 1:
+            rows = [{**example("encounters.get")["encounter"], "encounter_id": f"enc_{number}"} for number in range(3)]
+            return httpx.Response(200, json={"items": rows, "limit": 3, "offset": 0, "total": 9})
+        self.reached.set()
+        if self.hangs:
+            self.released.wait(timeout=30)
+        return httpx.Response(503, headers={"Retry-After": "25"})
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_ctrl_c_in_a_walk_ends_it_at_once_and_sends_nothing_more(client: MakeClient, hangs: bool) -> None:
+    server = Interrupted(hangs=hangs)
+
+    def interrupted(walk: Walk[Encounter]) -> None:
+        with walk:
+            next(walk)
+            assert server.reached.wait(timeout=30)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(client(server).encounters.iter(limit=3))
+    server.released.set()
+    for thread in [thread for thread in threading.enumerate() if thread.name == "charthero-walk"]:
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+    assert server.requests == 2
+
+
+def test_closing_a_walk_ends_a_wait_between_attempts_and_the_walk_can_go_on(client: MakeClient) -> None:
+    server = Interrupted(hangs=False)
+    walk = client(server).encounters.iter(limit=3)
+    next(walk)
+    assert server.reached.wait(timeout=30)
+    walk.close()
+    assert server.requests == 2
+    assert next(walk).encounter_id == "enc_1"

@@ -1,0 +1,233 @@
+"""Why no response arrived: each cause has a reason, and a broken setting of the machine is named by its variable."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from charthero_ext import AsyncChartHero, ChartHero
+from charthero_ext.errors import ConfigurationError, RequestTimeoutError, TransportError
+
+from .conftest import KEY, Listener, async_client, settings
+
+MakeClient = Callable[..., ChartHero]
+
+
+@pytest.fixture(autouse=True)
+def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def failure(base_url: str, **others: Any) -> TransportError:
+    """Return what a call to *base_url* fails with, the same for both clients."""
+
+    async def awaited() -> None:
+        async with AsyncChartHero(settings=settings(base_url=base_url, attempts=1, **others)) as ch:
+            await ch.encounters.get("enc_1")
+
+    with pytest.raises(TransportError) as expected:
+        asyncio.run(awaited())
+    with (
+        ChartHero(settings=settings(base_url=base_url, attempts=1, **others)) as ch,
+        pytest.raises(TransportError) as got,
+    ):
+        ch.encounters.get("enc_1")
+    assert (got.value.reason, type(got.value)) == (expected.value.reason, type(expected.value))
+    return got.value
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def test_a_host_name_that_cannot_be_resolved_is_a_dns_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*arguments: Any, **others: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    error = failure("https://api.example.test")
+    assert error.reason == "dns"
+    assert "api.example.test: the host name cannot be resolved" in str(error)
+
+
+def test_a_port_on_which_nothing_listens_is_refused(closed_port: int) -> None:
+    error = failure(f"http://127.0.0.1:{closed_port}")
+    assert error.reason == "refused"
+    assert "127.0.0.1: the connection was refused" in str(error)
+
+
+def test_a_proxy_that_does_not_answer_is_named_as_the_cause(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:canary@127.0.0.1:{closed_port}")
+    error = failure("https://api.example.test")
+    assert error.reason == "proxy"
+    assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize("first_bytes", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1"])
+def test_a_connection_that_ends_early_is_reset(first_bytes: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for _ in range(2):
+                connection, _ = server.accept()
+                connection.recv(65_536)
+                connection.sendall(first_bytes)
+                connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert failure(f"http://127.0.0.1:{server.getsockname()[1]}").reason == "reset"
+        thread.join()
+
+
+def test_a_server_that_says_nothing_times_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        error = failure(f"http://127.0.0.1:{server.getsockname()[1]}", total_timeout=0.2)
+    assert error.reason == "timeout"
+    assert isinstance(error, RequestTimeoutError)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(tmp_path: Path) -> None:
+    pem = tmp_path / "both.pem"
+    line = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {pem} -out {tmp_path / 'c'}"
+    subprocess.run(["openssl", *line.split()], check=True, capture_output=True)
+    pem.write_text(pem.read_text() + (tmp_path / "c").read_text())
+    connections: list[Any] = []
+
+    class Counting(HTTPServer):
+        def get_request(self) -> Any:
+            connections.append(None)
+            return super().get_request()
+
+        def handle_error(self, *_: Any) -> None:
+            """Expect the handshake to fail."""
+
+    server = Counting(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        base_url = f"https://localhost:{server.server_port}"
+        with ChartHero(settings=settings(base_url=base_url)) as ch, pytest.raises(TransportError) as caught:
+            ch.encounters.get("enc_1")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert caught.value.reason == "certificate"
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SSL_CERT_FILE", "/no/such/file.pem"),
+        ("HTTPS_PROXY", "ftp://canary@proxy.example.test"),
+        ("ALL_PROXY", "http://canary:notaport"),
+        ("all_proxy", "canary://x"),
+    ],
+)
+def test_a_broken_variable_of_the_machine_is_named(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with (
+        ChartHero(api_key=KEY, base_url="https://api.example.test") as ch,
+        pytest.raises(ConfigurationError, match=f"^{variable} cannot be used") as caught,
+    ):
+        ch.encounters.get("enc_1")
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["[", "*,,", "http://[canary", " "])
+def test_an_odd_no_proxy_does_not_fail_a_call(value: str, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", value)
+    assert failure(f"http://127.0.0.1:{closed_port}").reason == "refused"
+
+
+def test_without_a_running_event_loop_the_asynchronous_client_says_what_it_needs() -> None:
+    call = async_client(lambda request: httpx.Response(200)).encounters.get("enc_1")
+    with pytest.raises(ConfigurationError, match="asyncio"):
+        call.send(None)
+
+
+# The sockets of a closed loop cannot be closed in an orderly way, and Python says so when it collects them.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_closing_after_the_loop_was_closed_is_silent(listener: Callable[[], Listener]) -> None:
+    api = listener()
+    ch = AsyncChartHero(settings=settings(base_url=api.url))
+    asyncio.run(ch.encounters.get("enc_1"))
+    asyncio.run(ch.aclose())
+    gc.collect()
+
+
+def test_an_exception_of_the_callers_own_transport_reaches_the_caller(client: MakeClient) -> None:
+    class CassetteError(Exception):
+        """Explains what a cassette does not contain."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise CassetteError("no recorded response for GET /external/v1/encounters/enc_1")
+
+    with pytest.raises(CassetteError, match="no recorded response"):
+        client(answer).encounters.get("enc_1")
+
+
+def test_a_given_client_that_would_use_a_proxy_in_clear_text_is_refused(
+    listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, proxy = listener(), listener()
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    with httpx.Client() as own, pytest.raises(ConfigurationError, match="HTTP_PROXY would get the key"):
+        ChartHero(settings=settings(base_url=api.url), http_client=own)
+    with httpx.Client(trust_env=False) as own, ChartHero(settings=settings(base_url=api.url), http_client=own) as ch:
+        ch.encounters.get("enc_1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with httpx.Client() as own, ChartHero(settings=settings(base_url=api.url), http_client=own) as ch:
+        ch.encounters.get("enc_1")
+    assert (len(api.asked), proxy.asked) == (2, [])
+
+
+def test_an_environment_proxy_is_used_for_the_hosts_it_is_for(
+    listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked.append(self.path)
+            self.send_error(502)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Proxy)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("NO_PROXY", "direct.example.test")
+    try:
+        assert failure("https://api.example.test").reason == "proxy"
+        assert failure("https://direct.example.test").reason == "dns"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert asked == ["api.example.test:443"] * 2
