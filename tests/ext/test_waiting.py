@@ -68,9 +68,7 @@ def test_no_request_is_given_longer_than_is_left_of_the_call(client: MakeClient)
     assert all(0 < at <= 2 for at in asked[0].extensions["timeout"].values())
 
 
-def waits_of(
-    client: MakeClient, monkeypatch: pytest.MonkeyPatch, *answers: httpx.Response, **others: Any
-) -> list[float]:
+def waits_of(client: MakeClient, monkeypatch: pytest.MonkeyPatch, *answers: httpx.Response) -> list[float]:
     """Return how long a call waited between its attempts."""
     waits: list[float] = []
     monkeypatch.setattr("charthero_ext._http.time.sleep", waits.append)
