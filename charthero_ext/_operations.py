@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from datetime import UTC, date, datetime
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 from charthero_client.api.documents import get_audio, get_document, get_transcript
 from charthero_client.api.encounters import get_encounter, list_encounters
+from charthero_client.contract import DEPRECATED
 
 from charthero_ext._call import Operation
 from charthero_ext.models import UNSET, AudioUrl, Document, Encounter, EncounterPage, Transcript
@@ -64,6 +66,8 @@ def audio(encounter_id: str, document_id: str) -> Operation[AudioUrl]:
 
 
 def _operation(name: str, endpoint: Any, model: Any, arguments: dict[str, Any]) -> Operation[Any]:
+    if name in DEPRECATED:
+        warnings.warn(f"ChartHero has deprecated {name}", DeprecationWarning, stacklevel=4)
     request = endpoint._get_kwargs(**arguments)
     ids = arguments if name != "encounters.list" else {}
     return Operation(

@@ -208,7 +208,7 @@ class Settings:
         base_url, key_source = hide(base_url), hide(key_source)
         for attribute in fields(type(self)):  # A traceback may show settings that were refused.
             object.__setattr__(self, attribute.name, None)
-        self.__attrs_init__(base_url=base_url, key_source=key_source, **options)
+        self.__attrs_init__(base_url=base_url, key_source=key_source, **options)  # pyright: ignore[reportAttributeAccessIssue]
 
     @classmethod
     def load(

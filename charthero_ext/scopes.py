@@ -112,6 +112,9 @@ class AccessReport:
             "routes": [{**asdict(route), "required_scopes": sorted(route.required_scopes)} for route in self.routes],
         }
 
+    def __str__(self) -> str:
+        return self.table()
+
     def table(self) -> str:
         """Return it as text: a line for each route, then what to do."""
         width = max(len(route.operation) for route in self.routes)

@@ -619,3 +619,13 @@ def test_settings_take_the_place_of_key_and_url() -> None:
     own = Settings.load(api_key=KEY, base_url=HOST)
     assert ChartHero(settings=own).settings is own
     assert AsyncChartHero(settings=own).settings is own
+
+
+def test_a_deprecated_operation_warns_with_its_public_name_where_it_is_used(
+    client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charthero_ext._operations.DEPRECATED", frozenset({"encounters.get"}))
+    ch = client(Server(ok()))
+    with pytest.warns(DeprecationWarning, match=r"deprecated encounters\.get") as caught:
+        ch.encounters.get("enc_1")
+    assert [warning.filename for warning in caught] == [__file__]

@@ -393,8 +393,14 @@ def test_a_key_written_where_its_variable_belongs_is_not_shown() -> None:
 
 def test_a_profile_file_that_cannot_be_opened_is_named() -> None:
     Path("~/.config/charthero/config.toml").expanduser().mkdir(parents=True)
-    with pytest.raises(ConfigurationError, match=r"config\.toml cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"config\.toml cannot be read: Is a directory"):
         Settings.load()
+
+
+def test_a_profile_file_may_begin_with_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_profiles("\ufeff[default]\nbase_url = 'https://x.example.test'\napi_key_env = 'PROFILE_KEY'\n")
+    monkeypatch.setenv("PROFILE_KEY", KEY)
+    assert Settings.load().base_url == "https://x.example.test"
 
 
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,6 +293,7 @@ def test_the_report_is_json_and_text_and_holds_no_key_and_no_message(
         "reason_code": "scope_missing",
     }
     assert written["exit_code"] == 3
+    assert str(report) == report.table()
     lines = report.table().splitlines()
     assert [line.split()[:3] for line in lines[: len(ROUTES)]] == [[name, "needed", "denied"] for name in ROUTES]
     assert "canary" not in f"{written} {report!r} {report.table()} {caplog.text}"

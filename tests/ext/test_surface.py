@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
@@ -184,6 +185,12 @@ def test_a_client_for_threads_is_ready_without_asyncio_and_before_anything_is_ma
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_package_knows_its_version() -> None:
+    import charthero_ext
+
+    assert charthero_ext.__version__ == version("charthero-ext")
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
