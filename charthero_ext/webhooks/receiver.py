@@ -15,25 +15,17 @@ from charthero_client.showing import show_id
 from charthero_ext._secret import Secret
 from charthero_ext.errors import BodyTooLargeError, WebhookVerificationError
 from charthero_ext.models import TranscriptReadyEvent
+from charthero_ext.webhooks import verification
 from charthero_ext.webhooks.event_store import Store
-from charthero_ext.webhooks.verification import (
-    MAX_BODY,
-    MAX_HEADER,
-    Event,
-    UnknownEvent,
-    delivery_headers,
-    genuine_event,
-    signing_keys,
-)
+from charthero_ext.webhooks.verification import MAX_BODY, Event, UnknownEvent
 from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker, place_of
 
 __all__ = ["Handler", "Receiver"]
 
 logger = logging.getLogger("charthero_ext")
 
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: How many seconds a sender has for the whole body.
 BODY_TIMEOUT = 10.0
@@ -81,7 +73,7 @@ class Receiver:
             ConfigurationError: There is no secret, or one is blank.
         """
         secrets = hidden = Secret(secrets)  # type: ignore[assignment]
-        self._keys = signing_keys(hidden)
+        self._keys = verification.signing_keys(hidden)
         self._store = store
         self._handler = handler
         self._max_body = max_body
@@ -148,13 +140,13 @@ class Receiver:
             return 405, "method_not_allowed"
         if not _is_json(scope["headers"]):
             return 415, "unsupported_media_type"
-        headers = delivery_headers(Secret(scope["headers"]))
+        headers = verification.delivery_headers(Secret(scope["headers"]))
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 body = await self._body(receive)
         except TimeoutError:
             return 408, "body_timeout"
-        event = genuine_event(headers, body, self._keys, max_body=self._max_body)
+        event = verification.genuine_event(headers, body, self._keys, max_body=self._max_body)
         try:
             await self._record(event)
         except Exception as error:  # noqa: BLE001 - a store may raise anything
@@ -197,14 +189,10 @@ def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether the body is uncompressed JSON. The headers are not authenticated, so long values are not read."""
     known = {b"content-type": b"application/json", b"content-encoding": b"identity"}
     return all(
-        len(value) <= MAX_HEADER and value.partition(b";")[0].strip().lower() == known[name.lower()]
+        len(value) <= verification.MAX_HEADER and value.partition(b";")[0].strip().lower() == known[name.lower()]
         for name, value in headers
         if name.lower() in known
     )
-
-
-class _GoneError(Exception):
-    """The sender went away before its request was whole."""
 
 
 def _pointer(event: Event) -> str:

@@ -16,33 +16,11 @@ from uuid import uuid4
 from attrs import field, frozen
 from charthero_client.showing import show_id
 
+from charthero_ext import errors
 from charthero_ext._secret import Secret
-from charthero_ext.errors import (
-    BodyTooLargeError,
-    ConfigurationError,
-    InvalidTimestampError,
-    MalformedEventError,
-    MismatchedEventError,
-    MissingHeaderError,
-    RepeatedHeaderError,
-    SignatureMismatchError,
-    StaleTimestampError,
-    UnsupportedSignatureError,
-)
 from charthero_ext.models import TranscriptReadyEvent
 
-__all__ = [
-    "MAX_BODY",
-    "MAX_HEADER",
-    "Event",
-    "UnknownEvent",
-    "event_from",
-    "genuine_event",
-    "delivery_headers",
-    "sign",
-    "signing_keys",
-    "verify",
-]
+__all__ = ["Event", "UnknownEvent", "delivery_headers", "event_from", "genuine_event", "sign", "signing_keys", "verify"]
 
 #: An event is a few hundred bytes long.
 MAX_BODY = 65_536
@@ -51,16 +29,8 @@ MAX_HEADER = 1_024
 TOLERANCE = 300
 TYPE, VERSION = "recording.transcript_ready", "2026-05-01"
 
-HEADERS = {
-    name.lower(): name
-    for name in (
-        "ChartHero-Event-Id",
-        "ChartHero-Delivery-Id",
-        "ChartHero-Timestamp",
-        "ChartHero-Signature",
-        "ChartHero-Webhook-Version",
-    )
-}
+_NAMES = ("Event-Id", "Delivery-Id", "Timestamp", "Signature", "Webhook-Version")
+HEADERS = {f"charthero-{name.lower()}": f"ChartHero-{name}" for name in _NAMES}
 
 Keys: TypeAlias = Secret[tuple[bytes, ...]]
 
@@ -134,9 +104,9 @@ def sign(body: bytes, secret: str, *, timestamp: int | None = None, delivery_id:
         raise ValueError("the body is not an event: it needs id and api_version")
     stamp = str(int(time.time()) if timestamp is None else timestamp)
     (signature,) = _signatures(keys, Secret(stamp), hidden[0]).reveal()
-    ids = event.reveal()["id"], delivery_id or f"whd_{uuid4().hex}"
-    values = (*ids, stamp, signature, event.reveal()["api_version"])
-    return {"Content-Type": "application/json", **dict(zip(HEADERS.values(), values, strict=True))}
+    values = (event.reveal()["id"], delivery_id or f"whd_{uuid4().hex}", stamp, signature)
+    found = zip(HEADERS.values(), (*values, event.reveal()["api_version"]), strict=True)
+    return {"Content-Type": "application/json", **dict(found)}
 
 
 def signing_keys(secrets: Secret[Any]) -> Keys:
@@ -148,7 +118,7 @@ def signing_keys(secrets: Secret[Any]) -> Keys:
     given = Secret([secrets.reveal()] if isinstance(secrets.reveal(), str) else list(secrets.reveal()))
     keys = Secret(tuple(_key(secret) for secret in given.reveal()))
     if not keys.reveal() or not all(keys.reveal()):
-        raise ConfigurationError("webhooks need one or more signing secrets: text without white space around it")
+        raise errors.ConfigurationError("webhooks need one or more signing secrets: text without white space around it")
     return keys
 
 
@@ -171,14 +141,14 @@ def delivery_headers(headers: Secret[Any]) -> dict[str, Secret[str]]:
     for pair in map(Secret, pairs.reveal()):
         name = HEADERS.get(_text(pair.reveal()[0]).lower())
         if name in found:
-            raise RepeatedHeaderError(f"{name} is repeated")
+            raise errors.RepeatedHeaderError(f"{name} is repeated")
         if name is not None:
             found[name] = Secret(_text(pair.reveal()[1]))
     for name in HEADERS.values():
         if name not in found or not found[name].reveal():
-            raise MissingHeaderError(f"{name} is missing, empty or longer than {MAX_HEADER:,} characters")
+            raise errors.MissingHeaderError(f"{name} is missing, empty or longer than {MAX_HEADER:,} characters")
     if not re.fullmatch("[0-9]{1,12}", found["ChartHero-Timestamp"].reveal()):
-        raise InvalidTimestampError("ChartHero-Timestamp is not a whole number of seconds")
+        raise errors.InvalidTimestampError("ChartHero-Timestamp is not a whole number of seconds")
     return found
 
 
@@ -193,21 +163,21 @@ def genuine_event(
 ) -> Event:
     """Return the event in the body of a delivery. Raises the same errors as :func:`verify`."""
     if len(body.reveal()) > max_body:
-        raise BodyTooLargeError(f"the body is larger than {max_body:,} bytes")
+        raise errors.BodyTooLargeError(f"the body is larger than {max_body:,} bytes")
     event_id, _, timestamp, signature, version = (headers[name] for name in HEADERS.values())
     sent = Secret([part.strip(" \t") for part in signature.reveal().split(",")])
     candidates = Secret([part for part in sent.reveal() if re.fullmatch("v1=[0-9a-f]{64}", part)])
     if not candidates.reveal():
-        raise UnsupportedSignatureError("ChartHero-Signature has no signature of version v1")
+        raise errors.UnsupportedSignatureError("ChartHero-Signature has no signature of version v1")
     pairs = product(_signatures(keys, timestamp, body).reveal(), candidates.reveal())
     # Every pair is compared, even after a match, so that the time taken reveals nothing.
     if not sum(hmac.compare_digest(*pair) for pair in pairs):
-        raise SignatureMismatchError("no signature matches this body, this timestamp and any of the secrets")
+        raise errors.SignatureMismatchError("no signature matches this body, this timestamp and any of the secrets")
     if abs((time.time() if now is None else now) - int(timestamp.reveal())) > tolerance:
-        raise StaleTimestampError(f"ChartHero-Timestamp is more than {tolerance:g} seconds from the clock")
+        raise errors.StaleTimestampError(f"ChartHero-Timestamp is more than {tolerance:g} seconds from the clock")
     event = Secret(event_from(_decoded(body)))
     if (event.reveal().id, event.reveal().api_version) != (event_id.reveal(), version.reveal()):
-        raise MismatchedEventError("ChartHero-Event-Id or ChartHero-Webhook-Version differs from the body")
+        raise errors.MismatchedEventError("ChartHero-Event-Id or ChartHero-Webhook-Version differs from the body")
     return event.reveal()
 
 
@@ -218,12 +188,12 @@ def event_from(payload: Secret[Any]) -> Event:
         MalformedEventError: The value is not an event.
     """
     if not _has_texts(payload, "id", "type", "api_version"):
-        raise MalformedEventError("the body is not an event: it needs id, type and api_version")
+        raise errors.MalformedEventError("the body is not an event: it needs id, type and api_version")
     codes = payload.reveal()["type"], payload.reveal()["api_version"]
     if codes != (TYPE, VERSION):
         return UnknownEvent(payload.reveal()["id"], *codes, payload.reveal())
     if not _has_texts(Secret(payload.reveal().get("resources")), "encounter_id", "document_id"):
-        raise MalformedEventError("the event's resources need encounter_id and document_id")
+        raise errors.MalformedEventError("the event's resources need encounter_id and document_id")
     return TranscriptReadyEvent.from_dict(payload.reveal())
 
 

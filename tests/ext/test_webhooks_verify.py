@@ -49,77 +49,57 @@ def refusal(headers: Any, body: bytes = BODY, secrets: Any = SECRET, **others: A
     return caught.value
 
 
-# What holds
-
-
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is the independent implementation")
-@pytest.mark.parametrize("secret", [SECRET, "short", "with spaces inside", "ünïcode", "x" * 200])
-@pytest.mark.parametrize("stamp", [str(NOW), "0", f"00{NOW}"])
-def test_a_signature_made_by_openssl_holds(secret: str, stamp: str) -> None:
+@pytest.mark.parametrize("secret", [SECRET, "with spaces inside", "ünïcode", "x" * 200])
+@pytest.mark.parametrize("timestamp", [str(NOW), "0", f"00{NOW}"])
+def test_a_signature_by_openssl_is_accepted_and_equals_ours(secret: str, timestamp: str) -> None:
     body = json.dumps(EVENT, indent=3).encode()
     command = ["openssl", "dgst", "-sha256", "-mac", "HMAC", "-macopt", f"hexkey:{secret.encode().hex()}", "-r"]
-    done = subprocess.run(command, input=f"{stamp}.".encode() + body, capture_output=True, check=True)
+    done = subprocess.run(command, input=f"{timestamp}.".encode() + body, capture_output=True, check=True)
     headers = {
         "ChartHero-Event-Id": EVENT["id"],
-        "ChartHero-Delivery-Id": "dlv_synthetic_0001",
-        "ChartHero-Timestamp": stamp,
+        "ChartHero-Delivery-Id": "whd_synthetic_0001",
+        "ChartHero-Timestamp": timestamp,
         "ChartHero-Signature": f"v1={done.stdout.split()[0].decode()}",
         "ChartHero-Webhook-Version": EVENT["api_version"],
     }
-    event = verify(headers, body, secret, now=int(stamp))
+    event = verify(headers, body, secret, now=int(timestamp))
     assert isinstance(event, TranscriptReadyEvent)
     assert (event.id, event.resources.document_id) == (EVENT["id"], EVENT["resources"]["document_id"])
-    made = sign(body, secret, timestamp=int(stamp), delivery_id="dlv_synthetic_0001")
-    if stamp == str(int(stamp)):
+    made = sign(body, secret, timestamp=int(timestamp), delivery_id="whd_synthetic_0001")
+    if timestamp == str(int(timestamp)):
         assert made == {"Content-Type": "application/json", **headers}
 
 
-def test_a_signature_written_down_from_the_contract_holds() -> None:
-    # printf '%s' '1777649395.{"id":…}' | openssl dgst -sha256 -hmac whsec_synthetic_1
-    body = b'{"id":"evt_1","type":"x","api_version":"y"}'
-    known = "v1=43b73eefbd88dceb3c1b64efd24b0d3e4bef289e93579ce56067f85e7540073c"
-    assert sign(body, SECRET, timestamp=NOW)["ChartHero-Signature"] == known
+FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
+    "mapping": lambda h: h,
+    "upper case": lambda h: {name.upper(): value for name, value in h.items()},
+    "bytes": lambda h: {name.lower().encode(): value.encode() for name, value in h.items()},
+    "ASGI": lambda h: [(name.lower().encode(), value.encode()) for name, value in h.items()],
+    "iterator": lambda h: iter(h.items()),
+    "httpx": httpx.Headers,
+    "starlette": Headers,
+}
 
 
-def test_what_is_signed_now_holds_now() -> None:
-    assert verify(sign(BODY, SECRET), BODY, SECRET).id == EVENT["id"]
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        lambda h: h,
-        lambda h: {name.upper(): value for name, value in h.items()},
-        lambda h: {name.lower().encode(): value.encode() for name, value in h.items()},
-        lambda h: [(name.lower().encode(), value.encode()) for name, value in h.items()],
-        lambda h: iter(h.items()),
-        lambda h: httpx.Headers(h),
-        lambda h: Headers(h),
-    ],
-    ids=["mapping", "upper case", "bytes", "ASGI", "iterator", "httpx", "starlette"],
-)
-def test_headers_are_taken_in_every_form_and_case(form: Callable[[dict[str, str]], Any]) -> None:
-    assert verify(form(signed()), BODY, SECRET, now=NOW).id == EVENT["id"]
-
-
-@pytest.mark.parametrize("off", [-300, -299.9, 0, 299.9, 300])
-def test_a_clock_may_be_off_by_the_tolerance_either_way(off: float) -> None:
-    assert verify(signed(), BODY, SECRET, now=NOW + off).id == EVENT["id"]
+@pytest.mark.parametrize("form", FORMS)
+def test_headers_are_accepted_in_every_form_and_case(form: str) -> None:
+    assert verify(FORMS[form](signed()), BODY, SECRET, now=NOW).id == EVENT["id"]
 
 
 @pytest.mark.parametrize("secrets", [[OTHER, SECRET], (SECRET, OTHER), iter([OTHER, "third", SECRET])])
-def test_any_of_several_secrets_will_do_while_one_is_rotated(secrets: Any) -> None:
+def test_any_of_several_secrets_is_accepted_during_a_rotation(secrets: Any) -> None:
     assert verify(signed(), BODY, secrets, now=NOW).id == EVENT["id"]
 
 
 @pytest.mark.parametrize("arranged", ["{wrong},{right}", "{right}, {wrong}", "v2=abc , {right}", "{right}"])
-def test_one_of_several_signatures_has_to_match(arranged: str) -> None:
+def test_one_of_several_signatures_must_match(arranged: str) -> None:
     right, wrong = signed()["ChartHero-Signature"], "v1=" + "0" * 64
     headers = signed(**{"ChartHero-Signature": arranged.format(right=right, wrong=wrong)})
     assert verify(headers, BODY, SECRET, now=NOW).id == EVENT["id"]
 
 
-def test_a_field_that_is_new_in_an_event_is_kept() -> None:
+def test_a_new_field_of_an_event_is_kept() -> None:
     body = of(lambda event: event.update(added_later=1))
     event = verify(signed(body), body, SECRET, now=NOW)
     assert isinstance(event, TranscriptReadyEvent)
@@ -127,7 +107,7 @@ def test_a_field_that_is_new_in_an_event_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("type", "recording.deleted"), ("api_version", "2027-01-01")])
-def test_an_unknown_type_or_version_is_an_event_of_its_own_that_shows_no_payload(name: str, value: str) -> None:
+def test_an_unknown_type_or_version_is_an_unknown_event_whose_repr_hides_the_payload(name: str, value: str) -> None:
     body = of(lambda event: event.update({name: value, "canary": "canary", "resources": "other"}))
     event = verify(signed(body), body, SECRET, now=NOW)
     assert isinstance(event, UnknownEvent)
@@ -137,83 +117,64 @@ def test_an_unknown_type_or_version_is_an_event_of_its_own_that_shows_no_payload
     assert hash(event) == hash(copy.copy(event))
 
 
-# What does not
-
-
 @pytest.mark.parametrize("name", [name for name in signed() if name != "Content-Type"])
-def test_a_header_that_is_missing_empty_or_repeated_is_refused(name: str) -> None:
+def test_a_missing_empty_or_repeated_header_is_refused(name: str) -> None:
     headers = signed()
     for changed in ({**headers, name: ""}, {key: value for key, value in headers.items() if key != name}):
         error = refusal(changed)
-        assert (error.reason, type(error), error.status_code) == ("missing_header", errors.MissingHeaderError, 400)
+        assert (type(error), error.status_code) == (errors.MissingHeaderError, 400)
         assert name in str(error)
     for repeated in ([*headers.items(), (name.lower(), headers[name])], {**headers, name.lower(): headers[name]}):
         error = refusal(repeated)
-        assert (error.reason, type(error), error.status_code) == ("repeated_header", errors.RepeatedHeaderError, 400)
+        assert (type(error), error.status_code) == (errors.RepeatedHeaderError, 400)
 
 
-@pytest.mark.parametrize(
-    "stamp",
-    ["-1", "+1", "1.0", "1e9", " 1", "1 ", "1\n", "0x1", "٣٠٠", "²", "1_000", "now", "1" * 13, "1,2", "None"],
-)
-def test_a_timestamp_that_is_no_plain_whole_number_is_refused(stamp: str) -> None:
-    error = refusal(signed(**{"ChartHero-Timestamp": stamp}))
-    assert (error.reason, type(error)) == ("invalid_timestamp", errors.InvalidTimestampError)
+NO_NUMBERS = ["-1", "+1", "1.0", "1e9", "0x1", "٣٠٠", "²", "1_000", "now", "1,2", "None", " 1", "1 ", "1\n", "1" * 13]
 
 
-@pytest.mark.parametrize("off", [-301, -300.1, 300.1, 301, 10**9])
-def test_a_replay_and_a_delivery_from_the_future_are_refused(off: float) -> None:
-    error = refusal(signed(), now=NOW + off)
-    assert (error.reason, type(error), error.status_code) == ("stale_timestamp", errors.StaleTimestampError, 401)
+@pytest.mark.parametrize("timestamp", NO_NUMBERS)
+def test_a_timestamp_that_is_not_a_whole_number_is_refused(timestamp: str) -> None:
+    assert type(refusal(signed(**{"ChartHero-Timestamp": timestamp}))) is errors.InvalidTimestampError
 
 
-def test_without_a_clock_given_the_machine_s_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    headers = sign(BODY, SECRET)
-    present = time.time()
+@pytest.mark.parametrize("difference", [300, 299.9, 0])
+def test_the_timestamp_may_differ_from_the_clock_by_the_tolerance(difference: float) -> None:
+    for sign_ in (1, -1):
+        assert verify(signed(), BODY, SECRET, now=NOW + sign_ * difference).id == EVENT["id"]
+        error = refusal(signed(), now=NOW + sign_ * (difference + 300.1))
+        assert (type(error), error.status_code) == (errors.StaleTimestampError, 401)
+
+
+def test_the_default_clock_is_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    headers, present = sign(BODY, SECRET), time.time()
+    assert verify(headers, BODY, SECRET).id == EVENT["id"]
     monkeypatch.setattr(time, "time", lambda: present + 302)
     with pytest.raises(errors.StaleTimestampError):
         verify(headers, BODY, SECRET)
     assert verify(headers, BODY, SECRET, tolerance=400)
 
 
-@pytest.mark.parametrize(
-    "signature",
-    [
-        "{hex}",
-        "v2={hex}",
-        "V1={hex}",
-        "v1=",
-        "v1={upper}",
-        "v1={hex}0",
-        "v1={short}",
-        "v1= {hex}",
-        "v1={hex}\n",
-        "sha256={hex}",
-        "v0={hex};v1={hex}",
-    ],
-)
-def test_a_signature_in_any_form_but_the_documented_one_is_refused(signature: str) -> None:
+FORGED = ["{hex}", "v2={hex}", "V1={hex}", "v1=", "v1={upper}", "v1={hex}0", "v1={short}", "sha256={hex}"]
+
+
+@pytest.mark.parametrize("signature", [*FORGED, "v0={hex};v1={hex}", "v1= {hex}", "v1={hex}\n"])
+def test_a_signature_in_an_undocumented_form_is_refused(signature: str) -> None:
     digest = signed()["ChartHero-Signature"].removeprefix("v1=")
     text = signature.format(hex=digest, upper=digest.upper().replace("0", "A"), short=digest[:-1])
     error = refusal(signed(**{"ChartHero-Signature": text}))
-    assert (error.reason, error.status_code) == ("unsupported_signature", 401)
+    assert (type(error), error.status_code) == (errors.UnsupportedSignatureError, 401)
 
 
 @pytest.mark.parametrize("secrets", [OTHER, [OTHER], [OTHER, SECRET.upper()]])
-def test_a_signature_by_another_secret_is_refused(secrets: Any) -> None:
-    error = refusal(signed(), secrets=secrets)
-    assert (error.reason, error.status_code) == ("signature_mismatch", 401)
+def test_a_forged_signature_is_refused_and_reveals_nothing_of_the_clock_or_the_body(secrets: Any) -> None:
+    for body, now in ((BODY, NOW), (BODY, NOW + 10**6), (b"<not JSON>", NOW)):
+        error = refusal(signed(), body, secrets, now=now)
+        assert (type(error), error.status_code) == (errors.SignatureMismatchError, 401)
 
 
-def test_a_forged_delivery_learns_nothing_of_the_clock_or_the_body() -> None:
-    error = refusal(signed(secret=OTHER), now=NOW + 10**6)
-    assert error.reason == "signature_mismatch"
-    assert refusal(signed(b'{"id":"a","api_version":"b"}', OTHER), b"<not JSON>").reason == "signature_mismatch"
-
-
-def test_a_body_that_is_too_large_is_refused_before_it_is_looked_at() -> None:
+def test_a_large_body_is_refused_before_it_is_read() -> None:
     error = refusal(signed(), b"x" * 65_537)
-    assert (error.reason, error.status_code) == ("body_too_large", 413)
+    assert (type(error), error.status_code) == (errors.BodyTooLargeError, 413)
     assert refusal(signed(), max_body=len(BODY) - 1).reason == "body_too_large"
     assert verify(signed(), BODY, SECRET, now=NOW, max_body=len(BODY)).id == EVENT["id"]
 
@@ -223,37 +184,29 @@ def signed_by_hand(body: bytes) -> dict[str, str]:
     return signed(**{"ChartHero-Signature": f"v1={digest}"})
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"\xff\xfe",
-        b"<html>",
-        b"[]",
-        b"null",
-        b'"text"',
-        b"{}",
-        BODY[:-1],
-        b"[" * 60_000,
-        of(lambda event: event.pop("id")),
-        of(lambda event: event.update(id=1)),
-        of(lambda event: event.update(type=None)),
-        of(lambda event: event.update(api_version="")),
-        of(lambda event: event.pop("resources")),
-        of(lambda event: event.update(resources=[])),
-        of(lambda event: event["resources"].pop("encounter_id")),
-        of(lambda event: event["resources"].update(document_id="")),
-    ],
-)
-def test_a_genuine_body_that_is_no_event_is_refused(body: bytes) -> None:
+CHANGES: list[Callable[[dict[str, Any]], object]] = [
+    lambda event: event.pop("id"),
+    lambda event: event.update(id=1),
+    lambda event: event.update(type=None),
+    lambda event: event.update(api_version=""),
+    lambda event: event.pop("resources"),
+    lambda event: event.update(resources=[]),
+    lambda event: event["resources"].pop("encounter_id"),
+    lambda event: event["resources"].update(document_id=""),
+]
+NOT_JSON = [b"", b"\xff\xfe", b"<html>", b"[]", b"null", b'"text"', b"{}", BODY[:-1], b"[" * 60_000]
+
+
+@pytest.mark.parametrize("body", [*NOT_JSON, *map(of, CHANGES)])
+def test_a_genuine_body_that_is_not_an_event_is_refused(body: bytes) -> None:
     error = refusal(signed_by_hand(body), body)
-    assert (error.reason, type(error), error.status_code) == ("malformed_event", errors.MalformedEventError, 400)
+    assert (type(error), error.status_code) == (errors.MalformedEventError, 400)
 
 
 @pytest.mark.parametrize("name", ["ChartHero-Event-Id", "ChartHero-Webhook-Version"])
-def test_a_header_that_names_another_event_or_version_than_the_body_is_refused(name: str) -> None:
+def test_headers_that_name_another_event_or_version_than_the_body_are_refused(name: str) -> None:
     error = refusal(signed(**{name: "evt_other"}))
-    assert (error.reason, type(error), error.status_code) == ("mismatched_event", errors.MismatchedEventError, 400)
+    assert (type(error), error.status_code) == (errors.MismatchedEventError, 400)
 
 
 @given(data=st.data())
