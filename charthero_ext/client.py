@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from os import PathLike
 from pathlib import Path
 from threading import Event
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import httpx
 
     from charthero_ext.async_client import AsyncChartHero, AsyncDocuments, AsyncEncounters
+    from charthero_ext.changes import Change, LedgerStore
 
 __all__ = [
     "AsyncChartHero",
@@ -164,6 +166,38 @@ class Encounters:
     def iter_window(self, window: Window) -> Walk[Encounter]:
         """Iterate over one window, as :meth:`iter` does over a range."""
         return self.iter(start_at=window.start_at, end_at=window.end_at, sort_order=window.sort_order)
+
+    def changes(
+        self,
+        ledger: LedgerStore,
+        *,
+        start_at: Instant | None = None,
+        look_back: timedelta = timedelta(days=30),
+        allow_mass_delete: bool = False,
+    ) -> Iterator[Change]:
+        """Iterate over what changed since the last pass with this ledger: additions, changes and deletions.
+
+        A change is recorded in the ledger when the next one is requested, or when the iteration ends. Otherwise it is
+        yielded again in the next pass. :mod:`charthero_ext.changes` explains passes, windows and deletions.
+
+        Args:
+            ledger: What was yielded before, such as ``Ledger("clinic.ledger")``. One pass at a time may use it.
+            start_at: Where the first pass starts. No pass starts before it.
+            look_back: How long after its creation an encounter may still change. A later pass starts this long before
+                the newest encounter.
+            allow_mass_delete: Also yield deletions if unusually many encounters disappeared at once.
+
+        Raises:
+            ValueError: ``look_back`` is negative, or ``start_at`` has no time zone.
+            ConfigurationError: The ledger belongs to another host.
+            MassDeletionError: Unusually many encounters disappeared at once.
+            ChartHeroError: A request failed. The next pass resumes this one.
+        """
+        from charthero_ext.changes import Pass, change_feed, iterate
+
+        current = Pass(ledger, self._session.settings.base_url, as_instant(start_at, "start_at"), look_back)
+        feed = change_feed(self._page, current, allow_mass_delete=allow_mass_delete)
+        return iterate(self._driver, feed)
 
     def _page(self, request: PageRequest) -> Steps[EncounterPage]:
         return self._session.call(_operations.encounters(**asdict(request)))

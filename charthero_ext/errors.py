@@ -20,6 +20,7 @@ __all__ = [
     "InvalidRequestError",
     "InvalidTimestampError",
     "MalformedEventError",
+    "MassDeletionError",
     "MismatchedEventError",
     "MissingHeaderError",
     "NotFoundError",
@@ -104,6 +105,27 @@ class UnexpectedResponseError(ChartHeroError):
 
 class PaginationError(ChartHeroError):
     """A walk over encounters cannot keep its promise of *every encounter exactly once*."""
+
+
+class MassDeletionError(ChartHeroError):
+    """So many encounters disappeared at once that a pass over changes refused to report them as deleted.
+
+    Attributes:
+        missing: Encounters that disappeared.
+        known: Encounters in the window before the pass.
+        total: What the server counted although it listed no encounter; 0 if it listed some.
+    """
+
+    def __init__(self, *, missing: int, known: int, total: int) -> None:
+        counted = f", although its total is {total}" if total else ""
+        super().__init__(
+            f"the API no longer lists {missing} of {known} encounters{counted}; check the scopes of the key, "
+            "and pass allow_mass_delete=True if they were deleted"
+        )
+        self.missing, self.known, self.total = missing, known, total
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt_from(self, vars(self))
 
 
 class ApiStatusError(ChartHeroError):

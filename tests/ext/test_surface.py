@@ -29,6 +29,7 @@ PROMISE = (
 #: The modules people import. What is public in them is their ``__all__``.
 MODULES = (
     "charthero_ext",
+    "charthero_ext.changes",
     "charthero_ext.client",
     "charthero_ext.config",
     "charthero_ext.errors",

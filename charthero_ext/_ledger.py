@@ -1,0 +1,187 @@
+"""The memory of a change feed: which encounters were delivered, in which version, and how far the current pass is."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol, Self
+
+from attrs import astuple, field, frozen
+from charthero_client.showing import show_id
+
+from charthero_ext.errors import ConfigurationError
+
+__all__ = ["Entry", "Ledger", "LedgerStore"]
+
+APPLICATION_ID = 0x43484C31  # "CHL1" marks the file as a ledger.
+# Numbers follow the order of insertion, which is nearly the order of a walk. So a pass writes few pages of the file.
+SCHEMA = f"""
+    BEGIN;
+    CREATE TABLE state (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
+    CREATE TABLE entry (number INTEGER PRIMARY KEY, encounter_id TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL,
+        delivered TEXT NOT NULL, seen INTEGER NOT NULL);
+    CREATE INDEX entry_created_at ON entry (created_at);
+    PRAGMA application_id = {APPLICATION_ID};
+    COMMIT;
+"""
+RECORD = """
+    INSERT INTO entry (encounter_id, created_at, delivered, seen) VALUES (?, ?, ?, ?) ON CONFLICT (encounter_id)
+    DO UPDATE SET created_at = excluded.created_at, delivered = excluded.delivered, seen = excluded.seen
+"""
+FIND = "SELECT encounter_id, created_at, delivered, seen FROM entry WHERE encounter_id IN (%s)"
+UNSEEN = """
+    SELECT encounter_id, created_at, delivered, seen FROM entry WHERE created_at >= ? AND seen < ?
+    ORDER BY created_at LIMIT ?
+"""
+COUNT_UNSEEN = "SELECT count(*) FROM entry WHERE created_at >= ? AND seen < ?"
+
+
+@frozen
+class Entry:
+    """What a ledger knows about one encounter.
+
+    Attributes:
+        encounter_id: The opaque id.
+        created_at: When the encounter was created, in microseconds since 1970.
+        delivered: JSON of a digest of the encounter that was delivered, and of the documents whose event was.
+        seen: The number of the last pass that saw the encounter.
+    """
+
+    encounter_id: str = field(repr=show_id)
+    created_at: int
+    delivered: str = field(repr=False)
+    seen: int
+
+
+class LedgerStore(Protocol):
+    """What a ledger in another database, such as PostgreSQL, has to provide.
+
+    One pass at a time uses a ledger. Later calls see what a method wrote, but only ``save`` makes it durable. The
+    asynchronous client calls the methods in threads, one after another.
+    """
+
+    def load(self) -> str | None:
+        """Return the state that was saved last, or None."""
+
+    def save(self, state: str) -> None:
+        """Replace the state, about 300 characters. Commit it in one transaction with everything written before."""
+
+    def find(self, encounter_ids: Sequence[str]) -> Mapping[str, Entry]:
+        """Return the entries of at most 100 encounters, by id. Leave out ids without an entry."""
+
+    def record(self, entries: Sequence[Entry]) -> None:
+        """Insert entries. Replace entries with the same ``encounter_id``."""
+
+    def remove(self, encounter_id: str) -> None:
+        """Delete an entry."""
+
+    def unseen(self, created_at: int, seen: int, limit: int) -> Sequence[Entry]:
+        """Return entries with at least this ``created_at`` and a smaller ``seen``: the first *limit* by creation."""
+
+    def count_unseen(self, created_at: int, seen: int) -> int:
+        """Count these entries."""
+
+
+class Ledger:
+    """A ledger in one SQLite file, for one process at a time. Close it, or use it in a ``with`` statement.
+
+    Only the owner of the file may read it. It contains opaque ids, instants, digests and the random key of the digests.
+    Use a local disk: SQLite's locks do not work on many network file systems.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open the file, or create it.
+
+        Raises:
+            ConfigurationError: The file is in use, or is not a ledger.
+            OSError: The file cannot be created, or others may read it and you do not own it.
+        """
+        path = Path(path)
+        _keep_private(path)
+        self._lock = Lock()
+        self._database = sqlite3.connect(path, timeout=0, check_same_thread=False)
+        problem = "is not a ledger"
+        try:
+            if self._prepare():
+                return
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                problem = "is in use by another process, or by another Ledger of this one"
+        self._database.close()
+        raise ConfigurationError(f"{path} {problem}")
+
+    def _prepare(self) -> bool:
+        """Lock the file and create what is missing. Return whether it is a ledger."""
+        # SQLite keeps the lock from the first write until the file is closed.
+        self._database.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")
+        if self._execute("SELECT count(*) FROM sqlite_schema") == [(0,)]:
+            self._database.executescript(SCHEMA)
+        is_ledger = self._execute("PRAGMA application_id") == [(APPLICATION_ID,)]
+        if is_ledger:
+            self._execute("PRAGMA journal_mode = WAL")
+        return is_ledger
+
+    def close(self) -> None:
+        """Commit what was written, and close the file. A second call does nothing."""
+        with self._lock, suppress(sqlite3.ProgrammingError):  # It was closed before.
+            self._database.commit()
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def load(self) -> str | None:
+        """Return the state that was saved last, or None."""
+        rows = self._execute("SELECT text FROM state")
+        return rows[0][0] if rows else None
+
+    def save(self, state: str) -> None:
+        """Replace the state, and commit it with everything written before."""
+        self._execute("REPLACE INTO state VALUES (1, ?)", state)
+        with self._lock:
+            self._database.commit()
+
+    def find(self, encounter_ids: Sequence[str]) -> dict[str, Entry]:
+        """Return the entries of these encounters, by id."""
+        marks = ", ".join("?" * len(encounter_ids))
+        return {row[0]: Entry(*row) for row in self._execute(FIND % marks, *encounter_ids)}
+
+    def record(self, entries: Sequence[Entry]) -> None:
+        """Insert or replace entries."""
+        for entry in entries:
+            self._execute(RECORD, *astuple(entry))
+
+    def remove(self, encounter_id: str) -> None:
+        """Delete an entry."""
+        self._execute("DELETE FROM entry WHERE encounter_id = ?", encounter_id)
+
+    def unseen(self, created_at: int, seen: int, limit: int) -> list[Entry]:
+        """Return the first entries since *created_at* that a pass did not see."""
+        return [Entry(*row) for row in self._execute(UNSEEN, created_at, seen, limit)]
+
+    def count_unseen(self, created_at: int, seen: int) -> int:
+        """Count the entries since *created_at* that a pass did not see."""
+        return int(self._execute(COUNT_UNSEEN, created_at, seen)[0][0])
+
+    def _execute(self, statement: str, *values: object) -> list[Any]:
+        with self._lock:
+            return self._database.execute(statement, values).fetchall()
+
+
+def _keep_private(path: Path) -> None:
+    """Create the file for its owner only, or withdraw the permissions of others."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    if not path.is_file():
+        raise ConfigurationError(f"{path} is not a file")
+    # No file is opened here: closing it would release the locks that this process has on it.
+    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))):
+        if file.exists() and file.stat().st_mode & 0o077:
+            file.chmod(0o600)

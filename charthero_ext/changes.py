@@ -1,0 +1,296 @@
+"""What changed since the last sync: encounters added, changed or deleted, and transcripts that became ready.
+
+The API cannot report changes. So a *pass* walks a window of encounters and compares them with a *ledger*, which
+remembers what you received. Run a pass every few minutes, or every night::
+
+    from datetime import timedelta
+
+    from charthero_ext import ChartHero
+    from charthero_ext.changes import Ledger
+
+    with ChartHero() as ch, Ledger("clinic.ledger") as ledger:
+        for change in ch.encounters.changes(ledger, start_at="2026-01-01T00:00:00Z", look_back=timedelta(days=30)):
+            if change.kind == "deleted":
+                downstream.delete(change.encounter_id)
+            elif change.encounter.status == "completed":  # "added" or "changed"
+                downstream.upsert(change.encounter)
+            for event in change.transcripts_ready:
+                handle(event)
+
+**Window.** The first pass starts at ``start_at``. A later one starts ``look_back`` before the newest encounter, or
+before the last pass began if that was earlier. What was created before the window is left alone.
+
+**Delivery.** A change is recorded when you ask for the next one, or when the loop ends. If your code raises or the
+process dies, you receive the change again, and after a crash at most one page more. So your code must be idempotent. An
+interrupted pass is resumed by the next one, in its own window. Memory use does not grow with the number of encounters.
+
+**Deletions** come at the end of a pass, once the walk has proven that it saw everything. A revoked scope looks like
+many deletions. So the pass raises `MassDeletionError` and deletes nothing if the list is empty although its ``total``
+is not 0, or if more than 20 encounters and more than a fifth of those in the window disappear at once. If the counts in
+the error are right, run one pass with ``allow_mass_delete=True``.
+
+**Webhooks.** ``transcripts_ready`` has the events that a webhook delivers, once for each document. So one handler
+serves polling today and webhooks later::
+
+    receiver = Receiver(secret, SQLiteStore("events.db"), handle)  # Later, ChartHero delivers to this receiver.
+    async for change in ch.encounters.changes(ledger):
+        for event in change.transcripts_ready:
+            await receiver.submit(event)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import blake2b
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from attrs import asdict, define, evolve, field, frozen
+from attrs.validators import ge
+from charthero_client.showing import show_id
+
+from charthero_ext._ledger import Entry, Ledger, LedgerStore
+from charthero_ext._secret import Secret
+from charthero_ext._steps import Run, Step, Steps
+from charthero_ext.errors import ConfigurationError, MassDeletionError
+from charthero_ext.models import DocumentSummary, Encounter, EncounterPage, EventResources, TranscriptReadyEvent
+from charthero_ext.pagination.position import Position, read_checkpoint, write_checkpoint
+from charthero_ext.pagination.window import MARGINS, PageRequest, Window, as_instant, microseconds
+from charthero_ext.pagination.window_walk import WindowWalk
+
+if TYPE_CHECKING:
+    from charthero_ext._http import AsyncDriver, Driver
+
+__all__ = ["Change", "Delete", "Entry", "Ledger", "LedgerStore", "Upsert"]
+
+#: This many deletions at once, or this part of the encounters known in the window, need no permission.
+FEW, PART = 20, 1 / 5
+#: Deletions that are found, and then saved, at once.
+BATCH = 100
+#: An open start, in microseconds since 1970.
+OPEN: Final = -(2**63)
+
+
+@frozen(kw_only=True)
+class Upsert:
+    """An encounter that is new, or differs from what you received."""
+
+    kind: Literal["added", "changed"]
+    encounter_id: str = field(repr=show_id)
+    encounter: Encounter
+    transcripts_ready: list[TranscriptReadyEvent]
+
+
+@frozen(kw_only=True)
+class Delete:
+    """An encounter that you received, and that is gone."""
+
+    kind: Literal["deleted"] = "deleted"
+    encounter_id: str = field(repr=show_id)
+    encounter: None = None
+    transcripts_ready: list[TranscriptReadyEvent] = field(factory=list)
+
+
+#: Once ``kind`` was compared, type checkers know whether there is an encounter.
+Change: TypeAlias = Upsert | Delete
+Feed: TypeAlias = Generator[Step | Change, Any, None]
+
+
+def iterate(driver: Driver, feed: Feed) -> Iterator[Change]:
+    """Yield the changes of a feed."""
+    while (change := driver.run(_next_change(feed))) is not None:
+        yield change
+
+
+async def iterate_async(driver: AsyncDriver, feed: Feed) -> AsyncIterator[Change]:
+    """Yield the changes of a feed."""
+    while (change := await driver.run(_next_change(feed))) is not None:
+        yield change
+
+
+def _next_change(feed: Feed) -> Steps[Change | None]:
+    """Pass on the steps of a feed until it yields a change."""
+    try:
+        item = next(feed)
+        while not isinstance(item, Upsert | Delete):
+            try:
+                answer = yield item
+            except BaseException as error:  # noqa: BLE001 - the feed decides what a failure means
+                item = feed.throw(error)
+            else:
+                item = feed.send(answer)
+    except StopIteration:
+        return None
+    return item
+
+
+def change_feed(
+    fetch: Callable[[PageRequest], Steps[EncounterPage]], current: Pass, *, allow_mass_delete: bool
+) -> Feed:
+    """Make one pass. Yield steps and changes; to resume after a change acknowledges it."""
+    ledger = current.ledger
+    yield Run(current.begin)
+    walk = WindowWalk[Encounter](current.window, position=current.position)
+    is_empty = current.position.last is None
+    while (request := walk.request) is not None:
+        if encounters := walk.receive((yield from fetch(request))):
+            is_empty = False
+            for change, entry in (yield Run(partial(current.compare, encounters))):
+                yield change
+                yield Run(partial(ledger.record, [entry]))
+            yield Run(current.save)
+    # Now the walk has proven that it saw everything.
+    if not allow_mass_delete:
+        yield Run(partial(current.check_deletions, walk.remaining or 0 if is_empty else 0))
+    since = current.state.start
+    while missing := (yield Run(partial(ledger.unseen, since, current.state.number, BATCH))):
+        for entry in missing:
+            yield Delete(encounter_id=entry.encounter_id)
+            yield Run(partial(ledger.remove, entry.encounter_id))
+        yield Run(current.save)
+        since = missing[-1].created_at
+    yield Run(partial(current.save, is_complete=True))
+
+
+@frozen(kw_only=True)
+class PassState:
+    """What a ledger stores about its current or last pass. Instants are microseconds since 1970.
+
+    Attributes:
+        number: The number of the walk. What it saw has this number in the ledger.
+        start: Start of the window.
+        began: When the walk began.
+        known: Entries in the window at that time.
+        newest: When the newest encounter of all passes was created.
+        checkpoint: Of the walk, after the last page whose changes were recorded.
+        is_complete: Every change was recorded.
+    """
+
+    number: int
+    start: int
+    began: int
+    known: int
+    newest: int | None
+    checkpoint: str | None = None
+    is_complete: bool = False
+
+
+@define(repr=False)
+class Pass:
+    """One pass. Its methods use the ledger, so they block."""
+
+    ledger: LedgerStore
+    base_url: str
+    start_at: datetime | None
+    look_back: timedelta = field(validator=ge(timedelta(0)))
+    key: Secret[str] = field(init=False)
+    state: PassState = field(init=False)
+    position: Position = field(init=False, factory=Position)
+
+    def begin(self) -> None:
+        """Resume the interrupted pass of the ledger, or start the next one."""
+        stored = Secret(json.loads(self.ledger.load() or "{}"))
+        owner = stored.reveal().get("base_url", self.base_url)
+        if owner != self.base_url:
+            raise ConfigurationError(f"the ledger belongs to {owner}, not to {self.base_url}")
+        self.key = Secret(stored.reveal().get("key") or token_hex(32))
+        last = PassState(**stored.reveal()["pass"]) if stored.reveal() else None
+        if last is None:
+            self._start(1, self._window_start(None), newest=None)
+        elif last.is_complete:
+            self._start(last.number + 1, self._window_start(last), newest=last.newest)
+        else:
+            self.state = last
+            if last.checkpoint is not None:
+                self.position = read_checkpoint(last.checkpoint)[1]
+
+    def _window_start(self, last: PassState | None) -> int:
+        start = OPEN if self.start_at is None else microseconds(self.start_at)
+        if last is None or last.newest is None:
+            return start
+        # Encounters that changed while the last pass ran may be older than the newest less the look-back.
+        return max(start, min(last.newest, last.began) - self.look_back // timedelta(microseconds=1))
+
+    def _start(self, number: int, start: int, *, newest: int | None) -> None:
+        began, known = microseconds(datetime.now(UTC)), self.ledger.count_unseen(start, number)
+        self.state = PassState(number=number, start=start, began=began, known=known, newest=newest)
+        self.position = Position()
+        self.save()
+
+    @property
+    def window(self) -> Window:
+        """The range to walk. It starts a minute early: a server may filter by other instants than it shows."""
+        return Window(start_at=as_instant(self.state.start - MARGINS[-1]))
+
+    def save(self, *, is_complete: bool = False) -> None:
+        """Save how far the pass is, and make everything recorded durable."""
+        checkpoint = None if self.position.last is None else write_checkpoint(self.window, self.position)
+        self.state = evolve(self.state, checkpoint=checkpoint, is_complete=is_complete)
+        stored = {"base_url": self.base_url, "key": self.key.reveal(), "pass": asdict(self.state)}
+        self.ledger.save(json.dumps(stored))
+
+    def compare(self, encounters: Sequence[Encounter]) -> list[tuple[Upsert, Entry]]:
+        """Return what differs from the ledger, each with its new entry. Mark the others as seen."""
+        self.position.take_all(encounters, "asc")
+        listed = [each for each in encounters if microseconds(each.created_at) >= self.state.start]
+        if not listed:
+            return []
+        entries = self.ledger.find([each.encounter_id for each in listed])
+        newest = max(microseconds(each.created_at) for each in listed)
+        self.state = evolve(self.state, newest=max(newest, self.state.newest or newest))
+        changes, same = [], []
+        for encounter in listed:
+            entry, digest = entries.get(encounter.encounter_id), self._digest(encounter)
+            before, *handled = json.loads(entry.delivered) if entry else (None,)
+            if entry and before == digest:
+                same.append(evolve(entry, seen=self.state.number))
+            else:
+                changes.append(self._change(encounter, digest, handled, is_new=entry is None))
+        self.ledger.record(same)
+        return changes
+
+    def _change(self, encounter: Encounter, digest: str, handled: list[str], *, is_new: bool) -> tuple[Upsert, Entry]:
+        ready = [document_id for document_id in _completed_transcripts(encounter) if document_id not in handled]
+        change = Upsert(
+            kind="added" if is_new else "changed",
+            encounter_id=encounter.encounter_id,
+            encounter=encounter,
+            transcripts_ready=[_event(encounter, document_id) for document_id in ready],
+        )
+        delivered = json.dumps([digest, *handled, *ready])
+        entry = Entry(encounter.encounter_id, microseconds(encounter.created_at), delivered, self.state.number)
+        return change, entry
+
+    def check_deletions(self, total: int) -> None:
+        """Refuse a mass deletion. *total* is not 0 if the list was empty although the server counts encounters."""
+        state, missing = self.state, self.ledger.count_unseen(self.state.start, self.state.number)
+        if total or (missing > FEW and missing > state.known * PART):
+            self._start(state.number + 1, state.start, newest=state.newest)  # The next pass walks the window again.
+            raise MassDeletionError(missing=missing, known=state.known, total=total)
+
+    def _digest(self, encounter: Encounter) -> str:
+        key = Secret(bytes.fromhex(self.key.reveal()))
+        text = Secret(json.dumps(encounter.to_dict(), sort_keys=True))
+        return blake2b(text.reveal().encode(), key=key.reveal(), digest_size=16).hexdigest()
+
+
+def _completed_transcripts(encounter: Encounter) -> list[str]:
+    documents = [each for each in encounter.documents or () if isinstance(each, DocumentSummary)]
+    wanted = ("ambient_transcript", "completed")
+    return [each.document_id for each in documents if (each.schema_type, each.status) == wanted]
+
+
+def _event(encounter: Encounter, document_id: str) -> TranscriptReadyEvent:
+    """Return the event of a transcript. It has the same id in every ledger."""
+    identity = json.dumps([encounter.encounter_id, document_id]).encode()
+    return TranscriptReadyEvent(
+        id=f"evt_{blake2b(identity, digest_size=16).hexdigest()}",
+        type="recording.transcript_ready",
+        api_version="2026-05-01",
+        occurred_at=encounter.updated_at or encounter.created_at,
+        organization_id=encounter.organization_id,
+        resources=EventResources(encounter_id=encounter.encounter_id, document_id=document_id),
+    )
