@@ -18,7 +18,7 @@ from pathlib import Path
 
 from scripts.artifact import ROOT, ArtifactError
 from scripts.generate import GENERATED, GenerateError, differences, generate_into
-from scripts.pull import pull
+from scripts.pull import fetch, store
 
 __all__ = ["main"]
 
@@ -89,7 +89,8 @@ def _run(stack: ExitStack, scratch: Path) -> None:
         print(f"   {url}")
     with step(2, "Pull the OpenAPI artifact from it"):
         snapshot = scratch / "openapi.json"
-        pull(f"{url}/openapi/v1/openapi.json", snapshot=snapshot, record=scratch / "source.json")
+        source = f"{url}/openapi/v1/openapi.json"
+        store(fetch(source), source, snapshot=snapshot, record=scratch / "source.json")
         print(f"   {snapshot.stat().st_size:,} bytes, checked")
     with step(3, "Regenerate the client from it"):
         generate_into(scratch / GENERATED.name, snapshot)

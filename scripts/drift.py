@@ -12,14 +12,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from scripts.artifact import SNAPSHOT, SOURCE, ArtifactError, load_snapshot, sha256
 from scripts.compare import compare
 from scripts.findings import Finding, annotation, as_annotations, as_json, as_markdown, as_text, code, counted
-from scripts.pull import PUBLISHED, fetch
+from scripts.pull import PUBLISHED, fetch, public
 from scripts.severity import Severity
 from scripts.surface import load_surface
 
@@ -82,23 +81,15 @@ class Report:
         return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
-def drift(source: str) -> Report:
-    """Compare the artifact at *source* with the snapshot.
+def drift(content: bytes, source: str) -> Report:
+    """Compare the artifact *content*, fetched from *source*, with the snapshot.
 
     Raises:
-        ArtifactError: There is no usable snapshot, or no artifact at *source*.
+        ArtifactError: There is no usable snapshot, or *content* is not an artifact.
     """
     old, _ = load_snapshot(SNAPSHOT)
-    new = fetch(source)
-    findings = compare(old, new, load_surface())
-    return Report(without_secrets(source), findings, sha256(old), sha256(new), provenance_note(old))
-
-
-def without_secrets(source: str) -> str:
-    """Return an address without the user, password and query it may have."""
-    parts = urlsplit(source)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="", fragment="").geturl() if parts.scheme else Path(source).name
+    findings = compare(old, content, load_surface())
+    return Report(public(source), findings, sha256(old), sha256(content), provenance_note(old))
 
 
 def provenance_note(snapshot: bytes) -> str:
@@ -136,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--format", choices=("text", "markdown", "json", "github"), default="text")
     options = parser.parse_args(arguments)
     try:
-        report = drift(options.source)
+        report = drift(fetch(options.source), options.source)
     except Exception as error:  # noqa: BLE001 - whatever happened, there is no answer, and none must not look like green
         reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__} in the comparison"
         sys.stderr.write(could_not_tell(reason, "text"))

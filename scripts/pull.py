@@ -1,7 +1,7 @@
-"""Fetch the published artifact into openapi/, if it is one this project can use.
+"""Fetch the published artifact into openapi/, if this client can be built from it.
 
-Nothing is written until the bytes have passed every check, the canonicalizer included; then they are written as they
-came. No credentials are sent: the artifact needs none.
+Nothing is written until the bytes have passed every check, the canonicalizer included. Then they are written unchanged.
+No credentials are sent, because the artifact needs none.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import argparse
 import json
 import sys
 import time
+import zlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -21,11 +23,12 @@ from scripts.artifact import SNAPSHOT, SOURCE, ArtifactError, parse, sha256, wri
 from scripts.canonicalize import canonicalize
 from scripts.surface import load_surface
 
-__all__ = ["PUBLISHED", "fetch", "main", "pull"]
+__all__ = ["PUBLISHED", "fetch", "main", "public", "store"]
 
 PUBLISHED = "https://developers.charthero.ai/openapi/v1/openapi.json"
 MAX_BYTES = 20_000_000
 MAX_SECONDS = 60.0
+PIECE = 65_536
 
 
 def fetch(source: str) -> bytes:
@@ -36,35 +39,34 @@ def fetch(source: str) -> bytes:
     """
     if not _is_url(source):
         return _read(Path(source))
-    public = _public(source)
+    address = public(source)
     try:
         for attempt in stamina.retry_context(on=_may_pass, attempts=3, timeout=MAX_SECONDS):
             with attempt:
                 return _download(source)
     except httpx.HTTPStatusError as error:
-        raise ArtifactError(f"{public}: HTTP {error.response.status_code}") from None
-    except httpx.RemoteProtocolError:
-        raise ArtifactError(f"{public}: the answer is cut short, or is not HTTP") from None
+        raise ArtifactError(f"{address}: HTTP {error.response.status_code}") from None
+    except (httpx.RemoteProtocolError, zlib.error):
+        raise ArtifactError(f"{address}: the answer is cut short, or is not HTTP") from None
     except httpx.HTTPError as error:
-        raise ArtifactError(f"{public}: cannot be reached ({type(error).__name__})") from None
+        raise ArtifactError(f"{address}: cannot be reached ({type(error).__name__})") from None
     except (httpx.InvalidURL, UnicodeError):
-        raise ArtifactError(f"{public}: not a URL") from None
+        raise ArtifactError(f"{address}: not a URL") from None
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def pull(source: str, *, snapshot: Path = SNAPSHOT, record: Path = SOURCE) -> bool:
-    """Replace the snapshot by the artifact at *source*, and tell whether it differs from the one before.
+def store(content: bytes, source: str, *, snapshot: Path = SNAPSHOT, record: Path = SOURCE) -> bool:
+    """Replace the snapshot by *content*, fetched from *source*, and tell whether it differs from the one before.
 
     Raises:
-        ArtifactError: It cannot be had or used; the snapshot is untouched.
+        ArtifactError: It is not an artifact that this client can be built from; the snapshot is untouched.
     """
-    content = fetch(source)
     canonicalize(parse(content), load_surface())
     digest = sha256(content)
     if _recorded(record) == ("pulled", digest) and snapshot.is_file() and snapshot.read_bytes() == content:
         return False
     facts = {
-        "url": _public(source) if _is_url(source) else Path(source).name,
+        "url": public(source),
         "sha256": digest,
         "fetched_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "provenance": "pulled",
@@ -75,17 +77,19 @@ def pull(source: str, *, snapshot: Path = SNAPSHOT, record: Path = SOURCE) -> bo
     return True
 
 
-def _is_url(source: str) -> bool:
-    return source.lower().startswith(("http://", "https://"))
-
-
-def _public(url: str) -> str:
-    """Return *url* without what may be a secret in it: credentials, query and fragment."""
+def public(source: str) -> str:
+    """Return *source* without possible secrets: of a URL its scheme, host and path, of a file its name."""
+    if not _is_url(source):
+        return Path(source).name
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(source)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     except ValueError:
         return "the address"
+
+
+def _is_url(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
 
 
 def _read(path: Path) -> bytes:
@@ -109,23 +113,42 @@ def _recorded(record: Path) -> tuple[object, object] | None:
 
 
 def _download(url: str) -> bytes:
-    # trust_env stays on for proxies, so netrc has to be shut out by hand: the artifact needs no credentials.
+    address = public(url)
+    headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+    # trust_env stays on for proxies; `_no_credentials` keeps netrc out.
     with (
         httpx.Client(timeout=httpx.Timeout(20.0), follow_redirects=True, auth=_no_credentials) as client,
-        client.stream("GET", url, headers={"Accept": "application/json"}) as response,
+        client.stream("GET", url, headers=headers) as response,
     ):
         response.raise_for_status()
         if url.lower().startswith("https:") and response.url.scheme != "https":
-            raise ArtifactError(f"{_public(url)}: leads from https to plain http")
+            raise ArtifactError(f"{address}: leads from https to plain http")
         chunks, size, started = [], 0, time.monotonic()
-        for chunk in response.iter_bytes():
+        for chunk in _decoded(response, address):
             size += len(chunk)
             chunks.append(chunk)
             if size > MAX_BYTES:
-                raise ArtifactError(f"{_public(url)}: larger than {MAX_BYTES:,} bytes")
+                raise ArtifactError(f"{address}: larger than {MAX_BYTES:,} bytes")
             if time.monotonic() - started > MAX_SECONDS:
-                raise ArtifactError(f"{_public(url)}: took longer than {MAX_SECONDS:.0f} seconds")
+                raise ArtifactError(f"{address}: took longer than {MAX_SECONDS:.0f} seconds")
         return b"".join(chunks)
+
+
+def _decoded(response: httpx.Response, address: str) -> Iterator[bytes]:
+    """Yield the body in pieces of limited size, so that a small body cannot become a large one unseen."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise ArtifactError(f"{address}: the answer has a content encoding other than gzip")
+    if encoding == "identity":
+        yield from response.iter_raw()
+        return
+    unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    for chunk in response.iter_raw():
+        while chunk:
+            yield unpacking.decompress(chunk, PIECE)
+            chunk = unpacking.unconsumed_tail
+    if not unpacking.eof:
+        raise zlib.error
 
 
 def _no_credentials(request: httpx.Request) -> httpx.Request:
@@ -145,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", nargs="?", default=PUBLISHED, help="http(s) URL or file path (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        changed = pull(options.source)
+        changed = store(fetch(options.source), options.source)
     except ArtifactError as error:
         print(f"pull: {error}; the snapshot is as it was", file=sys.stderr)
         return 1

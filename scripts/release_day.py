@@ -18,7 +18,7 @@ from scripts.artifact import ROOT, ArtifactError
 from scripts.drift import COULD_NOT_TELL, could_not_tell, drift, write_summary
 from scripts.findings import annotation, as_annotations
 from scripts.open_pull_request import FINDINGS, PROPOSED
-from scripts.pull import PUBLISHED
+from scripts.pull import PUBLISHED, fetch
 
 __all__ = ["main"]
 
@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, required=True, help="a directory to make, for what is to be proposed")
     options = parser.parse_args(arguments)
     try:
-        report = drift(options.source)
+        content = fetch(options.source)
+        report = drift(content, options.source)
     except Exception as error:  # noqa: BLE001 - whatever happened, there is no answer, and none must not look like green
         reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__} in the comparison"
         print(annotation("error", "drift", could_not_tell(reason, "text").strip()))
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     write_summary(report.markdown())
     if not report.findings:
         return 0
-    if update.main([options.source]) != 0:
+    if update.update(content, options.source) != 0:
         print(annotation("error", "update", "The client cannot be made anew by itself; the log says what stopped it."))
         return 1
     _lay_out(options.bundle, report.markdown())

@@ -1,8 +1,9 @@
 """Release day in one step: pull, say what it means, generate, check, test; all of it, or nothing.
 
-The work is done in a copy of the repository. Only when the last test has passed are the new snapshot and the new client
-put in place, so a failure at any moment leaves the tree as it was. A process killed at the very end, while one file
-after the other is put in place, leaves a tree that `make check` refuses.
+The artifact is fetched once: the same bytes are compared, generated from, tested and put in place. The work is done in
+a copy of the repository. The new snapshot and the new client replace the old ones only after the last test has passed,
+so a failure leaves the tree unchanged. A process killed at the very end, while the files are being replaced, leaves a
+tree that `make check` refuses.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from scripts.drift import provenance_note
 from scripts.facts import FACTS
 from scripts.findings import as_text, counted
 from scripts.generate import GENERATED, alone, replace_whole
-from scripts.pull import PUBLISHED
+from scripts.pull import PUBLISHED, fetch, store
 from scripts.surface import load_surface
 
-__all__ = ["main"]
+__all__ = ["main", "update"]
 
 LEFT_BEHIND = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "dist", "build", ".generating-*", ".bench"
@@ -38,30 +39,45 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Pull, generate, check and test; on any failure change nothing.")
     parser.add_argument("source", nargs="?", default=PUBLISHED, help="http(s) URL or file path (default: %(default)s)")
     options = parser.parse_args(arguments)
-    source = options.source if "://" in options.source else str(Path(options.source).resolve())
+    try:
+        content = fetch(options.source)
+    except ArtifactError as error:
+        return _stopped(str(error))
+    return update(content, options.source)
+
+
+def update(content: bytes, source: str) -> int:
+    """Build the client from *content*, fetched from *source*; return the exit code."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "copy"
         shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND, symlinks=True)
-        # The editable install names this tree; PYTHONPATH comes before it, so the copy is what is tested.
+        snapshot, record = (copy / path.relative_to(ROOT) for path in (SNAPSHOT, SOURCE))
+        try:
+            store(content, source, snapshot=snapshot, record=record)
+        except ArtifactError as error:
+            return _stopped(str(error))
+        _describe(copy)
+        # The editable install names this tree. PYTHONPATH precedes it, so that the copy is tested.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(copy), str(copy / "generated")))}
         for command in (
-            [sys.executable, "-m", "scripts.pull", source],
             [sys.executable, "-m", "scripts.generate"],
-            # The environment is there, and must not be made anew for the copy.
+            # The environment exists; make must not build another one for the copy.
             ["make", f"VENV={sys.prefix}", "--assume-old", f"{sys.prefix}/.ready", "check", "test"],
         ):
             if subprocess.run(command, cwd=copy, env=environment, check=False).returncode != 0:
-                print("update: stopped; the tree is as it was. `make drift` says what changed", file=sys.stderr)
-                return 1
-            if "scripts.pull" in command:
-                _describe(copy)
+                return _stopped("the lines above say why; `make drift` says what the artifact changed")
         _put_in_place(copy)
     print("update: done; look at `git status` and commit")
     return 0
 
 
+def _stopped(reason: str) -> int:
+    print(f"update: stopped, and changed nothing: {reason}", file=sys.stderr)
+    return 1
+
+
 def _describe(copy: Path) -> None:
-    """Print what the artifact that was pulled means to callers, and write it into the copy's changelog."""
+    """Print what the new artifact means to callers, and write it into the copy's changelog."""
     new = (copy / SNAPSHOT.relative_to(ROOT)).read_bytes()
     if not SNAPSHOT.exists() or SNAPSHOT.read_bytes() == new:
         return

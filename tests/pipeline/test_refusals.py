@@ -455,7 +455,7 @@ def test_bytes_that_are_no_artifact_are_refused_by_pull_and_the_snapshot_stays(
     snapshot_path, record = tmp_path / "openapi.json", tmp_path / "source.json"
     snapshot_path.write_bytes(b"the old snapshot")
     record.write_bytes(b"the old record")
-    monkeypatch.setattr(pull.pull, "__kwdefaults__", {"snapshot": snapshot_path, "record": record})
+    monkeypatch.setattr(pull.store, "__kwdefaults__", {"snapshot": snapshot_path, "record": record})
 
     assert pull.main([str(tmp_path / "fetched.json")]) == 1
 

@@ -181,7 +181,7 @@ def test_when_a_step_fails_every_byte_is_as_it_was(
     done = repository.update(source, **env)
 
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("update: stopped; the tree is as it was")
+    assert done.stderr.splitlines()[-1].startswith("update: stopped, and changed nothing: ")
     assert contents(repository.root) == before
     assert (repository.seen.exists()) == (step == "check or test")
     assert list((tmp_path / "scratch").iterdir()) == []
