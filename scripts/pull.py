@@ -46,8 +46,10 @@ def fetch(source: str) -> bytes:
                 return _download(source)
     except httpx.HTTPStatusError as error:
         raise ArtifactError(f"{address}: HTTP {error.response.status_code}") from None
-    except (httpx.RemoteProtocolError, zlib.error):
+    except httpx.RemoteProtocolError:
         raise ArtifactError(f"{address}: the answer is cut short, or is not HTTP") from None
+    except zlib.error:
+        raise ArtifactError(f"{address}: the compressed answer is damaged") from None
     except httpx.HTTPError as error:
         raise ArtifactError(f"{address}: cannot be reached ({type(error).__name__})") from None
     except (httpx.InvalidURL, UnicodeError):

@@ -257,7 +257,7 @@ def test_an_answer_that_is_cut_short_is_asked_again_and_then_refused(tree: Tree,
 
 def test_a_broken_compression_is_refused(tree: Tree, published: Published) -> None:
     published.answers = [answer(body=gzip.compress(ARTIFACT)[:20] + b"x" * 200, content_encoding="gzip")]
-    assert refused(tree, published.url) == f"{published.url}: cannot be reached (DecodingError)"
+    assert refused(tree, published.url) == f"{published.url}: the compressed answer is damaged"
 
 
 def test_html_with_status_200_is_refused(tree: Tree, published: Published) -> None:
