@@ -287,11 +287,9 @@ def _found(sources: Iterator[_Source]) -> tuple[str, KeySource]:
         if host.base_url.reveal() is not None and key.key is not None:
             break
     if host.base_url.reveal() is None:
-        raise ConfigurationError("no API host; set CHARTHERO_BASE_URL, or pass base_url, to the host you were given")
+        raise ConfigurationError("no API host; set CHARTHERO_BASE_URL to the host you were given, or CHARTHERO_PROFILE")
     if key.key is None:
-        raise ConfigurationError(
-            "no API key; set CHARTHERO_API_KEY or CHARTHERO_API_KEY_FILE, pass api_key, or name a profile"
-        )
+        raise ConfigurationError("no API key; set CHARTHERO_API_KEY, CHARTHERO_API_KEY_FILE or CHARTHERO_PROFILE")
     url = _checked_url(host.base_url, host.name)
     if key.base_url.reveal() is not None and _checked_url(key.base_url, key.name) != url:
         raise ConfigurationError(

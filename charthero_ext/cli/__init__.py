@@ -1,16 +1,23 @@
-"""The ``charthero`` command: encounters and their documents in a shell, exports, and a doctor.
+"""The ``charthero`` command: list and read encounters, export them, and find out why a connection fails.
 
-Standard output carries what was asked for, and nothing else; an error is one line on standard error. Exit codes:
+::
 
-==  ==========================================================================================
+    $ charthero encounters --since 2026-05-01
+    $ charthero encounters --json --status completed | jq .encounter_id
+    $ charthero audio ENCOUNTER DOCUMENT -o recording.wav
+    $ charthero doctor
+
+Standard output contains only what was requested. An error is one line on standard error. Exit codes:
+
+==  ===================================================================================
 0   done
 1   failed
-2   the command line is not one
-3   not authorised: the key was refused, or may not do this
-4   incomplete: what was written is not all there is; the message says how to go on
-==  ==========================================================================================
+2   the command line is wrong
+3   not authorized: the key was not accepted, or may not do this
+4   incomplete: only a part was written; the message says how to continue
+==  ===================================================================================
 
-A reader that closes the pipe, and Ctrl-C, end it quietly, as they end other programs.
+The command ends without a message on Ctrl-C and when the reader of a pipe closes it, as other programs do.
 """
 
 from __future__ import annotations
@@ -19,12 +26,18 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit code."""
+    """Run the command and return its exit code."""
+    if sys.stderr is None:  # Closed by the shell: 2>&-
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
+    if sys.stdout is None:
+        sys.stderr.write("charthero: standard output is closed; redirect it to a file or to /dev/null\n")
+        return 1
     try:
         from charthero_ext.cli.commands import run
     except ModuleNotFoundError as error:
@@ -36,13 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still in the buffer has nowhere to go, which Python would complain about on its way out.
+        # Python would try to flush the rest of the buffer at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+        return 128 + 13  # SIGPIPE, which Windows does not have
     except KeyboardInterrupt:
-        # Dying of the signal tells a shell to stop a loop, too; and nobody waits for requests under way.
+        # Dying of the signal tells a shell to stop a loop, too. Requests in flight are dropped.
         sys.stderr.flush()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
-        return 130
+        return 128 + signal.SIGINT
     return code

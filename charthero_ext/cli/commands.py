@@ -1,13 +1,16 @@
-"""The commands: what is asked of the client, and what goes to standard output."""
+"""The commands: each calls the client and writes the result to standard output."""
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,24 +22,27 @@ from charthero_ext._spec import PUBLISHED
 from charthero_ext.cli.doctor import examine, worst
 from charthero_ext.cli.export import MANIFEST, STATE, Export, ExportError
 from charthero_ext.cli.export_parts import PARTS
-from charthero_ext.cli.failures import INCOMPLETE, Incomplete, described, exit_code
-from charthero_ext.cli.rendering import card, encounters_table, progress_bar, text_of, write
+from charthero_ext.cli.failures import INCOMPLETE, IncompleteError, described, exit_code
+from charthero_ext.cli.rendering import card, encounters_table, plain, progress_bar, text_of, write
 from charthero_ext.cli.stream import stream
 from charthero_ext.client import ChartHero
 from charthero_ext.errors import ChartHeroError
+from charthero_ext.models import Encounter
 
 __all__ = ["app", "run"]
 
 TABLE_ROWS = 50
-GO_ON = "what was exported is safe; run the same command again to go on"
-HIDDEN = "Patient fields are masked; --show-phi shows them, --json gives everything."
+CONTINUE = "what was exported is safe; run the same command again to continue"
+MASKED = "Patient fields are masked; --show-phi shows them, --json gives everything."
 
 app = typer.Typer(
     add_completion=False,
     # It would show the local variables of every frame: keys and patients.
     pretty_exceptions_enable=False,
-    help="Encounters, documents, transcripts and recordings of ChartHero's API. CHARTHERO_BASE_URL and"
-    " CHARTHERO_API_KEY (or CHARTHERO_API_KEY_FILE, or CHARTHERO_PROFILE) say whose.",
+    # Help of rich cuts long words at narrow terminals.
+    rich_markup_mode=None,
+    help="Encounters, documents, transcripts and recordings of ChartHero's API. The host and the key come from "
+    "CHARTHERO_BASE_URL and CHARTHERO_API_KEY (or CHARTHERO_API_KEY_FILE), or from the profile CHARTHERO_PROFILE.",
 )
 
 
@@ -44,7 +50,7 @@ def run(arguments: list[str]) -> int:
     """Run a command line. Every failure becomes one line on standard error.
 
     Raises:
-        BrokenPipeError: Nobody reads standard output any more.
+        BrokenPipeError: The reader of standard output is gone.
         KeyboardInterrupt: Ctrl-C.
     """
     logging.getLogger("charthero_ext").addHandler(logging.NullHandler())
@@ -57,85 +63,133 @@ def run(arguments: list[str]) -> int:
         return end.exit_code
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - a traceback could hold anything
+    except Exception as error:  # noqa: BLE001 - a traceback could contain anything
         sys.stderr.write(f"charthero: {described(error)}\n")
         return exit_code(error)
 
 
 def _instant(text: str) -> datetime:
     try:
-        return as_instant(date.fromisoformat(text) if len(text) == len("2026-05-01") else text, "it")
+        return as_instant(text, repr(text))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
 def _path(text: str) -> Path:
     if not text:
-        raise typer.BadParameter("it is empty")
+        raise typer.BadParameter("the path is empty")
     return Path(text)
 
 
 def _parts(text: str) -> tuple[str, ...]:
-    asked = {part.strip() for part in text.split(",")} - {"", "encounters"}
-    if unknown := asked.difference(PARTS):
-        raise typer.BadParameter(f"{sorted(unknown)[0]!r} is none of encounters, {', '.join(PARTS)}")
-    return tuple(part for part in PARTS if part in asked)
+    given = {part.strip() for part in text.split(",")} - {"", "encounters"}
+    if unknown := given.difference(PARTS):
+        raise typer.BadParameter(f"{sorted(unknown)[0]!r} is not one of encounters, {', '.join(PARTS)}")
+    return tuple(part for part in PARTS if part in given)
 
 
-_WHEN = "such as 2026-05-01T15:00:00Z, or a date for its beginning in UTC"
+def _version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"charthero {version('charthero-ext')}\n")
+        raise typer.Exit
+
+
 Since = Annotated[
-    datetime | None, typer.Option(parser=_instant, metavar="INSTANT", help=f"Created at or after it: {_WHEN}.")
+    datetime | None,
+    typer.Option(
+        parser=_instant,
+        metavar="INSTANT",
+        help="Only encounters created at or after this instant (2026-05-01T15:00:00Z) or date (2026-05-01, in UTC).",
+    ),
 ]
-Until = Annotated[datetime | None, typer.Option(parser=_instant, metavar="INSTANT", help="Created before it.")]
-Json = Annotated[bool, typer.Option("--json", help="Everything, one JSON object a line.")]
+Until = Annotated[
+    datetime | None,
+    typer.Option(parser=_instant, metavar="INSTANT", help="Only encounters created before this instant or date."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write everything, one JSON object per line.")]
 ShowPhi = Annotated[bool, typer.Option("--show-phi", help="Show patients' names, titles and texts.")]
-EncounterId = Annotated[str, typer.Argument(metavar="ENCOUNTER", show_default=False, help="An encounter id.")]
-DocumentId = Annotated[str, typer.Argument(metavar="DOCUMENT", show_default=False, help="A document id.")]
+EncounterId = Annotated[str, typer.Argument(metavar="ENCOUNTER", show_default=False, help="The id of an encounter.")]
+DocumentId = Annotated[str, typer.Argument(metavar="DOCUMENT", show_default=False, help="The id of a document.")]
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
 def encounters(
     since: Since = None,
     until: Until = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help=f"How many in all; left out, {TABLE_ROWS}, and with --json all.")
+    status: Annotated[
+        str | None,
+        typer.Option("--status", metavar="STATUS", help="Only encounters with this status, such as completed."),
+    ] = None,
+    encounter_type: Annotated[
+        str | None,
+        typer.Option("--type", metavar="TYPE", help="Only encounters of this type, such as ambient."),
+    ] = None,
+    max_items: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="NUMBER", help=f"How many encounters in all. Default: {TABLE_ROWS}; with --json, all."
+        ),
     ] = None,
     as_json: Json = False,
     resume: Annotated[
-        str | None, typer.Option(metavar="CHECKPOINT", help="Go on where a listing was interrupted.")
+        str | None, typer.Option(metavar="CHECKPOINT", help="Continue a listing that was interrupted.")
     ] = None,
     show_phi: ShowPhi = False,
 ) -> None:
-    """List encounters, the newest first."""
-    with ChartHero() as ch:
+    """List encounters, newest first.
+
+    The API cannot filter by status or type: --status and --type read every encounter of the range and filter them here.
+    """
+    rows = max_items if as_json else max_items or TABLE_ROWS
+    filters = {"status": status, "encounter_type": encounter_type}
+    wanted = {name: value for name, value in filters.items() if value is not None}
+
+    def matches(encounter: Encounter) -> bool:
+        return all(getattr(encounter, name) == value for name, value in wanted.items())
+
+    is_piped = not sys.stdout.isatty()
+    with ChartHero() as ch, progress_bar("encounters", is_wanted=is_piped or not as_json) as show:
         with _usage():
             walk = ch.encounters.iter(
                 start_at=since,
                 end_at=until,
                 sort_order=None if resume else "desc",
-                max_items=limit if as_json else limit or TABLE_ROWS,
+                max_items=None if wanted else rows,
                 resume_from=resume,
+                progress=show,
             )
-        if as_json:
-            stream(walk, limit=limit, checkpoint=resume)
-            return
-        with progress_bar("encounters") as show:
-            listed = []
-            for encounter in walk:
-                listed.append(encounter)
-                show(len(listed), None)
-        write(encounters_table(listed, shows_all=show_phi))
+        with walk:
+            if as_json:
+                names = {"status": "--status", "encounter_type": "--type"}
+                options = [word for name, value in wanted.items() for word in (names[name], value)]
+                count = stream(walk, matches=matches, max_items=rows, checkpoint=resume, options=options)
+            else:
+                found = list(islice(filter(matches, walk), rows))
+                count = len(found)
+    if not count:
+        sys.stderr.write("No encounters found.\n")
+    elif not as_json:
+        write(encounters_table(found, shows_all=show_phi))
         if not show_phi:
-            sys.stderr.write(f"{HIDDEN}\n")
-        total = walk.receipt.total_at_start
-        if limit is None and len(listed) == TABLE_ROWS and total != TABLE_ROWS:
+            sys.stderr.write(f"{MASKED}\n")
+        total = None if wanted else walk.receipt.total_at_start
+        if max_items is None and count == TABLE_ROWS != total:
             of = "" if total is None else f" of {total:,}"
-            sys.stderr.write(f"{TABLE_ROWS}{of} encounters; --limit shows more, --json gives all.\n")
+            sys.stderr.write(f"{TABLE_ROWS}{of} encounters; --max-items shows more, --json gives all.\n")
 
 
 @app.command()
 def encounter(encounter_id: EncounterId, as_json: Json = False, show_phi: ShowPhi = False) -> None:
-    """Show an encounter with its patient and its documents."""
+    """Show an encounter and its documents."""
     with ChartHero() as ch, _usage():
         _show(ch.encounters.get(encounter_id), as_json, show_phi)
 
@@ -153,7 +207,7 @@ def document(
 def transcript(
     encounter_id: EncounterId, document_id: DocumentId, as_json: Json = False, show_phi: ShowPhi = False
 ) -> None:
-    """Show what was said, by whom and when, in seconds from the start of the recording."""
+    """Show who said what, and at which second."""
     with ChartHero() as ch, _usage():
         _show(ch.documents.transcript(encounter_id, document_id), as_json, show_phi)
 
@@ -164,10 +218,16 @@ def audio(
     document_id: DocumentId,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", parser=_path, metavar="FILE", show_default=False, help="Where it goes."),
+        typer.Option("--output", "-o", parser=_path, metavar="FILE", show_default=False, help="The file to write."),
     ],
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
 ) -> None:
-    """Download a recording to a file that only its owner may read."""
+    """Download a recording.
+
+    Only the owner of the file can read it.
+    """
+    if output.is_file() and not output.is_symlink() and not force:
+        raise FileExistsError(errno.EEXIST, "the file exists; --force replaces it", str(output))
     with ChartHero() as ch, _usage(), progress_bar("bytes") as show:
         ch.documents.download_audio(encounter_id, document_id, output, progress=show)
     sys.stdout.write(f"{output}\n")
@@ -176,16 +236,26 @@ def audio(
 @app.command()
 def export(
     directory: Annotated[
-        Path, typer.Argument(parser=_path, metavar="DIRECTORY", show_default=False, help="Made if it is not there.")
+        Path,
+        typer.Argument(parser=_path, metavar="DIRECTORY", show_default=False, help="Created if it does not exist."),
     ],
     parts: Annotated[
-        Any, typer.Option("--with", parser=_parts, metavar="PARTS", help=f"Of {','.join(PARTS)}; or encounters alone.")
+        Any,
+        typer.Option(
+            "--with",
+            parser=_parts,
+            metavar="PARTS",
+            help="What to export besides encounters: documents, transcripts, audio; or encounters alone.",
+        ),
     ] = "documents,transcripts",
     since: Since = None,
     until: Until = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at once.")] = 4,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, metavar="NUMBER", help="Requests in flight.")] = 4,
 ) -> int:
-    """Export encounters, and what belongs to them, as JSON Lines. Run it again to go on after an interruption."""
+    """Export everything as JSON Lines.
+
+    After an interruption, the same command continues.
+    """
     with ChartHero() as ch:
         with _usage():
             job = Export(
@@ -198,17 +268,17 @@ def export(
         except (ChartHeroError, OSError) as error:
             if isinstance(error, ExportError) or not (directory / STATE).exists():
                 raise
-            raise Incomplete(error, GO_ON) from None
+            raise IncompleteError(error, CONTINUE) from None
         except KeyboardInterrupt:
-            sys.stderr.write(f"\nInterrupted; {GO_ON}.\n")
+            sys.stderr.write(f"\nInterrupted; {CONTINUE}.\n")
             raise
     if was_finished:
         sys.stderr.write(f"This export was finished at {manifest.finished_at:%Y-%m-%d %H:%M:%SZ}; nothing was done.\n")
-    counts = {**manifest.counts, "not there": len(manifest.missing), "unreadable": len(manifest.unreadable)}
+    counts = {**manifest.counts, "missing": len(manifest.missing), "unreadable": len(manifest.unreadable)}
     said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name in manifest.counts)
     sys.stdout.write(f"{said}: {directory / MANIFEST}\n")
     if manifest.unreadable:
-        sys.stderr.write(f"charthero: {MANIFEST} lists what could not be read; ask for it one by one\n")
+        sys.stderr.write(f"charthero: {MANIFEST} lists what could not be read\n")
     return INCOMPLETE if manifest.unreadable else 0
 
 
@@ -216,14 +286,18 @@ def export(
 def doctor(
     as_json: Json = False,
     spec_url: Annotated[
-        str, typer.Option(metavar="URL", show_default=False, help="Where the OpenAPI artifact is published.")
+        str, typer.Option(metavar="URL", show_default=False, help="The published OpenAPI artifact to compare with.")
     ] = PUBLISHED,
 ) -> int:
-    """Examine settings, connection, access and versions. The report holds no key and nothing about patients."""
+    """Find out why a connection fails.
+
+    The doctor checks settings, proxy, connection, key, access, clock and versions. The report contains no key and
+    nothing about patients.
+    """
     findings = []
     for finding in examine(spec_url):
         findings.append(finding)
-        sys.stdout.write(f"{json.dumps(finding.to_dict())}\n" if as_json else f"{finding}\n")
+        sys.stdout.write(f"{json.dumps(finding.to_dict())}\n" if as_json else f"{plain(str(finding))}\n")
         sys.stdout.flush()
     return worst(findings)
 
@@ -231,10 +305,10 @@ def doctor(
 @app.command(
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    help="Run a local ChartHero over synthetic data; see charthero sandbox --help.",
+    help="Run a local ChartHero with synthetic data.",
 )
 def sandbox(context: typer.Context) -> int:
-    """Run the sandbox with the options that are left."""
+    """Pass the remaining arguments on."""
     from charthero_ext.sandbox.__main__ import main
 
     return main(context.args)
@@ -248,12 +322,12 @@ def _show(model: Model, as_json: bool, show_phi: bool) -> None:
     if show_phi:
         write(text_of(model))
     else:
-        sys.stderr.write(f"{HIDDEN}\n")
+        sys.stderr.write(f"{MASKED}\n")
 
 
 @contextmanager
 def _usage() -> Iterator[None]:
-    """What the client refuses to send is a mistake in the command line."""
+    """Report a value that the client refuses as a usage error."""
     try:
         yield
     except ValueError as error:

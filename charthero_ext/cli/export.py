@@ -9,6 +9,8 @@ can be done again, so it does not matter between which of them the process died.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +24,9 @@ import msgspec
 from attrs import frozen
 
 from charthero_ext.cli.durable import Lines, held, measured, read_lines, replace_json, sync
-from charthero_ext.cli.export_parts import GAPS, Parts, documents_of
+from charthero_ext.cli.export_parts import GAPS, Parts
 from charthero_ext.cli.export_records import Manifest, Options, State, added, counts_of
+from charthero_ext.cli.rendering import documents_of
 from charthero_ext.client import ChartHero
 from charthero_ext.errors import ChartHeroError, ConfigurationError
 from charthero_ext.pagination import Window
@@ -86,6 +89,11 @@ class Export:
             ChartHeroError: A call failed. What was exported stays; running it again goes on.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.name == "posix" and stat.S_IMODE(self.directory.stat().st_mode) & 0o077:
+            names = {path.name for path in self.directory.iterdir()}
+            if names and names.isdisjoint({MANIFEST, STATE}):
+                raise ExportError(f"other users can read {self.directory}; choose another directory")
+            self.directory.chmod(0o700)
         try:
             with held(self.directory):
                 manifest = self._read(MANIFEST, Manifest) or self._written(progress or (lambda *_: None))
@@ -211,7 +219,7 @@ class Export:
             said for name, said in names.items() if getattr(options, name) != getattr(self._options, name)
         ]:
             raise ExportError(
-                f"{self.directory} holds an export with another {' and '.join(differing)}; choose another directory"
+                f"{self.directory} was exported with a different {' and '.join(differing)}; choose another directory"
             )
 
     def _damaged(self, name: str) -> ExportError:

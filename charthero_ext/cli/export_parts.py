@@ -21,9 +21,9 @@ from charthero_ext.errors import (
     TransportError,
     UnexpectedResponseError,
 )
-from charthero_ext.models import DocumentSummary, Encounter
+from charthero_ext.models import DocumentSummary
 
-__all__ = ["GAPS", "PARTS", "Parts", "Row", "documents_of"]
+__all__ = ["GAPS", "PARTS", "Parts", "Row"]
 
 PARTS = ("documents", "transcripts", "audio")
 #: Where a row goes that says what could not be had.
@@ -34,11 +34,6 @@ Row: TypeAlias = tuple[str, dict[str, Any], ChartHeroError | ValueError | None]
 
 #: The record is at fault, and others can still be had.
 _OF_ONE_RECORD = (InvalidRequestError, UnexpectedResponseError, ValueError)
-
-
-def documents_of(encounter: Encounter) -> list[Any]:
-    """The summaries of an encounter's documents, also where the field is not as described."""
-    return encounter.documents if isinstance(encounter.documents, list) else []
 
 
 @frozen

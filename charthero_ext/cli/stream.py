@@ -1,42 +1,54 @@
-"""A listing for programs: a page at a time, so that it is known which encounters were written."""
+"""A listing for programs. It writes a page at a time, so that it knows which encounters were written."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from charthero_ext.cli.failures import Incomplete
-from charthero_ext.cli.rendering import progress_bar
+from charthero_ext.cli.failures import IncompleteError
 from charthero_ext.errors import ChartHeroError
 from charthero_ext.models import Encounter
 from charthero_ext.pagination import Walk
 
 __all__ = ["stream"]
 
+PAGE = 100
 
-def stream(walk: Walk[Encounter], *, limit: int | None, checkpoint: str | None) -> None:
-    """Write the encounters of a walk as JSON Lines, and where it breaks off, say how to go on.
+
+def stream(
+    walk: Walk[Encounter],
+    *,
+    matches: Callable[[Encounter], bool],
+    max_items: int | None,
+    checkpoint: str | None,
+    options: list[str],
+) -> int:
+    """Write encounters as JSON Lines and return their number. If the walk fails, say how to continue.
 
     Args:
         walk: The walk.
-        limit: How many it hands out at most.
-        checkpoint: Where it begins, if another walk came before.
+        matches: Selects the encounters to write.
+        max_items: The number of encounters to write at most.
+        checkpoint: Where the walk starts, if it continues another.
+        options: Options of the command line that a continuation needs, too.
 
     Raises:
-        Incomplete: It broke off after some were written.
-        ChartHeroError: It broke off before.
-        KeyboardInterrupt: Ctrl-C; what was begun is written first.
+        IncompleteError: The walk failed after some encounters were written.
+        ChartHeroError: It failed before.
+        KeyboardInterrupt: Ctrl-C. A page that was begun is completed first.
     """
     written = 0
     page: list[Encounter] = []
 
-    def go_on() -> str:
-        left = "" if limit is None else f" --limit {limit - written}"
-        return f"{written:,} encounters were written; charthero encounters --json{left} --resume {checkpoint} goes on"
+    def how_to_continue() -> str:
+        left = [] if max_items is None else ["--max-items", str(max_items - written)]
+        command = shlex.join(["charthero", "encounters", "--json", *options, *left, "--resume", str(checkpoint)])
+        return f"{written:,} encounters were written; to continue: {command}"
 
     def write_page() -> None:
         nonlocal written, checkpoint
@@ -48,36 +60,43 @@ def stream(walk: Walk[Encounter], *, limit: int | None, checkpoint: str | None) 
             page.clear()
 
     try:
-        with progress_bar("encounters", if_true=not sys.stdout.isatty()) as show:
-            for encounter in walk:
+        for number, encounter in enumerate(walk, 1):
+            if matches(encounter):
                 page.append(encounter)
-                if len(page) == 100:
-                    write_page()
-                    show(written, walk.receipt.total_at_start)
-            write_page()
+            is_last = written + len(page) == max_items
+            if is_last or number % PAGE == 0:
+                write_page()
+            if is_last:
+                break
+        write_page()
     except ChartHeroError as error:
         write_page()
         if not written:
             raise
-        raise Incomplete(error, go_on()) from None
+        raise IncompleteError(error, how_to_continue()) from None
     except KeyboardInterrupt:
         if written:
-            sys.stderr.write(f"\n{go_on()}\n")
+            sys.stderr.write(f"\n{how_to_continue()}\n")
         raise
+    return written
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until what is begun is whole."""
-    came: list[int] = []
+    """Delay Ctrl-C until a page is complete. A process that ignores Ctrl-C keeps ignoring it."""
+    received: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
 
-    before = signal.signal(signal.SIGINT, note)
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, remember)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came:
+    if received:
         raise KeyboardInterrupt

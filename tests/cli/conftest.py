@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 from attrs import frozen
-from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from charthero_ext.cli import main
 from charthero_ext.sandbox import Sandbox
@@ -57,7 +58,7 @@ def sandbox(running: Sandbox) -> Sandbox:
 
 
 @pytest.fixture(autouse=True)
-def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No configuration of the machine reaches a test, in this process or in one it starts; retries do not wait.
 
     A relative path is one of the test's own directory.
@@ -67,10 +68,8 @@ def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
         if name.startswith("CHARTHERO_") or name.lower().endswith("_proxy") or name in ("NO_COLOR", "FORCE_COLOR"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    hooks = get_on_retry_hooks()
-    with stamina.set_testing(True, attempts=100, cap=True):
-        yield
-    set_on_retry_hooks(hooks)
+    monkeypatch.setattr("charthero_ext._call.WAIT_INITIAL", 0.001)
+    monkeypatch.setattr("charthero_ext._call.WAIT_JITTER", 0.001)
 
 
 @pytest.fixture
@@ -93,19 +92,25 @@ def run(_configured: None, capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def start(_configured: None) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a command line in a process of its own."""
+    """Start a command line in a process of its own, which Ctrl-C ends although a background job ignores it."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: object, **others: Any) -> subprocess.Popen[bytes]:
         # Unbuffered, since communicate() does not give back what an earlier readline() has read ahead.
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0, **others}
-        started.append(subprocess.Popen([*COMMAND, *map(str, arguments)], **pipes))
+        reset = partial(signal.signal, signal.SIGINT, signal.default_int_handler) if os.name == "posix" else None
+        started.append(subprocess.Popen([*COMMAND, *map(str, arguments)], preexec_fn=reset, **pipes))
         return started[-1]
 
     yield start
     for process in started:
         with process:
             process.kill()
+
+
+def continuation(message: str) -> list[str]:
+    """Return the arguments that a message gives to continue a listing."""
+    return shlex.split(message.rpartition("to continue: charthero ")[2])
 
 
 def newest(sandbox: Sandbox, *schema_types: str) -> Record:

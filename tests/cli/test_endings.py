@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -17,7 +18,7 @@ import pytest
 
 from charthero_ext.sandbox import Sandbox
 
-from .conftest import COMMAND, Run, read_lines, truth
+from .conftest import COMMAND, Run, continuation, newest, read_lines, truth
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -25,13 +26,12 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminal
 
 
 def test_a_reader_that_leaves_ends_it_quietly(start: Start, sandbox: Sandbox) -> None:
-    # Help is printed by rich, which has an exit code of its own for this.
-    for arguments, code in ((["encounters", "--json"], 141), (["encounters"], 141), (["--help"], 1)):
+    for arguments in (["encounters", "--json"], ["encounters"], ["--help"]):
         process = start(*arguments)
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert (process.wait(20), process.stderr.read()) == (code, b"")
+        assert (process.wait(20), process.stderr.read()) == (141, b"")
 
 
 @pytest.mark.usefixtures("_configured")
@@ -52,10 +52,9 @@ def test_ctrl_c_ends_a_listing_with_all_it_read_written_and_says_how_to_go_on(
     rest_of_out, err = process.communicate(timeout=20)
     assert process.returncode == -signal.SIGINT
     assert rest_of_out == b""
-    assert re.fullmatch(rb"\n100 encounters were written; charthero encounters .* goes on\n", err)
+    assert re.fullmatch(rb"\n100 encounters were written; to continue: charthero encounters .*\n", err)
     sandbox.faults.clear()
-    go_on = err.decode().split("charthero encounters ")[1].removesuffix(" goes on\n").split()
-    ids = [encounter["encounter_id"] for encounter in written + run("encounters", *go_on).lines]
+    ids = [encounter["encounter_id"] for encounter in written + run(*continuation(err.decode())).lines]
     assert ids == list(sandbox.encounter_ids())[::-1]
 
 
@@ -68,8 +67,7 @@ def test_ctrl_c_while_a_page_is_written_lets_it_be_written_whole(start: Start, r
     rest, err = process.communicate(timeout=20)
     lines = [json.loads(line) for line in b"".join([*written, rest]).splitlines()]
     assert process.returncode == -signal.SIGINT
-    go_on = err.decode().split("charthero encounters ")[1].removesuffix(" goes on\n").split()
-    ids = [encounter["encounter_id"] for encounter in lines + run("encounters", *go_on).lines]
+    ids = [encounter["encounter_id"] for encounter in lines + run(*continuation(err.decode())).lines]
     assert ids == list(sandbox.encounter_ids())[::-1]
 
 
@@ -85,7 +83,7 @@ def test_ctrl_c_ends_an_export_at_once_and_running_it_again_goes_on(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out) == (-signal.SIGINT, b"")
-    assert err == b"\nInterrupted; what was exported is safe; run the same command again to go on.\n"
+    assert err == b"\nInterrupted; what was exported is safe; run the same command again to continue.\n"
     sandbox.faults.clear()
     assert run("export", directory).code == 0
     assert read_lines(directory / "encounters.jsonl") == truth(sandbox)["encounters"]
@@ -141,24 +139,36 @@ def test_a_terminal_gets_a_bar_with_rate_and_remaining_time_and_a_pipe_gets_the_
 
 
 @pytest.mark.usefixtures("_configured")
-def test_no_color_is_heeded_and_a_dumb_terminal_gets_no_bar(sandbox: Sandbox, tmp_path: Path) -> None:
-    for number, arguments in enumerate(
-        (["encounters"], ["--help"], ["export", "--since", "2026-03-01", str(tmp_path / "a")])
-    ):
-        coloured = on_a_terminal(arguments)[1]
-        plain = on_a_terminal([*arguments[:-1], str(tmp_path / "b")] if number == 2 else arguments, NO_COLOR="1")[1]
-        assert not COLOUR.search(plain)
-        if number:
-            assert COLOUR.search(coloured)
-    assert "\x1b" not in on_a_terminal(["export", "--since", "2026-03-01", str(tmp_path / "c")], TERM="dumb")[1]
+def test_a_bar_has_no_colour_with_no_color_and_a_dumb_terminal_gets_none(sandbox: Sandbox, tmp_path: Path) -> None:
+    def shown(name: str, **environment: str) -> str:
+        return on_a_terminal(["export", "--since", "2026-03-01", str(tmp_path / name)], **environment)[1]
+
+    assert COLOUR.search(shown("a"))
+    assert not COLOUR.search(shown("b", NO_COLOR="1"))
+    assert "\x1b" not in shown("c", TERM="dumb")
 
 
-@pytest.mark.usefixtures("_configured")
-def test_a_table_on_a_narrow_terminal_keeps_ids_whole_enough_to_copy(sandbox: Sandbox) -> None:
-    _, shown, _ = on_a_terminal(["encounter", next(sandbox.encounter_ids())], COLUMNS="60")
-    assert next(sandbox.encounter_ids()) in shown
-    _, shown, _ = on_a_terminal(["encounters", "--limit", "1"], COLUMNS="80")
-    assert "…" not in shown
+@pytest.mark.parametrize("columns", [300, 100, 80, 60, 30, 10])
+def test_ids_stay_on_one_line_at_every_width(
+    columns: int, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    encounter = newest(sandbox, "document", "ambient_transcript")
+    ids = {encounter["encounter_id"], *(document["document_id"] for document in encounter["documents"])}
+
+    def on_terminal(*arguments: str) -> list[str]:
+        with monkeypatch.context() as patch:
+            # pytest replaces standard output in each call.
+            patch.setattr("charthero_ext.cli.rendering._is_terminal", lambda: True)
+            return run(*arguments).out.splitlines()
+
+    lines = on_terminal("encounters", "--max-items", "20")
+    assert len(lines) == 21
+    assert all(re.search(r"\benc_\w{20,}", line) for line in lines[1:])
+    assert max(map(len, lines)) <= max(columns, 30)
+    lines = on_terminal("encounter", encounter["encounter_id"])
+    assert ids <= {word for line in lines for word in line.split()}
+    assert max(map(len, lines)) <= max(columns, 35) or columns > 35
 
 
 @pytest.mark.usefixtures("_configured")
@@ -166,3 +176,15 @@ def test_patients_are_masked_on_a_terminal(sandbox: Sandbox) -> None:
     sandbox.append(patient={"patient_id": "pat_1", "last_name": "Canary"})
     assert "Canary" not in on_a_terminal(["encounters"])[1]
     assert "Canary" in on_a_terminal(["encounters", "--show-phi"])[1]
+
+
+@pytest.mark.usefixtures("_configured")
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [(">&-", 1, "charthero: standard output is closed"), ("2>&-", 0, ""), (">&- 2>&-", 1, "")],
+)
+def test_a_closed_stream_is_no_traceback(redirection: str, code: int, said: str) -> None:
+    line = f"{shlex.join(COMMAND)} encounters {redirection}"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.startswith(said), "Traceback" in done.stderr) == (code, True, False)
+    assert done.stderr.count("\n") == bool(said)

@@ -20,7 +20,7 @@ from charthero_ext.sandbox import Sandbox
 from .conftest import COMMAND, Done, Run, exported, newest, read_lines, truth
 from .test_failures import assert_fails
 
-GO_ON = "what was exported is safe; run the same command again to go on"
+GO_ON = "what was exported is safe; run the same command again to continue"
 
 
 def manifest_of(directory: Path) -> Any:
@@ -33,7 +33,7 @@ def test_an_export_holds_everything_as_it_was_sent(run: Run, sandbox: Sandbox, t
     assert (done.code, done.err) == (0, "")
     assert exported(tmp_path / "e") == wanted
     counts = f"120 encounters, {len(wanted['documents'])} documents, {len(wanted['transcripts'])} transcripts"
-    assert done.out == f"{counts}, {len(wanted['missing'])} not there: {tmp_path / 'e' / 'manifest.json'}\n"
+    assert done.out == f"{counts}, {len(wanted['missing'])} missing: {tmp_path / 'e' / 'manifest.json'}\n"
 
 
 def test_the_manifest_has_range_counts_receipt_and_a_sum_per_file(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_one_unreadable_record_is_listed_and_ends_it_with_4(run: Run, sandbox: S
     done = run("export", tmp_path / "e", "--concurrency", 1)
     manifest = manifest_of(tmp_path / "e")
     assert done.code == 4
-    assert done.err == "charthero: manifest.json lists what could not be read; ask for it one by one\n"
+    assert done.err == "charthero: manifest.json lists what could not be read\n"
     [unreadable] = manifest["unreadable"]
     assert unreadable["part"] == "transcripts"
     assert unreadable["encounter_id"].startswith("enc_")
@@ -187,17 +187,17 @@ def test_with_other_options_it_is_refused_and_stays_as_it_is(
     changed: list[str], word: str, run: Run, begun: Path
 ) -> None:
     before = contents(begun)
-    assert_fails(run("export", begun, *changed), 1, f"another {word};", "choose another directory")
+    assert_fails(run("export", begun, *changed), 1, f"a different {word};", "choose another directory")
     assert contents(begun) == before
     assert run("export", begun, "--since", "2026-03-01T02:00:00+02:00").code == 0
     before = contents(begun)
-    assert_fails(run("export", begun, *changed), 1, f"another {word};")
+    assert_fails(run("export", begun, *changed), 1, f"a different {word};")
     assert contents(begun) == before
 
 
 def test_with_another_host_it_is_refused(run: Run, begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARTHERO_BASE_URL", "https://api.example.test")
-    assert_fails(run("export", begun, "--since", "2026-03-01"), 1, "another host;")
+    assert_fails(run("export", begun, "--since", "2026-03-01"), 1, "a different host;")
 
 
 def test_a_finished_export_is_not_done_again(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -211,22 +211,35 @@ def test_a_finished_export_is_not_done_again(run: Run, sandbox: Sandbox, tmp_pat
 
 
 def test_a_directory_that_holds_something_else_is_left_alone(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "e").mkdir()
+    (tmp_path / "e").mkdir(mode=0o700)
     (tmp_path / "e" / "documents.jsonl").write_text("mine")
     assert_fails(run("export", tmp_path / "e"), 1, "documents.jsonl", "choose another directory")
     assert contents(tmp_path / "e") == {"documents.jsonl": b"mine"}
 
 
 def test_no_link_is_followed_to_a_file_elsewhere(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "e").mkdir()
+    (tmp_path / "e").mkdir(mode=0o700)
     (tmp_path / "victim").write_text("mine")
     (tmp_path / "e" / "encounters.jsonl.part").symlink_to(tmp_path / "victim")
     assert_fails(run("export", tmp_path / "e"), 1, "encounters.jsonl.part")
-    (tmp_path / "f").mkdir()
+    (tmp_path / "f").mkdir(mode=0o700)
     (tmp_path / "f" / "gaps.jsonl.part").symlink_to(tmp_path / "new")
     assert_fails(run("export", tmp_path / "f"), 1, "gaps.jsonl.part", "choose another directory")
     assert (tmp_path / "victim").read_text() == "mine"
     assert not (tmp_path / "new").exists()
+
+
+def test_a_directory_that_others_can_read_becomes_private_or_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir(mode=0o755)
+    assert run("export", tmp_path / "empty", "--since", "2026-04-01").code == 0
+    assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o700
+    (tmp_path / "empty").chmod(0o755)
+    assert run("export", tmp_path / "empty", "--since", "2026-04-01").code == 0
+    assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o700
+    (tmp_path / "full").mkdir(mode=0o755)
+    (tmp_path / "full" / "notes").touch()
+    assert_fails(run("export", tmp_path / "full"), 1, "other users can read", "choose another directory")
+    assert stat.S_IMODE((tmp_path / "full").stat().st_mode) == 0o755
 
 
 ODD: list[Any] = [None, 7, -1, "text", [], {}, [None], {"a": None}, True]

@@ -1,4 +1,4 @@
-"""How the command fails: one line on standard error with the next step, an exit code, nothing on standard output."""
+"""How the command fails: one line on standard error with the next step, an exit code, and no standard output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from charthero_ext.cli.failures import described, exit_code
 from charthero_ext.errors import PaginationError
 from charthero_ext.sandbox import Sandbox
 
-from .conftest import COMMAND, Done, Run, document_id, newest
+from .conftest import COMMAND, Done, Run, continuation, document_id, newest, truth
 
 
 def assert_fails(done: Done, code: int, *words: str) -> None:
@@ -32,8 +32,8 @@ def assert_fails(done: Done, code: int, *words: str) -> None:
         ((), "charthero --help"),
         (("nope",), "'nope'"),
         (("encounters", "--nope"), "charthero encounters --help"),
-        (("encounters", "--limit", "0"), "--limit"),
-        (("encounters", "--limit", "many"), "--limit"),
+        (("encounters", "--max-items", "0"), "--max-items"),
+        (("encounters", "--max-items", "many"), "--max-items"),
         (("encounters", "--since", "yesterday"), "2026-05-01T15:00:00Z"),
         (("encounters", "--since", "2026-05-01T15:00:00"), "no time zone"),
         (("encounters", "--since", "2026-05-01", "--until", "2026-04-01"), "before end_at"),
@@ -43,14 +43,12 @@ def assert_fails(done: Done, code: int, *words: str) -> None:
         (("export", "x", "--with", "pictures"), "'pictures'"),
         (("export", "x", "--since", "2026-05-01", "--until", "2026-04-01"), "before end_at"),
         (("export", "x", "--concurrency", "0"), "--concurrency"),
-        # As from a variable that is not set: it would stand for the directory one happens to be in.
+        # As from an unset variable. An empty path would mean the current directory.
         (("export", ""), "empty"),
         (("audio", "enc_1", "doc_1", "-o", ""), "empty"),
     ],
 )
-def test_a_command_line_that_is_none_ends_with_2(
-    arguments: tuple[str, ...], word: str, run: Run, tmp_path: Path
-) -> None:
+def test_a_wrong_command_line_ends_with_2(arguments: tuple[str, ...], word: str, run: Run, tmp_path: Path) -> None:
     assert_fails(run(*arguments), 2, word, "--help")
     assert not (tmp_path / "x").exists()
 
@@ -71,12 +69,15 @@ def test_a_missing_permission_ends_with_3_and_names_the_scopes(run: Run, sandbox
     assert_fails(run("export", "x"), 3, "patients:read")
 
 
-def test_no_settings_say_what_to_set(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CHARTHERO_API_KEY")
-    assert_fails(run("encounters"), 1, "set CHARTHERO_API_KEY")
+def test_missing_settings_say_what_to_set_in_a_shell(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CHARTHERO_API_KEY", "CHARTHERO_BASE_URL"):
+        monkeypatch.delenv(variable)
+        done = run("encounters")
+        assert_fails(done, 1, f"set {variable}")
+        assert "pass " not in done.err
 
 
-def test_what_is_not_there_ends_with_1(run: Run, sandbox: Sandbox) -> None:
+def test_a_missing_record_ends_with_1(run: Run, sandbox: Sandbox) -> None:
     encounter = newest(sandbox, "document")
     assert_fails(run("encounter", "enc_nope"), 1, "404", "charthero encounters")
     note = document_id(encounter, "document")
@@ -101,27 +102,26 @@ def test_an_outage_ends_with_1_and_says_what_to_do(fault: Any, word: str, run: R
     assert_fails(run("encounters", "--json"), 1, word)
 
 
-def test_a_listing_that_breaks_off_ends_with_4_and_says_how_to_go_on(run: Run, sandbox: Sandbox) -> None:
+def test_an_interrupted_listing_ends_with_4_and_says_how_to_continue(run: Run, sandbox: Sandbox) -> None:
     sandbox.fail("status", status=503, retry_after="3600", times=None, after=1, operation="encounters.list")
-    done = run("encounters", "--json", "--limit", 115)
+    wanted = [each["encounter_id"] for each in truth(sandbox)["encounters"][::-1] if each["status"] == "completed"]
+    done = run("encounters", "--json", "--status", "completed", "--max-items", len(wanted) - 1)
     assert done.code == 4
     assert done.err.count("\n") == 1
     assert f"{len(done.lines)} encounters were written" in done.err
     sandbox.faults.clear()
-    go_on = done.err.split("charthero encounters ")[1].removesuffix(" goes on\n").split()
-    rest = run("encounters", *go_on)
+    rest = run(*continuation(done.err))
     assert rest.code == 0
-    ids = [encounter["encounter_id"] for encounter in done.lines + rest.lines]
-    assert ids == list(sandbox.encounter_ids())[::-1][:115]
+    assert [encounter["encounter_id"] for encounter in done.lines + rest.lines] == wanted[:-1]
 
 
-def test_a_walk_that_cannot_keep_its_promise_ends_with_4() -> None:
+def test_an_incomplete_walk_ends_with_4() -> None:
     error = PaginationError("the page at offset 0: there is no list of items")
     assert exit_code(error) == 4
     assert "there is no list of items" in described(error)
 
 
-def test_a_file_that_cannot_be_written_ends_with_1(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_unwritable_file_ends_with_1(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
     encounter = newest(sandbox, "ambient_transcript")
     keys = (encounter["encounter_id"], document_id(encounter, "ambient_transcript"))
     assert_fails(run("audio", *keys, "-o", tmp_path / "nowhere" / "x"), 1, "No such file or directory")
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_written_ends_with_1(run: Run, sandbox: Sandbox, t
     assert_fails(run("export", tmp_path / "file"), 1, "file")
 
 
-def test_an_error_nobody_expected_shows_no_text_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_of_an_unexpected_exception_is_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_down(*_: object, **__: object) -> None:
         raise KeyError("canary")
 
@@ -157,7 +157,7 @@ def test_no_local_variable_reaches_the_terminal(sandbox: Sandbox) -> None:
             assert word not in done.stdout + done.stderr
 
 
-def test_a_retry_leaves_no_line(run: Run, sandbox: Sandbox) -> None:
+def test_a_retry_writes_nothing(run: Run, sandbox: Sandbox) -> None:
     sandbox.fail("status", status=503, retry_after="0", times=2)
-    done = run("encounters", "--json", "--limit", 1)
+    done = run("encounters", "--json", "--max-items", 1)
     assert (done.code, len(done.lines), done.err) == (0, 1, "")

@@ -22,7 +22,7 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 ROOT = Path(__file__).parent.parent.parent
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")]
 
 
 @pytest.mark.usefixtures("_configured")
@@ -82,7 +82,7 @@ def test_an_interrupted_export_keeps_a_record_of_all_its_walks(
     sandbox.fail("status", status=503, retry_after="3600", times=None, after=200, operation="documents.get")
     broken_off = run("export", tmp_path / "e")
     assert broken_off.code == 4
-    assert "run the same command again to go on" in broken_off.err
+    assert "run the same command again to continue" in broken_off.err
     sandbox.faults.clear()
     assert run("export", tmp_path / "e", "--concurrency", 1).code == 0
     first = truth(sandbox)["encounters"][0]["created_at"]

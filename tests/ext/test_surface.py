@@ -168,7 +168,7 @@ def test_only_one_module_of_the_client_imports_httpx() -> None:
         for path in PACKAGE.rglob("*.py")
         if re.search(r"^(import|from) httpx", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     }
-    assert found == {"_http.py", "doctor.py"}
+    assert found == {"_http.py"}
 
 
 def test_importing_the_package_loads_neither_httpx_nor_the_generated_client() -> None:
