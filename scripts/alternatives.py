@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, frozen
 
 from scripts.artifact import ArtifactError
-from scripts.schemas import Schemas, listed, types_of
 
-__all__ = [
-    "BOUNDS",
-    "CONSTRAINTS",
-    "EVERY_TYPE",
-    "Alternative",
-    "Alternatives",
-    "Said",
-    "Together",
-    "is_prose",
-    "words_of",
-]
+__all__ = ["BOUNDS", "EVERY_TYPE", "NULL", "Alternative", "Said", "Together"]
+__all__ += ["each_with_each", "is_prose", "listed", "own_alternative", "room", "types_of", "words_of"]
 
 #: A schema, or several that apply at once.
 Together = tuple[Any, ...]
@@ -37,8 +27,8 @@ Said = tuple[str, str]
 
 EVERY_TYPE = frozenset({"string", "integer", "number", "boolean", "array", "object"})
 
-#: A schema with more alternatives, or a document with more steps, was made to exhaust its reader.
-MAX_ALTERNATIVES, MAX_STEPS, MAX_DEPTH = 256, 200_000, 60
+#: A schema with more alternatives was made to exhaust its reader.
+MAX_ALTERNATIVES = 256
 
 #: Keywords that only people read. All keywords that begin with `x-` belong here too.
 PROSE = frozenset({"description", "summary", "title", "example", "examples", "externalDocs", "$comment"})
@@ -94,13 +84,13 @@ class Alternative:
         types = _common(self.types, other.types)
         if types == frozenset():
             return None
-        names = self.children.keys() | other.children.keys()
+        names = {**self.children, **other.children}
         return Alternative(
             types,
             _common(self.values, other.values),
             self.said | other.said,
             self.words | other.words,
-            {name: self.children.get(name, ()) + other.children.get(name, ()) for name in sorted(names)},
+            {name: self.children.get(name, ()) + other.children.get(name, ()) for name in names},
             self.required | other.required,
             self.component or other.component,
         )
@@ -117,48 +107,35 @@ class Alternative:
         return frozenset((keyword, text) for keyword, texts in said.items() for text in texts)
 
 
-@define
-class Alternatives:
-    """Reads the schemas of one document."""
+NULL = Alternative(types=frozenset({"null"}))
 
-    schemas: Schemas
-    _steps: int = 0
 
-    def read(self, any_of: Iterable[Together]) -> list[Alternative]:
-        """Return the alternatives of a union.
+def listed(value: object) -> list[Any]:
+    """Return *value* if it is a list, and else an empty one."""
+    return value if isinstance(value, list) else []
 
-        Raises:
-            ArtifactError: A reference leads nowhere, or the document was made to exhaust its reader.
-        """
-        return [found for together in any_of for found in self._together(together, frozenset())]
 
-    def _together(self, nodes: Together, seen: frozenset[int]) -> list[Alternative]:
-        found = [Alternative()]
-        for node in nodes:
-            found = _each_with_each(found, self._alternatives(node, seen)) or found
-        return found
+def types_of(schema: dict[str, Any]) -> set[str]:
+    """Return the JSON types a schema names, or its ``enum`` or ``const`` imply; empty where it names none."""
+    declared = schema.get("type")
+    names = {name for name in (declared if isinstance(declared, list) else [declared]) if isinstance(name, str)}
+    if not names:
+        values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+        names = {_type_of_value(value) for value in listed(values)}
+    if schema.get("nullable") is True:
+        names.add("null")
+    return names & (EVERY_TYPE | {"null"})
 
-    def _alternatives(self, node: Any, seen: frozenset[int]) -> list[Alternative]:
-        self._steps += 1
-        if self._steps > MAX_STEPS or len(seen) > MAX_DEPTH:
-            raise ArtifactError("the artifact is too intertwined to be read")
-        if not isinstance(node, dict):
-            return [Alternative()]
-        if id(node) in seen:
-            return []
-        seen |= {id(node)}
-        parts, component = listed(node.get("allOf")), ""
-        if isinstance(node.get("$ref"), str):
-            target, component = self.schemas.referenced(node)
-            parts = [target, *parts]
-        types = types_of({keyword: value for keyword, value in node.items() if keyword != "nullable"})
-        found = [] if types == {"null"} else [_own(node, types - {"null"}, component)]
-        found = _each_with_each(found, self._together(tuple(parts), seen))
-        for union in (listed(node.get("oneOf")), listed(node.get("anyOf"))):
-            branches = [one for branch in union for one in self._alternatives(branch, seen)]
-            found = _each_with_each(found, branches) if branches else found
-        is_null = "null" in types or node.get("nullable") is True or None in listed(node.get("enum"))
-        return [*found, Alternative(types=frozenset({"null"}))] if is_null else found
+
+def _type_of_value(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    for kind, name in ((str, "string"), (int, "integer"), (float, "number"), (list, "array")):
+        if isinstance(value, kind):
+            return name
+    return "object"
 
 
 def is_prose(keyword: str) -> bool:
@@ -171,7 +148,7 @@ def words_of(node: dict[str, Any]) -> frozenset[Said]:
     return frozenset((keyword, _text(value)) for keyword, value in node.items() if is_prose(keyword))
 
 
-def _own(node: dict[str, Any], types: set[str], component: str) -> Alternative:
+def own_alternative(node: dict[str, Any], types: set[str], component: str) -> Alternative:
     """Return what a schema says itself, apart from references, unions and null."""
     values = node.get("enum", [node["const"]] if "const" in node else None)
     properties, others = node.get("properties"), node.get("additionalProperties")
@@ -234,7 +211,12 @@ def _common(one: frozenset[str] | None, other: frozenset[str] | None) -> frozens
     return other if one is None else one if other is None else one & other
 
 
-def _each_with_each(left: list[Alternative], right: list[Alternative]) -> list[Alternative]:
+def each_with_each(left: list[Alternative], right: list[Alternative]) -> list[Alternative]:
+    """Return what satisfies one of *left* and one of *right*.
+
+    Raises:
+        ArtifactError: There are too many combinations.
+    """
     if len(left) * len(right) > MAX_ALTERNATIVES:
         raise ArtifactError("a schema combines too many alternatives")
     return [both for one in left for other in right if (both := one.joined_with(other)) is not None]

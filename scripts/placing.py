@@ -11,7 +11,8 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
-from scripts.schemas import ObjectView, Schemas, listed
+from scripts.alternatives import Alternative
+from scripts.schemas import Schemas, listed
 from scripts.surface import KINDS, PREFIX, Field, Surface, SurfaceError
 
 __all__ = ["METHODS", "Claim", "Placement", "Placer", "json_schema", "unwrapped"]
@@ -37,7 +38,7 @@ class Placement:
     operations: dict[str, dict[str, Any]]
     others: dict[tuple[str, str], dict[str, Any]]
     claims: dict[str, list[Claim]]
-    views: dict[str, list[ObjectView]]
+    views: dict[str, list[Alternative]]
 
 
 @define
@@ -118,7 +119,7 @@ class Placer:
             place = f"{self.surface.operations[operation]['route']} 4XX"
             for status in ("401", "403", "400", "404", "4XX", "422", "503", "default"):
                 body = self._body(found[operation], (status,))
-                if body is not None and any("reason_code" in view.properties for view in self.schemas.views(body)):
+                if body is not None and any("reason_code" in view.fields for view in self.schemas.objects(body)):
                     return self._claim(model, place, body)
             self.notes.append(f"{place}: the artifact has no such error body; {model} is built from surface.toml")
         elif webhook := spec.get("webhook"):
@@ -147,7 +148,7 @@ class Placer:
         fitting = [
             body
             for body in bodies.values()
-            if any(spec["fields"].keys() <= view.properties.keys() for view in self.schemas.views(body))
+            if any(spec["fields"].keys() <= view.fields.keys() for view in self.schemas.objects(body))
         ]
         return fitting[0] if len(fitting) == 1 else None
 
@@ -158,16 +159,16 @@ class Placer:
                 return json_schema(self.schemas.target(responses[status])[0])
         return None
 
-    def _views(self, model: str) -> list[ObjectView]:
+    def _views(self, model: str) -> list[Alternative]:
         """Return the model's views, after claiming the models that its fields name."""
-        views: list[ObjectView] = []
+        views: list[Alternative] = []
         for claim in self.claims[model]:
-            here = self.schemas.views(claim.node)
+            here = self.schemas.objects(claim.node)
             if not here:
                 raise SurfaceError(f"{claim.place}: the artifact describes no object, which {model} needs", model)
             views.extend(here)
             for name, field in self.surface.models[model]["fields"].items():
-                nodes = [node for view in here for node in view.properties.get(name, [])]
+                nodes = [node for view in here for node in view.fields.get(name, [])]
                 self._check_field(nodes, field, claim.place, f"{model}.{name}")
         return views
 
@@ -202,13 +203,12 @@ def unwrapped(schemas: Schemas, body: Any, essential: list[str]) -> Any:
     """
 
     def fits(node: Any) -> bool:
-        return any(set(essential) <= view.properties.keys() for view in schemas.views(node))
+        return any(set(essential) <= view.fields.keys() for view in schemas.objects(node))
 
     if fits(body):
         return body
     inner = [
-        [nodes for nodes in view.properties.values() if any(fits(node) for node in nodes)]
-        for view in schemas.views(body)
+        [nodes for nodes in view.fields.values() if any(fits(node) for node in nodes)] for view in schemas.objects(body)
     ]
     if not inner or any(len(found) != 1 for found in inner):
         return body

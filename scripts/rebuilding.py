@@ -10,9 +10,10 @@ from typing import Any
 
 from attrs import Factory, define
 
+from scripts.alternatives import Alternative
 from scripts.naming import OF_THE_CODE, Names, folded, identifier, is_property_name, pascal, shown, text
 from scripts.placing import Placement
-from scripts.schemas import COMPONENTS, ObjectView, Schemas, listed
+from scripts.schemas import COMPONENTS, Schemas, listed
 from scripts.surface import KINDS, Field, Surface
 
 __all__ = ["SCALARS", "Rebuilder"]
@@ -47,7 +48,7 @@ class Rebuilder:
         for upstream, name in sorted(self._upstream.items()):
             if name not in self.components:
                 node = {"$ref": COMPONENTS + upstream.replace("~", "~0").replace("/", "~1")}
-                self.components[name] = self._merged(self.schemas.views(node), name)
+                self.components[name] = self._merged(self.schemas.objects(node), name)
                 self.components[name]["description"] = text(self.schemas.target(node)[0].get("description"))
 
     def schema(self, nodes: list[Any], name: str, seen: frozenset[int] = frozenset()) -> dict[str, Any]:
@@ -119,21 +120,21 @@ class Rebuilder:
             schema["description"] = self._description([self._target(claim.node) for claim in claims])
         return schema
 
-    def _merged(self, views: list[ObjectView], name: str, fields: dict[str, Field] | None = None) -> dict[str, Any]:
+    def _merged(self, views: list[Alternative], name: str, fields: dict[str, Field] | None = None) -> dict[str, Any]:
         """Merge the ways an object may look into one object that can look like any of them.
 
         The promised *fields* have their promised types; every other property is as the artifact describes it.
         """
         fields = fields or {}
-        nodes: dict[str, list[Any]] = {field: [] for field in fields}
+        described: dict[str, list[Any]] = {field: [] for field in fields}
         for view in views:
-            for key, here in view.properties.items():
-                nodes.setdefault(key, []).extend(here)
+            for key, schemas in view.fields.items():
+                described.setdefault(key, []).extend(schemas)
         always = frozenset.intersection(*(view.required for view in views)) if views else frozenset[str]()
         promised = {field for field, declared in fields.items() if not declared.may_be_absent}
         properties: dict[str, Any] = {}
         attributes = Names(set(map(folded, fields)))
-        for key, here in nodes.items():
+        for key, here in described.items():
             if key in fields:
                 properties[key] = self._pinned(here, fields[key])
             elif is_property_name(key) and folded(key) not in attributes.taken:
@@ -176,12 +177,12 @@ class Rebuilder:
     def _target(self, node: Any) -> dict[str, Any]:
         return self.schemas.target(node)[0]
 
-    def _known_values(self, views: list[ObjectView], model: str, field: str) -> list[str]:
+    def _known_values(self, views: list[Alternative], model: str, field: str) -> list[str]:
         """Return the values of an enumeration that the artifact lists, or that were seen so far."""
         branches = [
             self._target(branch)
             for view in views
-            for node in view.properties.get(field, [])
+            for node in view.fields.get(field, [])
             for branch in self.schemas.branches(node)
         ]
         values = [value for branch in branches for value in [*listed(branch.get("enum")), branch.get("const")]]
@@ -190,11 +191,11 @@ class Rebuilder:
 
     def _object(self, branches: list[Any], name: str) -> dict[str, Any]:
         """Return a reference to the component that is any one of *branches*."""
-        views = [view for branch in branches for view in self.schemas.views(branch)]
+        views = [view for branch in branches for view in self.schemas.objects(branch)]
         upstream = self.schemas.target(branches[0])[1]
         if len(branches) == 1 and upstream in self._upstream:
             return {"$ref": COMPONENTS + self._upstream[upstream]}
-        if not any(view.properties for view in views):
+        if not any(view.fields for view in views):
             return {}
         key = self._identity(branches)
         if key not in self._inline:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from attrs import Factory, define, evolve
 
-from scripts.alternatives import Alternative, Alternatives, Said, Together, is_prose, words_of
+from scripts.alternatives import Alternative, Said, Together, is_prose, words_of
 from scripts.artifact import ArtifactError
 from scripts.placing import unwrapped
 from scripts.routes import JSON, Parameter, Route, bodies, route_key, routes, webhooks
@@ -92,8 +92,7 @@ def subjects(document: dict[str, Any], surface: Surface) -> dict[Key, Subject]:
     Raises:
         ArtifactError: A reference leads nowhere, or the document was made to exhaust its reader.
     """
-    schemas = Schemas(document)
-    reader = _Reader(schemas, surface, Alternatives(schemas))
+    reader = _Reader(Schemas(document), surface)
     reader.read()
     return reader.found
 
@@ -102,7 +101,6 @@ def subjects(document: dict[str, Any], surface: Surface) -> dict[Key, Subject]:
 class _Reader:
     schemas: Schemas
     surface: Surface
-    alternatives: Alternatives
     found: dict[Key, Subject] = Factory(dict)
 
     def read(self) -> None:
@@ -164,8 +162,8 @@ class _Reader:
         components = self.schemas.document.get("components")
         described = components.get("securitySchemes") if isinstance(components, dict) else None
         scheme, _ = self.schemas.target(described.get(name) if isinstance(described, dict) else None)
-        words = [str(scheme.get("type")), str(scheme.get("scheme", "")).lower(), scheme.get("in"), scheme.get("name")]
-        return " ".join(str(word) for word in words if word)
+        words = [scheme.get("type"), str(scheme.get("scheme", "")).lower(), scheme.get("in"), scheme.get("name")]
+        return " ".join(str(word) for word in words if word) or name
 
     # Responses and webhooks
 
@@ -215,7 +213,7 @@ class _Reader:
         around = evolve(body, name=operation, owner=operation, public=True)
         self._value((*place, "$"), around, [(schema,)], skip=holders[0])
         found = around.inside(f"{operation}.{holders[0]}", f"$.{holders[0]}").state("envelope", [holders[0]])
-        found.state("required", all(holders[0] in one.required for one in self.alternatives.read([(schema,)])))
+        found.state("required", all(holders[0] in one.required for one in self.schemas.read([(schema,)])))
         return self._value((*place, "model"), found, [(inner,)], model)
 
     def _webhook(self, key: Key, event: str, route: Route, model: str) -> None:
@@ -243,14 +241,14 @@ class _Reader:
 
     def _fields_of(self, *nodes: Any) -> dict[str, Together]:
         """Return every field that an object may have."""
-        return {name: one for found in self.alternatives.read([nodes]) for name, one in found.fields.items()}
+        return {name: one for found in self.schemas.read([nodes]) for name, one in found.fields.items()}
 
     def _value(
         self, key: Key, subject: Subject, any_of: list[Together], model: str = "", skip: str = "", within: Key = ()
     ) -> None:
         """Add a value of one of the schemas *any_of*, and what is in it. *within* names the schemas around it."""
         self._add(key, subject)
-        alternatives = self.alternatives.read(any_of)
+        alternatives = self.schemas.read(any_of)
         _state_values(subject, alternatives)
         targets = [self.schemas.target(node)[0] if isinstance(node, dict) else node for one in any_of for node in one]
         here = str(sorted(map(id, targets)))
@@ -285,7 +283,7 @@ class _Reader:
         """Return the alternatives of an object with what tells them apart: constants, or the names of the fields."""
         labels: dict[str, Alternative] = {}
         for one in sorted(objects, key=lambda one: (sorted(one.children), sorted(one.required), sorted(one.said))):
-            read = {name: self.alternatives.read([schemas]) for name, schemas in sorted(one.fields.items())}
+            read = {name: self.schemas.read([schemas]) for name, schemas in sorted(one.fields.items())}
             constants = [
                 f"{name} {min(found[0].values)}"
                 for name, found in read.items()
