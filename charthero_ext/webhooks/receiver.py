@@ -54,12 +54,7 @@ class Receiver:
     """
 
     def __init__(
-        self,
-        secrets: str | Iterable[str],
-        store: Store,
-        handler: Handler,
-        *,
-        max_body: int = MAX_BODY,
+        self, secrets: str | Iterable[str], store: Store, handler: Handler, *, max_body: int = MAX_BODY
     ) -> None:
         """Take the endpoint's signing secret, or all valid secrets during a rotation.
 

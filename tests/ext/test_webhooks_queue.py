@@ -86,9 +86,6 @@ def run(receiver: Receiver, *deliveries: bytes) -> None:
     asyncio.run(live())
 
 
-# Once
-
-
 def test_an_event_is_handled_once_however_often_it_is_delivered(make_store: Callable[[], Any]) -> None:
     handler = Handler()
     receivers = [Receiver(SECRET, make_store(), handler) for _ in range(3)]
@@ -141,8 +138,6 @@ def test_only_the_thin_pointer_is_stored_and_handed_over(store: MemoryStore) -> 
     assert "canary" not in f"{stored} {first.to_dict()} {second.payload}"
     assert json.loads(stored[1])["resources"] == {**EVENT["resources"], "recording_id": "rec_1"}
 
-
-# After a failure
 
 FAILURES = [RuntimeError("canary"), asyncio.CancelledError("canary"), TimeoutError(), BaseException("canary")]
 
@@ -297,9 +292,6 @@ def test_a_store_that_fails_in_between_only_delays_an_event(
     assert (handler.ids, store.completed) == (["evt_1", "evt_1"], ["evt_1"])
 
 
-# When a process or an event loop ends
-
-
 def test_an_event_of_a_dead_process_is_handed_over_when_its_lease_ends(
     make_store: Callable[[], Any], clock: Clock
 ) -> None:
@@ -396,9 +388,6 @@ def test_a_cancelled_request_leaves_the_event_in_the_queue(store: MemoryStore) -
 
     asyncio.run(live())
     assert handler.ids == store.completed == ["evt_1"]
-
-
-# How handlers run
 
 
 def test_the_answer_does_not_wait_for_the_handler_but_the_end_does(store: MemoryStore) -> None:

@@ -28,9 +28,6 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
-# What it answers
-
-
 REFUSED: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
     "malformed header": (400, "invalid_timestamp", body(), {"ChartHero-Timestamp": "now"}),
     "missing header": (400, "missing_header", body(), {"ChartHero-Delivery-Id": ""}),
@@ -47,7 +44,7 @@ REFUSED: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_refused_gets_a_status_and_a_reason_and_goes_nowhere(
+def test_a_refused_delivery_gets_a_status_and_a_reason_and_is_not_recorded(
     case: str, store: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     status, reason, content, headers = REFUSED[case]
@@ -70,7 +67,7 @@ def test_only_post_is_allowed(method: str, store: MemoryStore) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "APPLICATION/JSON"])
-def test_json_may_be_said_in_several_ways(content_type: str, store: MemoryStore) -> None:
+def test_the_case_and_parameters_of_the_media_type_are_ignored(content_type: str, store: MemoryStore) -> None:
     receiver = Receiver(SECRET, store, lambda event: None)
     assert asyncio.run(deliver(receiver, **{"Content-Type": content_type})).status_code == 204
 
@@ -79,9 +76,6 @@ def test_json_may_be_said_in_several_ways(content_type: str, store: MemoryStore)
 def test_a_receiver_without_a_usable_secret_cannot_be_made(secrets: Any, store: MemoryStore) -> None:
     with pytest.raises(ConfigurationError):
         Receiver(secrets, store, print)
-
-
-# What it reads
 
 
 def http_scope(content: bytes, **headers: str) -> dict[str, Any]:
@@ -115,7 +109,7 @@ def test_a_body_may_come_in_parts(store: MemoryStore) -> None:
 
 
 @pytest.mark.parametrize("length", ["0", "10", "999999999999", "-1", "x" * 5000])
-def test_reading_stops_at_the_allowed_size_whatever_length_was_announced(length: str, store: MemoryStore) -> None:
+def test_reading_stops_at_the_size_limit_whatever_length_was_announced(length: str, store: MemoryStore) -> None:
     receiver = Receiver(SECRET, store, print, max_body=1000)
     scope = http_scope(body(), **{"Content-Length": length})
     sent, taken = asyncio.run(served(receiver, scope, *[part(b"x" * 400)] * 50))
@@ -160,18 +154,15 @@ def test_a_delivery_with_a_bad_header_is_refused_before_its_body_is_read(
     assert (sent[0]["status"], taken) == (400, 0)
 
 
-def test_a_sender_that_goes_away_is_not_answered_and_nothing_is_recorded(store: MemoryStore) -> None:
+def test_a_sender_that_disconnects_gets_no_answer_and_nothing_is_recorded(store: MemoryStore) -> None:
     receiver = Receiver(SECRET, store, print)
     sent, _ = asyncio.run(served(receiver, http_scope(body()), part(body()), {"type": "http.disconnect"}))
     assert (sent, store.rows) == ([], {})
 
 
-def test_other_kinds_of_connections_are_left_to_the_server(store: MemoryStore) -> None:
+def test_other_connection_types_are_ignored(store: MemoryStore) -> None:
     sent, taken = asyncio.run(served(Receiver(SECRET, store, print), {"type": "websocket"}))
     assert (sent, taken) == ([], 0)
-
-
-# What it records
 
 
 def test_nothing_is_acknowledged_before_it_is_recorded(store: MemoryStore) -> None:
@@ -199,9 +190,6 @@ def test_an_event_that_cannot_be_recorded_is_a_503_and_accepted_when_it_comes_ag
     assert asyncio.run(live()) == [503, 204]
     assert "webhook event 'evt_1' could not be recorded (OperationalError at " in caplog.text
     assert "canary" not in caplog.text
-
-
-# When it starts and stops
 
 
 async def lifespan(receiver: Receiver, between: Callable[[], Any]) -> list[str]:
