@@ -50,6 +50,7 @@ from charthero_ext.pagination.window import (
 __all__ = ["WindowWalk"]
 
 _PATIENCE = 50  # pages that do not join, without one new encounter between them
+_REPEATS = 5  # the same page for another offset, in a row: more than rows that move could explain
 
 
 class WindowWalk(Generic[E]):
@@ -79,6 +80,8 @@ class WindowWalk(Generic[E]):
         self._ahead: list[Row[E]] | None = None  # the page before, where it was unjoined and one offset further on
         self._back = self._unjoined = self._widened = 0
         self._totals: set[int | None] = set()  # all that this query has reported
+        self._previous: tuple[int, list[str]] = (0, [])  # the offset and the ids of the page before
+        self._repeated = 0
         self._anchor, self._offset = self._low, 0
         start = self._position.start(self._high)
         if start is not None and (self._low is None or start >= self._low):
@@ -105,6 +108,7 @@ class WindowWalk(Generic[E]):
         if request is None:
             raise RuntimeError("a page was received that nobody asked for")
         rows = read_rows(page, request, position.step)
+        self._refuse_repeats(request, [encounter_id for _, encounter_id, _ in rows])
         meets = position.joins if self._offset else position.passed
         known = sum(meets(key, encounter_id) for key, encounter_id, _ in rows)
         if not known and (self._offset or (self._anchor != self._low and self._widened < len(MARGINS))):
@@ -127,6 +131,14 @@ class WindowWalk(Generic[E]):
             self._ahead = []  # which a second empty page confirms
             return []
         return self._take(request, rows, total, short=short)
+
+    def _refuse_repeats(self, request: PageRequest, ids: list[str]) -> None:
+        offset, before = self._previous
+        self._previous = (request.offset, ids)
+        self._repeated = self._repeated + 1 if ids and ids == before and request.offset != offset else 0
+        if self._repeated == _REPEATS:
+            self._repeated = 0
+            raise PaginationError(f"{request}: the server ignores the offset; it sent the same page {_REPEATS} times")
 
     def _take(self, request: PageRequest, rows: list[Row[E]], total: int | None, *, short: bool) -> list[E]:
         position = self._position

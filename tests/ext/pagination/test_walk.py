@@ -13,6 +13,7 @@ from itertools import count, islice
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from charthero_ext.errors import PaginationError, TransportError
 from charthero_ext.pagination.walk import Walk
@@ -384,3 +385,14 @@ def test_a_progress_callback_that_fails_loses_nothing() -> None:
 def test_arguments_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="|".join(wrong)):
         Walk(World({}).fetch, **wrong)
+
+
+@pytest.mark.parametrize("encounters", [spaced(1000), tied(1000, 10), tied(900, 300)])
+def test_a_server_that_ignores_the_offset_is_refused_after_a_few_requests(encounters: Any) -> None:
+    world = World(encounters)
+    walk = Walk(lambda request: world.fetch(evolve(request, offset=0)))
+    with pytest.raises(PaginationError, match="ignores the offset"):
+        list(walk)
+    pages = len(encounters) // 99
+    assert walk.receipt.requests <= pages + 10
+    assert not walk.receipt.complete
