@@ -7,6 +7,7 @@ and every spelling of null are resolved. Keywords beside a ``$ref`` count.
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
@@ -204,7 +205,7 @@ def _number(value: float, *, excluded: bool) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def _common(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:

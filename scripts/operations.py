@@ -96,12 +96,9 @@ class Operations:
 
     def _refused(self, schema: Any, needed: list[str]) -> str:
         """Return the values that a closed enumeration lacks."""
-        closed = [
-            listed(branch.get("enum", [branch["const"]] if "const" in branch else None))
-            for branch in (self.schemas.target(node)[0] for node in self.schemas.branches(schema))
-        ]
-        accepted = {value for values in closed for value in values if isinstance(value, str)}
-        return ", ".join(value for value in needed if value not in accepted) if closed and all(closed) else ""
+        listed_values = [one.values for one in self.schemas.read([(schema,)]) if "string" in one.allowed]
+        accepted = {value for values in listed_values for value in values or ()}
+        return "" if None in listed_values else ", ".join(one for one in needed if f'"{one}"' not in accepted)
 
     def scopes(self, name: str, operation: dict[str, Any]) -> list[str]:
         """Return the scopes the artifact asks for: those of the alternative that asks for least."""

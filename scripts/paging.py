@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
 
-from scripts.schemas import Schemas, listed
+from scripts.alternatives import room
+from scripts.schemas import Schemas
 from scripts.surface import SurfaceError
 
 __all__ = ["Paging", "paging"]
@@ -41,37 +41,17 @@ def paging(schemas: Schemas, parameters: dict[str, Any], place: str) -> Paging:
 def _largest(schemas: Schemas, node: Any, name: str, low: int, high: int, place: str) -> int:
     """Return the largest value that *node* accepts, if it accepts every value from *low* to *high*."""
     lowest, highest = -math.inf, math.inf
-    for keywords in _keywords(schemas, node):
-        minimum, maximum = _number(keywords, "minimum"), _number(keywords, "maximum")
-        above, below = _number(keywords, "exclusiveMinimum"), _number(keywords, "exclusiveMaximum")
-        # In OpenAPI 3.0 the exclusive keywords are booleans about the plain ones.
-        above = minimum if keywords.get("exclusiveMinimum") is True else above
-        below = maximum if keywords.get("exclusiveMaximum") is True else below
-        lowest = max([lowest, *(math.ceil(value) for value in minimum), *(math.floor(value) + 1 for value in above)])
-        highest = min([highest, *(math.floor(value) for value in maximum), *(math.ceil(value) - 1 for value in below)])
-        if keywords.keys() & {"enum", "const", "multipleOf"}:
-            lowest = math.inf
+    for alternative in schemas.read([(node,)]):
+        for keyword, text in alternative.restrictions("integer"):
+            if keyword in ("minimum", "maximum"):
+                bound, excluded = room(keyword, text)
+                farthest = math.ceil(bound) - 1 if excluded else math.floor(bound)
+                lowest = max(lowest, -farthest) if keyword == "minimum" else lowest
+                highest = min(highest, farthest) if keyword == "maximum" else highest
+            elif keyword in ("value", "multipleOf"):
+                lowest = math.inf
     largest = DOCUMENTED[name] if highest == math.inf else int(highest)
     if lowest > low or largest < high:
         text = f"{place} query: `{name}` does not accept every value from {low} to {high}, which encounters.iter sends"
         raise SurfaceError(text, f"encounters.list.{name}")
     return largest
-
-
-def _number(keywords: dict[str, Any], key: str) -> list[float]:
-    value = keywords.get(key)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf:
-        return [value]
-    return []
-
-
-def _keywords(schemas: Schemas, node: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object that says something about the value: beside a reference, behind it, in each alternative."""
-    waiting, seen = [node], set[int]()
-    while waiting:
-        node = waiting.pop()
-        for schema in (node, schemas.target(node)[0]):
-            if isinstance(schema, dict) and id(schema) not in seen:
-                seen.add(id(schema))
-                yield schema
-                waiting.extend(part for key in ("allOf", "anyOf", "oneOf") for part in listed(schema.get(key)))
