@@ -1,4 +1,8 @@
-"""The client for asyncio: the names of the synchronous client, awaited."""
+"""The client for asyncio.
+
+Every method has the arguments, guarantees and exceptions of the synchronous method of the same name, where they are
+described.
+"""
 
 from __future__ import annotations
 
@@ -54,36 +58,14 @@ class AsyncEncounters:
         end_at: Instant | None = None,
         timeout: float | Timeouts | None = None,
     ) -> EncounterPage:
-        """Return one page of encounters, with one request.
-
-        The server decides what is left out: 50 rows from offset 0, the newest first.
-
-        Args:
-            limit: Rows in the page, 1 to 100.
-            offset: Rows to skip, 0 to 10,000. Rows move while pages are read, so a loop over offsets loses some; use
-                :meth:`iter`.
-            sort_order: The direction of ``created_at``.
-            start_at: Only encounters with ``created_at >= start_at``. A date means midnight in UTC.
-            end_at: Only encounters with ``created_at < end_at``.
-            timeout: Seconds for each part of a request; ``Timeouts(total=...)`` limits the whole call.
-
-        Raises:
-            ValueError: An instant has no time zone or cannot be read.
-            ChartHeroError: The call failed.
-        """
+        """Return one page of encounters, with one request."""
         operation = _operations.encounters(
             limit=limit, offset=offset, sort_order=sort_order, start_at=start_at, end_at=end_at
         )
         return await self._driver.run(self._session.call(operation, timeout))
 
     async def get(self, encounter_id: str, *, timeout: float | Timeouts | None = None) -> Encounter:
-        """Return one encounter.
-
-        Raises:
-            ValueError: The id is empty.
-            NotFoundError: The encounter is gone, or not available through the public API.
-            ChartHeroError: The call failed otherwise.
-        """
+        """Return one encounter."""
         return await self._driver.run(self._session.call(_operations.encounter(encounter_id), timeout))
 
     def iter(
@@ -98,27 +80,7 @@ class AsyncEncounters:
         resume_from: str | None = None,
         progress: WalkProgress | None = None,
     ) -> AsyncWalk[Encounter]:
-        """Iterate over every encounter of a range, each exactly once, while rows come and go: ``async for``.
-
-        An encounter that exists throughout the walk is yielded exactly once. One that is created or deleted meanwhile
-        is yielded at most once. If that cannot be kept, the walk raises; it never ends early in silence. ``receipt``
-        tells what was seen, and ``checkpoint()`` lets another walk go on.
-
-        Args:
-            start_at: Only encounters with ``created_at >= start_at``. A date means midnight in UTC.
-            end_at: Only encounters with ``created_at < end_at``.
-            sort_order: The direction of ``created_at``; ``asc`` by default.
-            max_items: The number of encounters in all. The walk is then complete only if there were no more.
-            concurrency: Requests in flight at once. The order stays the same. Above 1, about a third more requests cut
-                the range into windows.
-            limit: Rows in a page, 1 to 100.
-            resume_from: A checkpoint of another walk over the same range.
-            progress: Called with the rows handed out and how many are expected, if the server says so.
-
-        Raises:
-            ValueError: An argument is out of its range, or an instant has no time zone.
-            ConfigurationError: ``resume_from`` is not a checkpoint, or is one of another range.
-        """
+        """Iterate over every encounter of a range, each exactly once, while rows come and go: ``async for``."""
         return AsyncWalk(
             self._fetch,
             start_at=as_instant(start_at, "start_at"),
@@ -134,14 +96,7 @@ class AsyncEncounters:
     async def windows(
         self, *, start_at: Instant | None = None, end_at: Instant | None = None, max_rows: int = 1000
     ) -> builtins.list[Window]:
-        """Cut a range into windows of about ``max_rows`` encounters, without gaps, with a few small requests.
-
-        Windows can be pickled. Walk each with :meth:`iter_window`, in any thread, process or machine.
-
-        Raises:
-            ValueError: An argument is out of its range, or an instant has no time zone.
-            ChartHeroError: A request failed.
-        """
+        """Cut a range into windows of about ``max_rows`` encounters, without gaps, with a few small requests."""
         start, end = as_instant(start_at, "start_at"), as_instant(end_at, "end_at")
         return await self._driver.run(cut_windows(self._page, start_at=start, end_at=end, max_rows=max_rows))
 
@@ -157,24 +112,7 @@ class AsyncEncounters:
         look_back: timedelta = timedelta(days=30),
         allow_mass_delete: bool = False,
     ) -> AsyncIterator[Change]:
-        """Iterate over what changed since the last pass with this ledger: additions, changes and deletions.
-
-        A change is recorded in the ledger when the next one is requested, or when the iteration ends. Otherwise it is
-        yielded again in the next pass. :mod:`charthero_ext.changes` explains passes, windows and deletions.
-
-        Args:
-            ledger: What was yielded before, such as ``Ledger("clinic.ledger")``. One pass at a time may use it.
-            start_at: Where the first pass starts. No pass starts before it.
-            look_back: How long after its creation an encounter may still change. A later pass starts this long before
-                the newest encounter.
-            allow_mass_delete: Also yield deletions if unusually many encounters disappeared at once.
-
-        Raises:
-            ValueError: ``look_back`` is negative, or ``start_at`` has no time zone.
-            ConfigurationError: The ledger belongs to another host.
-            MassDeletionError: Unusually many encounters disappeared at once.
-            ChartHeroError: A request failed. The next pass resumes this one.
-        """
+        """Iterate over what changed since the last pass with this ledger: additions, changes and deletions."""
         from charthero_ext.changes import Pass, change_feed, iterate_async
 
         current = Pass(ledger, self._session.settings.base_url, as_instant(start_at, "start_at"), look_back)
@@ -196,58 +134,23 @@ class AsyncDocuments:
     _driver: AsyncDriver = field(repr=False)
 
     async def get(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> Document:
-        """Return one document. Of an ambient transcript, it contains metadata only.
-
-        Raises:
-            ValueError: An id is empty.
-            NotFoundError: The document is gone, or not available through the public API.
-            ChartHeroError: The call failed otherwise.
-        """
+        """Return one document. Of an ambient transcript, it contains metadata only."""
         return await self._driver.run(self._session.call(_operations.document(encounter_id, document_id), timeout))
 
     async def transcript(
         self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None
     ) -> Transcript:
-        """Return the transcript of a document. Its turns are timed in seconds from the start of the audio.
-
-        Raises:
-            ValueError: An id is empty.
-            NotFoundError: There is no transcript, or none yet.
-            ChartHeroError: The call failed otherwise.
-        """
+        """Return the transcript of a document. Its turns are timed in seconds from the start of the audio."""
         return await self._driver.run(self._session.call(_operations.transcript(encounter_id, document_id), timeout))
 
     async def audio(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> AudioUrl:
-        """Return a short-lived signed URL of the recording.
-
-        The URL is a secret while it is valid: do not store or log it, send it no API key, and do not use it after
-        ``expires_at``.
-
-        Raises:
-            ValueError: An id is empty.
-            NotFoundError: There is no recording.
-            ChartHeroError: The call failed otherwise.
-        """
+        """Return a short-lived signed URL of the recording."""
         return await self._driver.run(self._session.call(_operations.audio(encounter_id, document_id), timeout))
 
     async def download_audio(
         self, encounter_id: str, document_id: str, path: str | PathLike[str], *, progress: Progress | None = None
     ) -> Path:
-        """Download the recording of a document to *path*, and return *path*.
-
-        The recording is streamed to a file beside *path*, which replaces *path* when it is whole. Only its owner may
-        read it. A download that broke is resumed with a fresh URL, if the host can.
-
-        Args:
-            encounter_id: The encounter.
-            document_id: The document.
-            path: A path that does not exist, or a regular file to replace.
-            progress: Called with the bytes received and, if the host states it, how many there are in all.
-
-        Raises:
-            OSError: The file cannot be written, or *path* is a directory, link, pipe or device.
-            ChartHeroError: The download failed; *path* is unchanged.
-        """
+        """Download the recording of a document to *path*, and return *path*."""
         return await self._driver.run(download_audio(self._session, encounter_id, document_id, path, progress))
 
 
@@ -271,22 +174,7 @@ class AsyncChartHero:
         http_client: httpx.AsyncClient | None = None,
         httpx_args: Mapping[str, Any] | None = None,
     ) -> None:
-        """Use *settings*, or load them from the arguments, the environment and the profile.
-
-        Connections are made by the first call, which then reads the certificates and proxies of the machine. What is
-        given here for them is checked here.
-
-        Args:
-            api_key: The key, or a callable, also an asynchronous one, that returns it.
-            base_url: The host, with or without ``/external/v1``.
-            settings: Everything, in place of both.
-            http_client: An httpx client of your own, used as it is. Its event hooks see requests with the key, and
-                responses. You close it.
-            httpx_args: For the connections: ``proxy``, ``verify``, ``cert``, ``limits``, ``transport``, ….
-
-        Raises:
-            ConfigurationError: Something is missing, unreadable or misspelt. The text says what to set.
-        """
+        """Use *settings*, or load them from the arguments, the environment and the profile."""
         api_key, base_url, httpx_args = hide(api_key), hide(base_url), hide(httpx_args)
         self.settings = chosen_settings(settings, api_key, base_url)
         self._session = Session(self.settings)
@@ -295,53 +183,19 @@ class AsyncChartHero:
         self.documents = AsyncDocuments(self._session, self._driver)
 
     async def get(self, path: str, *, timeout: float | Timeouts | None = None, **query: str) -> RawResponse:
-        """Request any path of the configured host, with the same key, retries and exceptions.
-
-        It covers routes that this version does not know.
-
-        Args:
-            path: The path, such as ``/external/v1/encounters``.
-            timeout: As in the other calls.
-            query: The query parameters.
-
-        Raises:
-            ValueError: The path does not begin with one ``/``.
-            ChartHeroError: The call failed.
-        """
+        """Request any path of the configured host, with the same key, retries and exceptions."""
         return await self._driver.run(self._session.get(path, query, timeout))
 
     async def check_spec(self, url: str = PUBLISHED) -> SpecReport:
-        """Compare the artifact that this package was built from with the one published at *url*, which gets no key.
-
-        An answer that cannot be used is reported as such, and never as *same*.
-        """
+        """Compare the artifact that this package was built from with the one published at *url*, which gets no key."""
         return await self._driver.run(check_spec(self._session, url))
 
     async def check_access(self, *operations: str) -> AccessReport:
-        """Find out which routes this key may use, without reading patient data.
-
-        Each route gets a query that it refuses, which a server does before it reads any record. The report covers all
-        routes. *operations*, such as ``"documents.audio"``, are those that you need; by default all.
-
-        Raises:
-            ValueError: There is no such operation.
-            ConfigurationError: There is no usable key.
-        """
+        """Find out which routes this key may use, without reading patient data."""
         return await self._driver.run(check_access(self._session, operations))
 
     async def follow_up(self, event: TranscriptReadyEvent, *, audio: bool = False, patience: float = 60.0) -> FollowUp:
-        """Fetch what an event points at: the encounter, the document, its transcript, and its recording if asked for.
-
-        Args:
-            event: The event, as a webhook receiver hands it over.
-            audio: Also get the signed URL of the recording; the key then needs ``recordings:read``.
-            patience: Seconds to keep asking for a transcript that is not there yet.
-
-        Raises:
-            TypeError: It is an event of another type.
-            NotFoundError: The encounter or the document is gone, or there was no transcript in time.
-            ChartHeroError: A call failed otherwise.
-        """
+        """Fetch what an event points at: the encounter, the document, its transcript, and its recording if asked for."""
         return await self._driver.run(follow_up(self._session, event, audio=audio, patience=patience))
 
     async def aclose(self) -> None:
