@@ -18,7 +18,7 @@ from charthero_ext.models import TranscriptReadyEvent
 from charthero_ext.webhooks import verification
 from charthero_ext.webhooks.event_store import Store
 from charthero_ext.webhooks.verification import MAX_BODY, Event, UnknownEvent
-from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker, place_of
+from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker, in_thread, place_of
 
 __all__ = ["Handler", "Receiver"]
 
@@ -86,7 +86,10 @@ class Receiver:
         await self._worker().run_pending()
 
     async def submit(self, event: TranscriptReadyEvent) -> None:
-        """Put an event from elsewhere into the queue, as if it had been delivered. Raises what the store raises."""
+        """Put an event from elsewhere into the queue, as if it had been delivered.
+
+        An id that is known is not queued twice. Raises what the store raises.
+        """
         await self._record(event)
 
     def failed(self) -> list[tuple[str, str]]:
@@ -162,9 +165,7 @@ class Receiver:
                 return Secret(bytes(body.reveal()))
 
     async def _record(self, event: Event) -> None:
-        adding = self._storing.submit(self._store.add, event.id, _pointer(event), time.time())
-        # Cancelling the request must not cancel the write.
-        await asyncio.shield(asyncio.wrap_future(adding))
+        await in_thread(self._storing, self._store.add, event.id, _pointer(event), time.time())
         self._worker().wake()
 
     def _worker(self) -> Worker:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias, TypeVar
 
 from charthero_client.showing import show_id
 
@@ -20,10 +20,12 @@ from charthero_ext._secret import Secret
 from charthero_ext.webhooks.event_store import Store
 from charthero_ext.webhooks.verification import Event, event_from
 
-__all__ = ["ATTEMPTS", "CONCURRENCY", "Handler", "Worker", "place_of"]
+__all__ = ["ATTEMPTS", "CONCURRENCY", "Handler", "Worker", "in_thread", "place_of"]
 
 logger = logging.getLogger("charthero_ext")
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Handler: TypeAlias = Callable[[Event], Awaitable[object] | object]
 
 #: How many events are handled at the same time.
@@ -79,9 +81,8 @@ class Worker:
         """Lease due events, as many as there are free places, and start a handler for each."""
         async with self._claiming:
             free = CONCURRENCY - len(self._handlers)
-            claiming = self._storing.submit(self._claim, free)
             try:
-                claimed = await asyncio.shield(asyncio.wrap_future(claiming))
+                claimed = await in_thread(self._storing, self._claim, free)
             except asyncio.CancelledError:
                 handled = set(self._handlers.values())
                 self._storing.submit(lambda: self._give_back(self._leased - handled))
@@ -117,17 +118,19 @@ class Worker:
     async def _handle(self, event_id: str, pointer: str, attempts: int) -> None:
         # Only strings get this far: the exception, its text and its locals may hold what the handler fetched.
         failure = await self._attempt(pointer) if attempts <= ATTEMPTS else ("LeaseExpired", "the process ended")
-        # In a new step, the event loop's frames hold the exception no more; Sentry adds the stack to log records.
+        # One step later, the frames of the event loop no longer hold the exception. Sentry logs them with each record.
         await asyncio.sleep(0)
         try:
             if failure is None:
-                await self._in_store(self._store.complete, event_id)
+                await in_thread(self._storing, self._store.complete, event_id)
+                self._leased.discard(event_id)
                 return
             pause = min(BACKOFF * 2 ** (attempts - 1), MAX_BACKOFF) if attempts < ATTEMPTS else None
             plan = "no attempt is left" if pause is None else f"the next attempt is in {pause:.0f} s"
             logger.error("webhook event %s was not handled (%s); %s", show_id(event_id), failure[1], plan)
             next_attempt_at = None if pause is None else time.time() + pause
-            await self._in_store(self._store.retry, event_id, next_attempt_at, failure[0])
+            await in_thread(self._storing, self._store.retry, event_id, next_attempt_at, failure[0])
+            self._leased.discard(event_id)
         except Exception as error:  # noqa: BLE001 - a store may raise anything
             logger.error("the webhook store failed at event %s (%s)", show_id(event_id), place_of(error))
 
@@ -152,11 +155,6 @@ class Worker:
             return type(error).__name__, place_of(error)
         return None
 
-    async def _in_store(self, method: Callable[..., None], event_id: str, *arguments: object) -> None:
-        # A store call runs to its end even if its caller is cancelled.
-        await asyncio.shield(asyncio.wrap_future(self._storing.submit(method, event_id, *arguments)))
-        self._leased.discard(event_id)
-
     def _ended(self, task: asyncio.Task[None]) -> None:
         event_id = self._handlers.pop(task)
         self._woken.set()
@@ -164,6 +162,11 @@ class Worker:
             logger.error("webhook event %s was not handled (CancelledError); it is due at once", show_id(event_id))
             self._storing.submit(self._give_back, [event_id])
         self._leased.discard(event_id)
+
+
+async def in_thread(threads: Executor, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Call a function in another thread. The call runs to its end even if its caller is cancelled."""
+    return await asyncio.shield(asyncio.wrap_future(threads.submit(function, *arguments, **named)))
 
 
 def place_of(error: BaseException) -> str:
