@@ -195,7 +195,7 @@ class AsyncChartHero:
         return await self._driver.run(check_access(self._session, operations))
 
     async def follow_up(self, event: TranscriptReadyEvent, *, audio: bool = False, patience: float = 60.0) -> FollowUp:
-        """Fetch what an event points at: the encounter, the document, its transcript, and its recording if asked for."""
+        """Fetch what an event points at: encounter, document, transcript and recording."""
         return await self._driver.run(follow_up(self._session, event, audio=audio, patience=patience))
 
     async def aclose(self) -> None:

@@ -22,6 +22,7 @@ ARTIFACT = ROOT / "openapi" / "openapi.json"
 #: In the versions of requirements.lock, where that has them too: it constrains the whole environment.
 PACKAGES = (
     "httpx==0.28.1",
+    "httpx-aiohttp==0.2.0",
     "msgspec==0.22.0",
     "openapi-generator-cli==7.26.0",
     "openapi-python-client==0.29.1",

@@ -67,9 +67,9 @@ def present() -> tuple[list[Peer], dict[str, str]]:
 def measure_pages(peers: list[Peer], base_url: str, *, rounds: int) -> list[Measured]:
     """Measure everything there is to say about a page, against a server that is running."""
     body = page(100)
-    decoding = {peer.name: lambda peer=peer: peer.decode(body) for peer in peers}
+    decoding = {peer.name: lambda peer=peer: peer.decode(body) for peer in peers if peer.is_sync}
     with ExitStack() as stack:
-        fetches = {peer.name: stack.enter_context(peer.fetching(base_url)) for peer in peers}
+        fetches = {peer.name: stack.enter_context(peer.fetching(base_url)) for peer in peers if peer.is_sync}
         hundred = {name: lambda fetch=fetch: fetch(100) for name, fetch in fetches.items()}
         ten = {name: lambda fetch=fetch: fetch(10) for name, fetch in fetches.items()}
         measured = [
@@ -142,7 +142,7 @@ async def _many(fetch: Callable[[int], Awaitable[object]], *, each: int) -> None
 def _kept(peers: list[Peer], body: bytes) -> Measured:
     """The memory of a page that is kept: not a time, so that one look is enough."""
     kilobytes = {}
-    for peer in peers:
+    for peer in (peer for peer in peers if peer.is_sync):
         peer.decode(body)
         gc.collect()
         tracemalloc.start()

@@ -33,6 +33,7 @@ class Peer:
 
     name: str
     is_async = True
+    is_sync = True
     #: Whether its users have sniffio, without which httpcore looks for it at every lock.
     has_sniffio = False
 
@@ -187,6 +188,23 @@ class Ours(Peer):
             yield lambda rows: client.encounters.list(limit=rows)
 
 
+class OursOverAiohttp(Ours):
+    name = "charthero_ext over aiohttp"
+    is_sync = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._transport = import_module("httpx_aiohttp").AiohttpTransport
+
+    @asynccontextmanager
+    async def fetching_async(self, base_url: str) -> AsyncIterator[AsyncFetch]:
+        from charthero_ext import AsyncChartHero
+
+        httpx_args = {"transport": self._transport()}
+        async with AsyncChartHero(base_url=base_url, api_key=KEY, httpx_args=httpx_args) as client:
+            yield lambda rows: client.encounters.list(limit=rows)
+
+
 FLOOR = Dicts.name
 PEERS: tuple[type[Peer], ...] = (
     Dicts,
@@ -196,6 +214,7 @@ PEERS: tuple[type[Peer], ...] = (
     OpenapiGenerator,
     AsGenerated,
     Ours,
+    OursOverAiohttp,
 )
 
 
