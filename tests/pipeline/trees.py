@@ -1,4 +1,4 @@
-"""Generated packages for tests: made, type-checked and read in processes of their own, each distinct one only once."""
+"""Generated packages for tests. Each distinct package is read and type-checked once, in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from attrs import define, field, frozen
@@ -41,12 +39,11 @@ def run(
 
 @frozen
 class Tree:
-    """What became of one artifact."""
+    """The package generated from one artifact, and what a program read with it."""
 
     package: Path
     notes: list[str] = field(factory=list)
     error: str = ""
-    types: str = ""
     read: dict[str, Any] = field(factory=dict)
 
     def source(self, name: str) -> str:
@@ -56,30 +53,22 @@ class Tree:
 
 @define
 class Workshop:
-    """Two at a time, as the machine has two processors."""
+    """Makes the tree of each shape once. Many shapes give the same code, so it examines each distinct code once."""
 
     place: Path
-    _pool: ThreadPoolExecutor = field(factory=lambda: ThreadPoolExecutor(2))
-    _trees: dict[str, Future[Tree]] = field(factory=dict)
-    # What was found out about a package: many shapes give the same one, as they should.
-    _known: dict[tuple[object, ...], Future[Any]] = field(factory=dict)
-    _lock: Lock = field(factory=Lock)
-    # One type checker at a time, so that all share one cache.
-    _checking: Lock = field(factory=Lock)
-
-    def order(self, shape: Shape) -> Future[Tree]:
-        """Begin to make the tree of a shape, unless that was done before."""
-        if shape.name not in self._trees:
-            self._trees[shape.name] = self._pool.submit(self._make, shape)
-        return self._trees[shape.name]
+    _trees: dict[str, Tree] = field(factory=dict)
+    _known: dict[tuple[str, ...], Any] = field(factory=dict)
 
     def tree(self, shape: Shape) -> Tree:
-        """Return the tree of a shape, when it is made."""
-        return self.order(shape).result()
+        """Return the tree of a shape."""
+        if shape.name not in self._trees:
+            self._trees[shape.name] = self._make(shape)
+        return self._trees[shape.name]
 
-    def close(self) -> None:
-        """Finish what was begun."""
-        self._pool.shutdown(cancel_futures=True)
+    def type_errors(self, shape: Shape) -> str:
+        """Return what mypy says about the package of a shape together with charthero_ext."""
+        home = self.tree(shape).package.parent
+        return str(self._once(("types", _digest(home)), lambda: self._type_errors(home)))
 
     def _make(self, shape: Shape) -> Tree:
         home = self.place / shape.name
@@ -92,23 +81,15 @@ class Workshop:
         except (ArtifactError, GenerateError) as error:
             return Tree(package, error=f"{type(error).__name__}: {error}")
         given = json.dumps({"bodies": shape.bodies(), "event": EVENT})
-        code = _digest(package)
-        done = self._once(("read", code, given), lambda: self._read(home, given))
+        done = self._once(("read", _digest(home), given), lambda: self._read(home, given))
         if done.returncode:
             return Tree(package, notes, error=done.stderr)
-        types = self._once(("types", code), lambda: self._type_errors(home))
-        return Tree(package, notes, types=types, read=json.loads(done.stdout))
+        return Tree(package, notes, read=json.loads(done.stdout))
 
-    def _once(self, key: tuple[object, ...], find_out: Callable[[], Any]) -> Any:
-        with self._lock:
-            first = key not in self._known
-            result = self._known.setdefault(key, Future())
-        if first:
-            try:
-                result.set_result(find_out())
-            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-                result.set_exception(error)
-        return result.result()
+    def _once(self, key: tuple[str, ...], find_out: Callable[[], Any]) -> Any:
+        if key not in self._known:
+            self._known[key] = find_out()
+        return self._known[key]
 
     def _read(self, home: Path, given: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "error", str(Path(__file__).with_name("reader.py")), str(home)]
@@ -119,16 +100,15 @@ class Workshop:
         command += ["--cache-dir", str(self.place / "types"), "-p", "charthero_client", "-p", "charthero_ext"]
         command += ["-p", "tests.typing"]  # the promised types
         env = environment(home) | {"MYPYPATH": os.pathsep.join((str(home), str(ROOT)))}
-        with self._checking:
-            done = run(command, env, cwd=self.place)
+        done = run(command, env, cwd=self.place)
         return done.stdout + done.stderr if done.returncode else ""
 
 
-def _digest(package: Path) -> str:
-    """Identify a package by its code, the digest of the artifact left out."""
+def _digest(home: Path) -> str:
+    """Identify a generated package by its code, without the digest of the artifact."""
     whole = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(home.rglob("*.py")):
         lines = path.read_text(encoding="utf-8").splitlines()
         code = "\n".join(line for line in lines if not line.startswith("ARTIFACT_SHA256"))
-        whole.update(f"{path.relative_to(package)}\0{code}\0".encode())
+        whole.update(f"{path.relative_to(home)}\0{code}\0".encode())
     return whole.hexdigest()
