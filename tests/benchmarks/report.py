@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tests.benchmarks.pages import KEPT, READY
+from tests.benchmarks.pages import READY
 
 __all__ = ["as_markdown", "as_svg"]
 
@@ -57,7 +57,7 @@ def _spread(value: dict[str, float] | None) -> str:
 def _pages(results: Results) -> str:
     works = [each for each in results["pages"] if each["work"] != READY]
     heads = ["client", *(f"{each['work']} (1.00 = {each['floor']:.3g} {each['unit']})" for each in works)]
-    names = next(each["peers"] for each in works if each["work"] == KEPT)
+    names = dict.fromkeys(name for each in works for name in each["peers"])
     return _table(heads, [[name, *(_spread(each["peers"].get(name)) for each in works)] for name in names])
 
 
