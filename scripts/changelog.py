@@ -1,7 +1,7 @@
-"""What an API release means, as a section of CHANGELOG.md, and the version it asks for.
+"""Write what an API release means into CHANGELOG.md, and propose the next version.
 
-The section is written once per artifact, under Unreleased, with a line where people say in their own words what it
-means. What is there already is never touched, so people may edit it.
+Each artifact has one section under Unreleased, with a line for people to say in their own words what it means. An
+existing section is never changed, so people may edit it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scripts.artifact import sha256, write_atomically
 from scripts.findings import Finding, as_item
-from scripts.severity import RULES, Release
+from scripts.severity import RULES, Release, Severity
 
 __all__ = ["CHANGELOG", "current_version", "proposal", "record"]
 
@@ -25,30 +25,25 @@ _PROPOSED = re.compile(r"^Proposed version: (\d+)\.(\d+)\.(\d+)", re.MULTILINE)
 
 
 def current_version(root: Path) -> str:
-    """Return the version that *root*'s pyproject.toml says."""
+    """Return the version in *root*'s pyproject.toml."""
     content = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     return str(content["project"]["version"])
 
 
 def proposal(version: str, findings: list[Finding]) -> str:
-    """Return the version that *findings* ask for after *version*.
-
-    What breaks asks for a major release, what adds to the surface for a minor one, anything else for a patch.
-    """
+    """Return the version that *findings* ask for after *version*."""
     major, minor, patch = map(int, re.findall(r"\d+", version)[:3])
-    match max((RULES[finding.rule].release for finding in findings), default=Release.PATCH):
-        case Release.MAJOR:
-            return f"{major + 1}.0.0"
-        case Release.MINOR:
-            return f"{major}.{minor + 1}.0"
-    return f"{major}.{minor}.{patch + 1}"
+    release = max((RULES[finding.rule].release for finding in findings), default=Release.PATCH)
+    if release == Release.MAJOR:
+        return f"{major + 1}.0.0"
+    return f"{major}.{minor + 1}.0" if release == Release.MINOR else f"{major}.{minor}.{patch + 1}"
 
 
 def record(root: Path, artifact: bytes, findings: list[Finding], today: date, note: str = "") -> str:
     """Add the section on *artifact* to *root*'s changelog, unless it has one, and return the version to propose.
 
-    Several releases of the API may come before one of this package: the highest version they ask for counts. *note* is
-    what a reader has to know about the comparison itself.
+    Several releases of the API may come before one of this package: the highest version that they ask for counts.
+    *note* is what a reader has to know about the comparison itself.
     """
     path = root / CHANGELOG
     text = path.read_text(encoding="utf-8") if path.exists() else "# Changelog\n"
@@ -58,10 +53,9 @@ def record(root: Path, artifact: bytes, findings: list[Finding], today: date, no
         at = first.start() if first else len(text)
         text = f"{text[:at].rstrip()}\n\n{UNRELEASED}\n\n{text[at:]}".rstrip() + "\n"
     head, _, rest = text.partition(f"{UNRELEASED}\n")
-    unreleased = rest.partition("\n## ")[0]
+    earlier = _PROPOSED.findall(rest.partition("\n## ")[0])
     wanted = proposal(current_version(root), findings)
-    earlier = [".".join(found) for found in _PROPOSED.findall(unreleased)]
-    version = max(wanted, *earlier, key=lambda one: tuple(map(int, one.split(".")))) if earlier else wanted
+    version = max([wanted, *map(".".join, earlier)], key=lambda one: tuple(map(int, one.split("."))))
     if mark not in text:
         parts = (f"{head}{UNRELEASED}\n", _section(mark, findings, version, today, note), rest.lstrip("\n"))
         write_atomically(path, "\n".join(part for part in parts if part).encode())
@@ -69,10 +63,9 @@ def record(root: Path, artifact: bytes, findings: list[Finding], today: date, no
 
 
 def _section(mark: str, findings: list[Finding], version: str, today: date, note: str) -> str:
-    told = [finding for finding in findings if RULES[finding.rule].matters]
-    harmless = len(findings) - len(told)
+    told = [one for one in findings if one.severity > Severity.INFO or RULES[one.rule].release > Release.PATCH]
     items = [as_item(finding) for finding in told]
-    if harmless:
+    if harmless := len(findings) - len(told):
         items.append(f"* differences that change nothing for callers: {harmless}")
     heading = f"### ChartHero's API on {today.isoformat()}"
     parts = [heading, f"{mark}\n{WORDS}", note, f"Proposed version: {version}", "\n".join(items)]

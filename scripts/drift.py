@@ -1,8 +1,8 @@
-"""Tell whether the published artifact still is the one this client was built from, and what a difference means.
+"""Compare the published artifact with the snapshot, and say what the differences mean to callers.
 
-Exit codes: 0, there is no drift; 1, there is drift of the severity asked for, or worse; 2, it could not be told. What
-is fetched is compared whole, every time: an equal ETag, a 304 or a date proves nothing, and saves nothing worth having.
-Bytes that differ only in layout are drift too (severity info), as the snapshot then is not what is published.
+Exit codes: 0, there is no drift; 1, there is drift of the given severity or worse; 2, no answer. The whole artifact is
+fetched and compared every time, because an equal ETag, a 304 or a date proves nothing. Bytes that differ only in layout
+are drift of severity info: the snapshot is not what is published.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ NO_DRIFT, DRIFT, COULD_NOT_TELL = 0, 1, 2
 FAIL_ON = {"breaking": Severity.BREAKING, "warning": Severity.WARNING, "any": Severity.INFO}
 
 RECONSTRUCTED = (
-    "The snapshot was reconstructed from ChartHero's developer pages, never pulled: a difference may be a mistake of "
-    "the reconstruction and no change of the API. The first `make update` replaces it."
+    "The snapshot was reconstructed from ChartHero's developer pages and never pulled. A difference may be a mistake "
+    "of the reconstruction and no change of the API. The first `make update` replaces it."
 )
-UNRECORDED = "openapi/source.json does not fit the snapshot: it was changed by hand, or a pull was cut short."
+UNRECORDED = (
+    "openapi/source.json does not match the snapshot: the snapshot was edited by hand, or a pull was interrupted."
+)
 
 
 @frozen
 class Report:
-    """What a comparison with the published artifact gave."""
+    """The result of a comparison with the published artifact."""
 
     source: str
     findings: list[Finding]
@@ -53,24 +55,27 @@ class Report:
         return f"drift: {counted(self.findings)}"
 
     def exit_code(self, fail_on: Severity) -> int:
-        """Return the exit code where drift counts from *fail_on*."""
+        """Return the exit code if drift counts from *fail_on*."""
         return DRIFT if any(finding.severity >= fail_on for finding in self.findings) else NO_DRIFT
-
-    def markdown(self) -> str:
-        """Return the report for people, as Markdown."""
-        parts = [f"## {self.headline[:1].upper()}{self.headline[1:]}", f"> {self.note}" if self.note else ""]
-        parts += [as_markdown(self.findings)]
-        hashes = f"snapshot {code(self.snapshot_sha256[:12])}, published {code(self.published_sha256[:12])}"
-        parts += [f"Compared {code(self.source)}: {hashes}."]
-        return "\n\n".join(part for part in parts if part) + "\n"
 
     def text(self) -> str:
         """Return the report for a terminal."""
-        return "\n".join(part for part in (self.note, as_text(self.findings), self.headline) if part) + "\n"
+        return _joined("\n", self.note, as_text(self.findings), self.headline)
+
+    def markdown(self) -> str:
+        """Return the report as Markdown."""
+        hashes = f"snapshot {code(self.snapshot_sha256[:12])}, published {code(self.published_sha256[:12])}"
+        return _joined(
+            "\n\n",
+            f"## {self.headline[:1].upper()}{self.headline[1:]}",
+            f"> {self.note}" if self.note else "",
+            as_markdown(self.findings),
+            f"Compared {code(self.source)}: {hashes}.",
+        )
 
     def json(self) -> str:
         """Return the report for programs."""
-        facts = {
+        content = {
             "verdict": "drift" if self.findings else "no drift",
             "note": self.note,
             "source": self.source,
@@ -78,7 +83,12 @@ class Report:
             "published_sha256": self.published_sha256,
             "findings": as_json(self.findings),
         }
-        return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+    def github(self) -> str:
+        """Return the report as workflow commands, and add it to the summary of the job."""
+        write_summary(self.markdown())
+        return _joined("\n", as_annotations(self.findings), self.headline)
 
 
 def drift(content: bytes, source: str) -> Report:
@@ -93,18 +103,18 @@ def drift(content: bytes, source: str) -> Report:
 
 
 def provenance_note(snapshot: bytes) -> str:
-    """Return what has to be known about *snapshot* before its differences are believed; empty where nothing has to."""
+    """Return what a reader has to know about *snapshot* before believing its differences; usually nothing."""
     try:
-        facts = json.loads(SOURCE.read_bytes())
+        record = json.loads(SOURCE.read_bytes())
     except (OSError, ValueError):
         return UNRECORDED
-    if not isinstance(facts, dict) or facts.get("sha256") != sha256(snapshot):
+    if not isinstance(record, dict) or record.get("sha256") != sha256(snapshot):
         return UNRECORDED
-    return RECONSTRUCTED if facts.get("provenance") != "pulled" else ""
+    return RECONSTRUCTED if record.get("provenance") != "pulled" else ""
 
 
 def could_not_tell(reason: str, form: str) -> str:
-    """Return the text that says so, in the form asked for."""
+    """Return the text that says so, in the given form."""
     if form == "json":
         return json.dumps({"verdict": "could not tell", "reason": reason}, indent=2) + "\n"
     if form == "markdown":
@@ -113,22 +123,26 @@ def could_not_tell(reason: str, form: str) -> str:
 
 
 def write_summary(markdown: str) -> None:
-    """Add to the summary of a GitHub job, where this is one."""
+    """Add to the summary of a GitHub job, if this is one."""
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(markdown)
 
 
+def _joined(separator: str, *parts: str) -> str:
+    return separator.join(part for part in parts if part) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Compare, and say what it means."""
+    """Compare, and print what the differences mean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", nargs="?", default=PUBLISHED, help="http(s) URL or file path (default: %(default)s)")
-    parser.add_argument("--fail-on", choices=FAIL_ON, default="any", help="exit 1 from this on (default: %(default)s)")
+    parser.add_argument("--fail-on", choices=FAIL_ON, default="any", help="the lowest severity that exits with 1")
     parser.add_argument("--format", choices=("text", "markdown", "json", "github"), default="text")
     options = parser.parse_args(arguments)
     try:
         report = drift(fetch(options.source), options.source)
-    except Exception as error:  # noqa: BLE001 - whatever happened, there is no answer, and none must not look like green
+    except Exception as error:  # noqa: BLE001 - every failure means that there is no answer, which must not look green
         reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__} in the comparison"
         sys.stderr.write(could_not_tell(reason, "text"))
         if options.format == "github":
@@ -137,11 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.format != "text":
             sys.stdout.write(could_not_tell(reason, options.format))
         return COULD_NOT_TELL
-    if options.format == "github":
-        print("\n".join(part for part in (as_annotations(report.findings), report.headline) if part))
-        write_summary(report.markdown())
-    else:
-        sys.stdout.write({"text": report.text, "markdown": report.markdown, "json": report.json}[options.format]())
+    sys.stdout.write(getattr(report, options.format)())
     return report.exit_code(FAIL_ON[options.fail_on])
 
 

@@ -1,45 +1,34 @@
-"""One difference between two artifacts, and how it is shown: to people, to programs, and to GitHub.
+"""One difference between two artifacts, and how it is shown to people, to programs and to GitHub.
 
-Names and values in a finding come from the artifact, which is untrusted text. Each is made one printable line of
-bounded length before it is kept, and stands in a code span where Markdown would read it.
+Names and values in a finding come from the artifact, which is untrusted text. `shown` makes each of them one printable
+line of bounded length, and Markdown shows them in code spans.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from scripts.severity import RULES, Severity
 
-__all__ = [
-    "Finding",
-    "annotation",
-    "as_annotations",
-    "as_item",
-    "as_json",
-    "as_markdown",
-    "as_text",
-    "code",
-    "counted",
-    "merged",
-    "shown",
-]
+__all__ = ["Finding", "annotation", "as_annotations", "as_item", "as_json", "as_markdown", "as_text", "code"]
+__all__ += ["counted", "merged", "shown"]
 
 MAX_SHOWN = 80
 
 TITLES = {Severity.BREAKING: "Breaking", Severity.WARNING: "Look at", Severity.INFO: "Harmless"}
+LEVELS = {Severity.BREAKING: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
 @frozen
 class Finding:
-    """One difference, seen by a caller of this client.
+    """One difference, as a caller of this client sees it.
 
-    ``route`` is a method and path, or ``webhook NAME``; empty for the document as a whole. ``path`` says where in the
-    request or response: ``$.items[].status`` in a JSON body, ``query limit`` for a parameter. ``public`` is the name in
-    Python that it touches, empty where this client has none. ``also`` has the further routes where the same was found.
+    ``route`` is a method and a path, or ``webhook NAME``; it is empty for the whole document. ``path`` is the place in
+    the request or response: ``$.items[].status`` in a JSON body, ``query limit`` for a parameter. ``public`` is the
+    public name that the difference touches, if there is one. ``also`` holds the other routes with the same difference.
     """
 
     rule: str
@@ -56,30 +45,30 @@ class Finding:
         return RULES[self.rule].severity
 
     @property
+    def says(self) -> str:
+        """What the difference means, in words."""
+        return RULES[self.rule].says
+
+    @property
     def change(self) -> str:
-        """The values before and after, or the one there is."""
-        if self.before and self.after:
-            return f"{self.before} → {self.after}"
-        return self.before or self.after
+        """What was there before and after, or the one of the two that exists."""
+        return " → ".join(part for part in (self.before, self.after) if part)
 
     @property
     def place(self) -> str:
-        """The route and path, and how many routes more."""
-        more = f" (and {len(self.also)} more)" if self.also else ""
-        return " ".join(part for part in (self.route, self.path) if part) + more
+        """The route, the path and the number of other routes."""
+        more = f"(and {len(self.also)} more)" if self.also else ""
+        return " ".join(part for part in (self.route, self.path, more) if part)
 
 
-def shown(value: Any, limit: int = MAX_SHOWN) -> str:
-    """Return a value from an artifact as one printable line of bounded length; nothing for None."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+def shown(text: str, limit: int = MAX_SHOWN) -> str:
+    """Return text from an artifact as one printable line of bounded length."""
     line = "".join(character if character.isprintable() else " " for character in text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings, the worst first, with one that was met on several routes told once."""
+    """Return the findings, the worst first. One that was found on several routes is told once."""
     kept: dict[tuple[str, ...], Finding] = {}
     for finding in findings:
         place = (finding.public,) if finding.public else (finding.route, finding.path)
@@ -97,74 +86,60 @@ def counted(findings: list[Finding]) -> str:
 
 
 def as_text(findings: list[Finding]) -> str:
-    """Return the findings for a terminal, two lines each."""
+    """Return the findings for a terminal."""
     lines = []
     for finding in findings:
-        head = f"{finding.severity!s:<9} {finding.rule}"
-        lines.append(f"{head}: {finding.public}" if finding.public else head)
-        lines.append(f"          {finding.place + ': ' if finding.place else ''}{RULES[finding.rule].says}")
-        if finding.change:
-            lines.append(f"          {finding.change}")
+        lines.append(f"{finding.severity!s:<9} {finding.rule}" + (f": {finding.public}" if finding.public else ""))
+        lines.append(f"          {finding.place + ': ' if finding.place else ''}{finding.says}")
+        lines += [f"          {finding.change}"] if finding.change else []
     return "\n".join(lines)
 
 
 def as_markdown(findings: list[Finding]) -> str:
-    """Return the findings as Markdown: a heading per severity, a list item per finding, ⚠ on what breaks."""
+    """Return the findings as Markdown, with a heading for each severity."""
     lines = []
     for severity, title in TITLES.items():
-        here = [finding for finding in findings if finding.severity == severity]
-        if here:
-            lines += ["", f"### {title}", "", *map(as_item, here)]
+        if here := [as_item(finding) for finding in findings if finding.severity == severity]:
+            lines += ["", f"### {title}", "", *here]
     return "\n".join(lines[1:])
 
 
 def as_item(finding: Finding) -> str:
-    """Return one finding as an item of a Markdown list."""
+    """Return one finding as an item of a Markdown list; ⚠ marks what breaks."""
     mark = "⚠ " if finding.severity == Severity.BREAKING else ""
     name = f"{code(finding.public)}: " if finding.public else ""
     change = f": {code(finding.change)}" if finding.change else ""
     place = f" ({code(finding.place)})" if finding.place else ""
-    return f"* {mark}{name}{RULES[finding.rule].says}{change}{place}"
+    return f"* {mark}{name}{finding.says}{change}{place}"
 
 
 def code(text: str) -> str:
-    """Return *text* as a code span, in which Markdown and HTML mean nothing and nobody is mentioned."""
+    """Return *text* as a code span, in which Markdown, HTML and mentions mean nothing."""
     return "`" + text.replace("`", "'") + "`"
 
 
 def as_json(findings: list[Finding]) -> list[dict[str, Any]]:
     """Return the findings as JSON values."""
     return [
-        {
-            "severity": str(finding.severity),
-            "rule": finding.rule,
-            "says": RULES[finding.rule].says,
-            "route": finding.route,
-            "path": finding.path,
-            "before": finding.before,
-            "after": finding.after,
-            "public": finding.public,
-            "also": list(finding.also),
-        }
+        {"severity": str(finding.severity), "says": finding.says, **asdict(finding), "also": list(finding.also)}
         for finding in findings
     ]
 
 
 def as_annotations(findings: list[Finding]) -> str:
     """Return the findings as workflow commands of GitHub, one a line."""
-    levels = {Severity.BREAKING: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
     return "\n".join(
         annotation(
-            levels[finding.severity],
+            LEVELS[finding.severity],
             f"{finding.rule} {finding.public}".strip(),
-            f"{RULES[finding.rule].says}. {finding.place} {finding.change}".strip(),
+            f"{finding.says}. {finding.place} {finding.change}".strip(),
         )
         for finding in findings
     )
 
 
 def annotation(level: str, title: str, message: str) -> str:
-    """Return one workflow command; nothing in it can end it or begin another."""
-    message = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    title = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
+    """Return one workflow command. Nothing in it can end it or begin another."""
+    message, title = (text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A") for text in (message, title))
+    title = title.replace(":", "%3A").replace(",", "%2C")
     return f"::{level} file=openapi/openapi.json,title={title}::{message}"

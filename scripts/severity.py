@@ -3,21 +3,16 @@
 *Sent* is what a caller gives (parameters and request bodies). *Received* is what ChartHero gives (response bodies, and
 the headers and bodies of webhooks). The same change has opposite meanings in the two directions: one more value of an
 enumeration is freedom if callers send it and a surprise if they receive it.
-
-Each row is a direction, if it matters, and a kind of fact. Its cells say what may happen to such facts:
-
-* ``added``, ``removed``: facts came or went, as a whole or from a list; ``changed``: both at once
-* ``opened``, ``closed``: a list of facts went, so that everything is allowed, or came
-* ``tightened``, ``loosened``: a bound moved, or the scopes that a key needs
 """
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 from attrs import frozen
 
-__all__ = ["RULES", "TABLE", "Release", "Rule", "Severity", "rule_for"]
+__all__ = ["RULES", "Release", "Rule", "Severity", "rule_for"]
 
 
 class Severity(IntEnum):
@@ -44,127 +39,109 @@ class Release(IntEnum):
 
 @frozen
 class Rule:
-    """What one kind of difference means, and the release it asks for."""
+    """What one change of one kind of fact means."""
 
     severity: Severity
-    says: str
     release: Release
-
-    @property
-    def matters(self) -> bool:
-        """Whether a user of this client has to read about it."""
-        return self.severity > Severity.INFO or self.release > Release.PATCH
+    says: str
 
 
-def info(says: str) -> Rule:
-    return Rule(Severity.INFO, says, Release.PATCH)
+#: The columns: a kind of fact, after a direction if that matters; a change; its severity; the release that it asks for;
+#: what it means.
+#:
+#: The changes: facts were *added* or *removed*, as a whole or from a list, or *changed*, which is both at once. A list
+#: was *opened*, so that everything is allowed, or *closed*. A bound or a need for scopes was *tightened* or *loosened*.
+TABLE = """
+surface                   lost        breaking  major  a promised name cannot be placed; `make update` stops here
+spelling                  changed     info      patch  names, words, order or layout changed; no fact did
+unknown                   changed     warning   patch  the severity table does not know this change; look at it
+route                     added       info      minor  the route is new
+route                     removed     breaking  major  the route is gone
+webhook                   added       info      minor  the webhook is new
+webhook                   removed     warning   patch  the webhook is gone
+event                     changed     warning   patch  the same payload comes under another event name
+deprecated                added       warning   patch  is deprecated now
+deprecated                removed     info      patch  is not deprecated any more
+discriminator             changed     info      patch  the field that tells alternatives apart is another
+
+sent needs                tightened   breaking  major  a key needs more scopes, or another way of authenticating
+sent needs                loosened    info      patch  a key needs less
+sent field                added       info      minor  it may be sent now
+sent field                removed     warning   patch  it is not described any more
+sent required-field       added       breaking  major  it is new and required
+sent promised-field       removed     breaking  major  this client sends it, and it is gone
+sent required             added       breaking  major  it is required now
+sent required             removed     info      patch  it is optional now
+sent style                changed     breaking  major  it is written differently in a request
+sent default              changed     warning   patch  leaving it out means something else
+sent type                 added       info      patch  more types are accepted
+sent type                 removed     breaking  major  fewer types are accepted
+sent null                 added       info      patch  null is accepted now
+sent null                 removed     breaking  major  null is not accepted any more
+sent value                added       info      minor  more values are accepted
+sent value                removed     breaking  major  fewer values are accepted
+sent value                opened      info      patch  any value is accepted now
+sent value                closed      breaking  major  only listed values are accepted now
+sent format               added       info      patch  more formats are accepted
+sent format               removed     breaking  major  another format is asked for
+sent bound                tightened   breaking  major  fewer values are accepted
+sent bound                loosened    info      patch  more values are accepted
+sent constraint           added       breaking  major  a constraint is new or different
+sent constraint           removed     info      patch  a constraint is gone
+sent alternative          added       info      patch  one alternative more is accepted
+sent alternative          removed     breaking  major  one alternative is not accepted any more
+sent media-type           added       info      patch  one media type more is accepted
+sent media-type           removed     breaking  major  a media type is refused
+
+received field            added       info      minor  a field is new
+received field            removed     warning   patch  an optional field is gone
+received required-field   removed     breaking  major  a field that was always there is gone
+received promised-field   removed     breaking  major  a field this client promises is gone
+received required         added       info      patch  it is always there now
+received required         removed     breaking  major  it may be missing now
+received type             added       breaking  major  values of other types may come
+received type             removed     info      patch  fewer types come
+received null             added       breaking  major  the value may be null now
+received null             removed     info      patch  the value is never null now
+received value            added       warning   patch  a value is new; it is read as it comes
+received value            removed     info      patch  a value does not come any more
+received value            opened      warning   patch  values are not limited to a list any more; all are read
+received value            closed      info      patch  only listed values come now
+received constant         changed     breaking  major  the one value it has is another now
+received format           added       breaking  major  values come in another format
+received format           removed     info      patch  fewer formats come
+received format           opened      warning   patch  the format is not named any more
+received format           closed      info      patch  the format is named now
+received bound            tightened   info      patch  values have a narrower range
+received bound            loosened    info      patch  values have a wider range
+received constraint       changed     info      patch  what is said about values changed
+received alternative      added       warning   minor  one alternative more may come
+received alternative      removed     info      patch  one alternative does not come any more
+received envelope         changed     info      patch  the data is wrapped differently; the client reads both
+received body             added       info      minor  success has a JSON body
+received body             removed     breaking  major  success has no JSON body any more
+received media-type       added       info      patch  one media type more is offered
+received media-type       removed     warning   patch  a media type that this client does not use is gone
+received success          added       warning   patch  success may have another status
+received success          removed     breaking  major  success has another status
+received success          closed      info      patch  success has fewer statuses
+received error            changed     info      patch  the described errors changed; every status is handled
+received header           changed     info      patch  the described response headers changed
+"""
 
 
-def minor(says: str) -> Rule:
-    return Rule(Severity.INFO, says, Release.MINOR)
+def _rules() -> dict[str, Rule]:
+    found = {}
+    for line in filter(None, TABLE.splitlines()):
+        kind, change, severity, release, says = re.split(r" {2,}", line, maxsplit=4)
+        found[f"{kind.replace(' ', '-')}-{change}"] = Rule(Severity[severity.upper()], Release[release.upper()], says)
+    return found
 
 
-def warning(says: str, release: Release = Release.PATCH) -> Rule:
-    return Rule(Severity.WARNING, says, release)
+RULES = _rules()
 
-
-def breaking(says: str) -> Rule:
-    return Rule(Severity.BREAKING, says, Release.MAJOR)
-
-
-TABLE: dict[str, dict[str, Rule]] = {
-    # The document, routes and webhooks
-    "surface": {"lost": breaking("a promised name cannot be placed any more; `make update` stops here")},
-    "spelling": {"changed": info("names, words, order or layout changed; no fact did")},
-    "unknown": {"changed": warning("changed in a way that the severity table does not know; look at it")},
-    "route": {"added": minor("the route is new"), "removed": breaking("the route is gone")},
-    "webhook": {"added": minor("the webhook is new"), "removed": warning("the webhook is gone")},
-    "event": {"changed": warning("the same payload comes under another event name")},
-    "deprecated": {"added": warning("is deprecated now"), "removed": info("is not deprecated any more")},
-    "discriminator": {
-        "changed": info("the field that tells alternatives apart is named differently, or no longer named")
-    },
-    # Requests: parameters, bodies and their fields
-    "sent needs": {
-        "tightened": breaking("a key needs more scopes, or another way of authenticating"),
-        "loosened": info("a key needs less"),
-    },
-    "sent field": {"added": minor("it may be sent now"), "removed": warning("it is not described any more")},
-    "sent required-field": {"added": breaking("it is new and required")},
-    "sent promised-field": {"removed": breaking("this client sends it, and it is gone")},
-    "sent required": {"added": breaking("it is required now"), "removed": info("it is optional now")},
-    "sent style": {"changed": breaking("it is written differently in a request")},
-    "sent default": {"changed": warning("leaving it out means something else")},
-    "sent type": {"added": info("more types are accepted"), "removed": breaking("fewer types are accepted")},
-    "sent null": {"added": info("null is accepted now"), "removed": breaking("null is not accepted any more")},
-    "sent value": {
-        "added": minor("more values are accepted"),
-        "removed": breaking("fewer values are accepted"),
-        "opened": info("any value is accepted now"),
-        "closed": breaking("only listed values are accepted now"),
-    },
-    "sent format": {"added": info("more formats are accepted"), "removed": breaking("another format is asked for")},
-    "sent bound": {"tightened": breaking("fewer values are accepted"), "loosened": info("more values are accepted")},
-    "sent constraint": {"added": breaking("a constraint is new or different"), "removed": info("a constraint is gone")},
-    "sent alternative": {
-        "added": info("one alternative more is accepted"),
-        "removed": breaking("one alternative is not accepted any more"),
-    },
-    "sent media-type": {
-        "added": info("one media type more is accepted"),
-        "removed": breaking("a media type is refused"),
-    },
-    # Responses and webhooks
-    "received field": {"added": minor("a field is new"), "removed": warning("an optional field is gone")},
-    "received required-field": {"removed": breaking("a field that was always there is gone")},
-    "received promised-field": {"removed": breaking("a field this client promises is gone")},
-    "received required": {"added": info("it is always there now"), "removed": breaking("it may be missing now")},
-    "received type": {"added": breaking("values of other types may come"), "removed": info("fewer types come")},
-    "received null": {"added": breaking("the value may be null now"), "removed": info("the value is never null now")},
-    "received value": {
-        "added": warning("a value is new; it is read as it comes"),
-        "removed": info("a value does not come any more"),
-        "opened": warning("values are no longer limited to a list; they are read as they come"),
-        "closed": info("only listed values come now"),
-    },
-    "received constant": {"changed": breaking("the one value it has is another now")},
-    "received format": {
-        "added": breaking("values come in another format"),
-        "removed": info("fewer formats come"),
-        "opened": warning("the format is not named any more"),
-        "closed": info("the format is named now"),
-    },
-    "received bound": {
-        "tightened": info("values have a narrower range"),
-        "loosened": info("values have a wider range"),
-    },
-    "received constraint": {"changed": info("what is said about values changed")},
-    "received alternative": {
-        "added": warning("one alternative more may come", Release.MINOR),
-        "removed": info("one alternative does not come any more"),
-    },
-    "received envelope": {"changed": info("the same data is wrapped differently; the client looks through it")},
-    "received body": {
-        "added": minor("success has a JSON body"),
-        "removed": breaking("success has no JSON body any more"),
-    },
-    "received media-type": {
-        "added": info("one media type more is offered"),
-        "removed": warning("a media type that this client does not read is not offered any more"),
-    },
-    "received success": {
-        "added": warning("success may have another status"),
-        "removed": breaking("success has another status"),
-        "closed": info("success has fewer statuses"),
-    },
-    "received error": {"changed": info("the described errors changed; every status is handled")},
-    "received header": {"changed": info("the described response headers changed")},
-}
-
-RULES = {f"{row.replace(' ', '-')}-{change}": rule for row, cells in TABLE.items() for change, rule in cells.items()}
-
-#: The cells that a change looks for, the first one first. What came and went at once is as bad as the worse of the two.
-CELLS = {
+#: The changes that a rule is looked for under, the best match first.
+MATCHES = {
     "added": ("added", "changed"),
     "removed": ("removed", "changed"),
     "opened": ("opened", "added", "changed"),
@@ -174,12 +151,14 @@ CELLS = {
 
 
 def rule_for(way: str, kind: str, change: str) -> str | None:
-    """Return the name of the rule for a change of one kind of fact, or None if the table does not know it."""
-    for row in (f"{way} {kind}", kind):
-        cells = TABLE.get(row, {})
-        found = [name for name in CELLS.get(change, (change,)) if name in cells]
-        if change == "changed" and "changed" not in found:
-            found.sort(key=lambda name: -cells[name].severity)
+    """Return the name of the rule for a change of one kind of fact, or None if the table does not know it.
+
+    What was added and removed at once, and has no rule of its own, is as bad as the worse of the two.
+    """
+    for row in (f"{way}-{kind}", kind):
+        found = [name for one in MATCHES.get(change, (change,)) if (name := f"{row}-{one}") in RULES]
+        if change == "changed" and f"{row}-changed" not in found:
+            found.sort(key=lambda name: -RULES[name].severity)
         if found:
-            return f"{row.replace(' ', '-')}-{found[0]}"
+            return found[0]
     return None

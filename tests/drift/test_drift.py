@@ -189,7 +189,7 @@ def test_a_snapshot_that_was_changed_by_hand_says_so(
     docs.body = raw(artifact())
     snapshot.write_bytes(json.dumps(artifact(), indent=1).encode())
     assert drift.main([docs.url]) == 1
-    assert "does not fit the snapshot" in capsys.readouterr().out
+    assert "does not match the snapshot" in capsys.readouterr().out
 
 
 def test_json_is_for_programs(docs: Docs, snapshot: Path, capsys: pytest.CaptureFixture[str]) -> None:
