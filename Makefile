@@ -37,8 +37,8 @@ demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list e
 
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-test: $(READY) ## Run the tests in three minutes: every module and rule, fewer random examples
-	@$(PYTEST) -q -m "not slow and not spark" --hypothesis-profile=fast
+test: $(READY) ## Run the tests in three minutes: every module and rule, fewer random examples (TESTS=)
+	@$(PYTEST) -q -m "not slow and not spark" --hypothesis-profile=fast $(TESTS)
 	@echo "make test-all adds the slow tests, all random examples and the coverage; make test-spark needs Java 17."
 
 test-all: $(READY) ## Run every test except Spark's, and measure the coverage
