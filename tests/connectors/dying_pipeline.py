@@ -20,7 +20,8 @@ from dlt.load import Load
 
 from charthero_ext import ChartHero
 from charthero_ext.client import Documents
-from tests.connectors.warehouse import LOOK_BACK, Warehouse, charthero_source
+from charthero_ext.connectors.dlt import backfill
+from tests.connectors.warehouse import CHUNK, LOOK_BACK, Warehouse, charthero_source
 
 
 def die() -> None:
@@ -61,14 +62,19 @@ STEPS = {
     "when one table is merged": at_call(SqlLoadJob, "run", 2),
     "when two tables are merged": at_call(SqlLoadJob, "run", 3),
     "when half a table is merged": before_turns_without_a_transaction,
-    **{f"after commit {number}": at_call(PackageStorage, "save_pending_transition", number) for number in range(1, 13)},
+    **{f"after commit {number}": at_call(PackageStorage, "save_pending_transition", number) for number in range(1, 40)},
     "after the last commit": at_call(Load, "complete_package"),
 }
 
 if __name__ == "__main__":
     directory, step, *url = sys.argv[1:]
+    in_chunks = step.startswith("in chunks: ")
     destination = dlt.destinations.postgres(url[0]) if url else None
-    STEPS[step]()
+    STEPS[step.removeprefix("in chunks: ")]()
     os.environ["LOAD__WORKERS"] = "1"  # one table after the other
     with ChartHero() as client:
-        Warehouse(Path(directory), destination).pipeline.run(charthero_source(client, look_back=LOOK_BACK))
+        pipeline = Warehouse(Path(directory), destination).pipeline
+        if in_chunks:
+            backfill(pipeline, client, max_rows=CHUNK)
+        else:
+            pipeline.run(charthero_source(client, look_back=LOOK_BACK))

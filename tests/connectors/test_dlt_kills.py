@@ -8,14 +8,26 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import dlt
 import pytest
 
+from charthero_ext.connectors.dlt import backfill
 from charthero_ext.sandbox import Sandbox
 from tests.connectors.postgres import MISSING, postgres, programs, scratch
-from tests.connectors.warehouse import Warehouse, change_everything, has_transcript, inside, true_keys, truth
+from tests.connectors.warehouse import (
+    CHUNK,
+    NEWEST,
+    Warehouse,
+    change_everything,
+    client_of,
+    has_transcript,
+    inside,
+    true_keys,
+    truth,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 DIED = -signal.SIGKILL
@@ -112,4 +124,32 @@ def test_an_encounter_with_repeated_rows_is_loaded_again(sandbox: Sandbox, wareh
             sql.execute_sql(f"INSERT INTO {table} SELECT * FROM {table} WHERE encounter_id = '{repeated[0]}'")
         sql.execute_sql(f"DELETE FROM transcripts__turns WHERE encounter_id = '{repeated[1]}' AND _position = 0")
     warehouse.load(sandbox)
+    assert warehouse.contents() == truth(sandbox)
+
+
+@pytest.mark.parametrize("directory", ["kept", pytest.param("lost", marks=pytest.mark.slow)])
+def test_a_backfill_that_was_killed_goes_on_with_the_chunk_it_was_at(
+    directory: str, sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    assert killed("in chunks: after commit 16", sandbox, warehouse) == DIED
+    loaded = warehouse.query("SELECT DISTINCT _dlt_load_id FROM encounters")
+    assert len(loaded) == 2
+    if directory == "lost":
+        shutil.rmtree(warehouse.working_directory)
+    with client_of(sandbox) as client:
+        left = 4 - len(loaded) + (directory == "lost")
+        assert backfill(warehouse.pipeline, client, max_rows=CHUNK) == left
+        assert warehouse.contents() == truth(sandbox)
+        assert backfill(warehouse.pipeline, client, max_rows=CHUNK) == 0
+    assert warehouse.load(sandbox).keys() == {"encounters"}
+
+
+def test_a_backfill_goes_back_from_what_is_loaded(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    warehouse.load(sandbox, start_at=NEWEST - timedelta(days=20))
+    with client_of(sandbox) as client:
+        since = NEWEST - timedelta(days=40)
+        assert backfill(warehouse.pipeline, client, start_at=since, max_rows=CHUNK) == 2
+        assert warehouse.contents() == truth(sandbox, since)
+        assert backfill(warehouse.pipeline, client, start_at=since + timedelta(days=1)) == 0
+        assert backfill(warehouse.pipeline, client) == 1
     assert warehouse.contents() == truth(sandbox)

@@ -23,6 +23,7 @@ from charthero_ext.sandbox.data import document_detail, transcript
 
 NEWEST = datetime(2025, 3, 1, tzinfo=UTC)
 LOOK_BACK = timedelta(days=30)
+CHUNK = 5  # encounters in a chunk of a backfill
 KEYS = ("encounter_id", "document_id", "_position")
 
 
