@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import dlt
 from dlt.extract import DltResource
 from dlt.extract.items_transform import LimitItem
 
-from charthero_ext.connectors.dlt.tables import DOCUMENTS, ENCOUNTERS, MERGE, TRANSCRIPTS, TURNS, UNREADABLE, Table
+from charthero_ext.connectors.dlt.tables import (
+    DOCUMENTS,
+    ENCOUNTERS,
+    MERGE,
+    SIDE_TABLES,
+    TRANSCRIPTS,
+    UNREADABLE,
+    Table,
+)
 from charthero_ext.errors import ChartHeroError
 
 __all__ = ["emptied_tables", "prepared_tables"]
@@ -43,10 +52,9 @@ def prepared_tables() -> list[Table]:
         # insert_values needs ten times the memory and four times the time.
         file_format = chosen or ("parquet" if parquet else None)
         resource.apply_hints(file_format=file_format)
-        if table is TRANSCRIPTS:
-            TURNS.write_beside(resource, resource.write_disposition, file_format)
-        if table is not ENCOUNTERS:
-            UNREADABLE.write_beside(resource, MERGE, file_format)
+        for side in SIDE_TABLES[table]:
+            side.write_beside(resource, MERGE if side is UNREADABLE else resource.write_disposition, file_format)
+    Path(pipeline.working_dir).chmod(0o700)  # dlt keeps patients' data there
     return tables
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +14,11 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention as SnakeCa
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
 from charthero_ext import ChartHero
+from charthero_ext._secret import Secret
 from charthero_ext.connectors.dlt.checks import emptied_tables, prepared_tables
+from charthero_ext.connectors.dlt.contracts import Contract, frozen_contracts
 from charthero_ext.connectors.dlt.destination import Covered, Destination, EncounterKey
-from charthero_ext.connectors.dlt.tables import TABLES, Table
+from charthero_ext.connectors.dlt.tables import TABLES, Row, Rows, Table
 from charthero_ext.errors import ChartHeroError, NotFoundError
 from charthero_ext.models import Encounter
 from charthero_ext.pagination import Receipt
@@ -60,6 +62,7 @@ class Extraction:
     host: str = field(init=False)
     versions: dict[str, dict[EncounterKey, str | None]] = field(init=False, factory=dict)
     unreadable: dict[EncounterKey, set[tuple[str, str]]] = field(init=False, factory=dict)
+    contracts: dict[str, Contract] = field(init=False, factory=dict)
     naming: NamingConvention = field(init=False, factory=SnakeCase)
     _states: dict[str, dict[str, Any]] = field(init=False, factory=dict)
     _written: set[str] = field(init=False, factory=set)
@@ -71,6 +74,18 @@ class Extraction:
         """Return the source of an encounter, which is the host and the organization, and its id."""
         organization = encounter.organization_id if isinstance(encounter.organization_id, str) else ""
         return f"{self.host}/{organization}", encounter.encounter_id
+
+    def rows(self, table: Table, records: Iterable[tuple[Mapping[str, Any], Row]]) -> Rows:
+        """Return the rows of records of the API, each with the columns that we add."""
+        secret = Secret(records)
+        del records
+        rows = Rows(table.row(record, ours, self.naming) for record, ours in secret.reveal())
+        contract = self.contracts.get(table.name)
+        if contract and (
+            violation := next(filter(None, (contract.violation(row, table, self.naming) for row in rows)), None)
+        ):
+            raise ChartHeroError(violation)
+        return rows
 
     def mark_written(self, table: Table) -> None:
         """Note that the table gets a row, in the state that the run saves."""
@@ -91,6 +106,7 @@ class Extraction:
             return
         self.naming = dlt.current.source_schema().naming
         tables = prepared_tables()
+        self.contracts = frozen_contracts(tables)
         emptied = emptied_tables(tables, package.get("refresh"))
         destination = Destination(self.host)
         sources = {table.name: destination.sources(table) for table in tables}

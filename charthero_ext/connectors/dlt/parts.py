@@ -10,7 +10,7 @@ from attrs import define, field
 
 from charthero_ext.connectors.dlt.destination import EncounterKey
 from charthero_ext.connectors.dlt.extraction import Deleted, Extraction, Item, Start
-from charthero_ext.connectors.dlt.tables import TRANSCRIPTS, TURNS, UNREADABLE, Row, Table
+from charthero_ext.connectors.dlt.tables import SIDE_TABLES, TRANSCRIPTS, TURNS, UNREADABLE, Row, Table
 from charthero_ext.errors import (
     InvalidRequestError,
     NotFoundError,
@@ -43,11 +43,11 @@ class Parts:
             ChartHeroError: A request failed, and requests for other documents would fail too.
         """
         if isinstance(item, Start):
-            for table in self._tables:
+            for table in (self.table, *SIDE_TABLES[self.table]):
                 if table.name in item.missing:
                     yield _of(table, dlt.mark.materialize_table_schema())
         elif isinstance(item, Deleted):
-            yield from self._deleted(item.key, self._tables[:-1])
+            yield from self._deleted(item.key, self._data_tables)
             yield from self._readable_again(item.key, {})
         else:
             key, version = self.extraction.key(item), _version(item)
@@ -59,8 +59,8 @@ class Parts:
                 yield from self._unreadable(item, unreadable)
 
     @property
-    def _tables(self) -> tuple[Table, ...]:
-        return (self.table, TURNS, UNREADABLE) if self.table is TRANSCRIPTS else (self.table, UNREADABLE)
+    def _data_tables(self) -> tuple[Table, ...]:
+        return (TRANSCRIPTS, TURNS) if self.table is TRANSCRIPTS else (self.table,)
 
     def _fetched(self, encounter: Encounter) -> tuple[dict[str, Part], dict[str, str], bool]:
         """Return the documents by id, the reason for each that cannot be read, and whether none is missing."""
@@ -81,30 +81,30 @@ class Parts:
                 if getattr(error, "reason_code", None) == "unsupported_document_type":
                     continue
                 self._failures += 1
-                if self._failures == OUTAGE or (isinstance(error, ServiceUnavailableError) and status != 500):
+                if self._failures >= OUTAGE or (isinstance(error, ServiceUnavailableError) and status != 500):
                     raise
                 unreadable[summary.document_id] = type(error).__name__ + (f" {status}" if status else "")
         return found, unreadable, complete
 
     def _rows(self, encounter: Encounter, found: dict[str, Part], version: str | None) -> Iterator[Any]:
         source, encounter_id = key = self.extraction.key(encounter)
-        naming = self.extraction.naming
-        empty = set(self._tables[:-1])
+        empty = set(self._data_tables)
         for document_id, part in found.items():
             empty.discard(self.table)
             ours: Row = {"_source": source, "encounter_id": encounter_id, "document_id": document_id}
             ours["_encounter_created_at"] = encounter.created_at
             whose = ours | {"_encounter_updated_at": version}
             if isinstance(part, Transcript):
-                yield [self.table.row(_without_turns(part), whose | {"_turns": len(_turns(part))}, naming)]
+                whose["_turns"] = len(_turns(part))
+                yield self.extraction.rows(TRANSCRIPTS, [(_without_turns(part), whose)])
                 if _turns(part):
                     self.extraction.mark_written(TRANSCRIPTS)
-                    turns = enumerate(_turns(part))
                     empty.discard(TURNS)
-                    yield _of(TURNS, [TURNS.row(turn, ours | {"_position": number}, naming) for number, turn in turns])
+                    turns = ((turn, ours | {"_position": number}) for number, turn in enumerate(_turns(part)))
+                    yield _of(TURNS, self.extraction.rows(TURNS, turns))
             else:
                 self.extraction.mark_written(self.table)
-                yield [self.table.row(part.to_dict(), whose, naming)]
+                yield self.extraction.rows(self.table, [(part.to_dict(), whose)])
         yield from self._deleted(key, empty)
 
     def _deleted(self, key: EncounterKey, tables: Iterable[Table]) -> Iterator[Any]:
@@ -118,7 +118,7 @@ class Parts:
         ours = {"_source": source, "encounter_id": encounter_id, "_encounter_created_at": encounter.created_at}
         for document_id, reason in reasons.items():
             record = {"document_id": document_id, "part": self.table.name, "reason": reason}
-            yield _of(UNREADABLE, [UNREADABLE.row(record, ours, self.extraction.naming)])
+            yield _of(UNREADABLE, self.extraction.rows(UNREADABLE, [(record, ours)]))
 
     def _readable_again(self, key: EncounterKey, unreadable: dict[str, str]) -> Iterator[Any]:
         for document_id, part in self.extraction.unreadable.get(key, ()):

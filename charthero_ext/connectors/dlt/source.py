@@ -13,7 +13,7 @@ from charthero_ext import ChartHero
 from charthero_ext._operations import Instant, as_instant
 from charthero_ext.connectors.dlt.extraction import Deleted, Extraction, Item, Start
 from charthero_ext.connectors.dlt.parts import Parts
-from charthero_ext.connectors.dlt.tables import DOCUMENTS, ENCOUNTERS, MERGE, TRANSCRIPTS, TURNS, UNREADABLE, Table
+from charthero_ext.connectors.dlt.tables import DOCUMENTS, ENCOUNTERS, MERGE, SIDE_TABLES, TRANSCRIPTS, Table
 
 __all__ = ["charthero_source"]
 
@@ -75,8 +75,8 @@ def charthero_source(
         if isinstance(item, Deleted):
             return ENCOUNTERS.deleted(*item.key) if item.key in extraction.versions[ENCOUNTERS.name] else None
         extraction.mark_written(ENCOUNTERS)
-        record = item.to_dict() | {"created_at": item.created_at}
-        return ENCOUNTERS.row(record, {"_source": extraction.key(item)[0]}, extraction.naming)
+        ours = {"_source": extraction.key(item)[0]}
+        return extraction.rows(ENCOUNTERS, [(item.to_dict() | {"created_at": item.created_at}, ours)])
 
     @dlt.transformer(data_from=walk, parallelized=True, **_hints(DOCUMENTS))
     def documents(item: Item) -> Iterator[Any]:
@@ -86,9 +86,9 @@ def charthero_source(
     def transcripts(item: Item) -> Iterator[Any]:
         yield from transcript_parts.rows(item)
 
-    for resource in (documents, transcripts):
-        UNREADABLE.write_beside(resource, MERGE)
-    TURNS.write_beside(transcripts, MERGE)
+    for table, resource in ((DOCUMENTS, documents), (TRANSCRIPTS, transcripts)):
+        for side in SIDE_TABLES[table]:
+            side.write_beside(resource, MERGE)
     return walk, encounters, documents, transcripts
 
 

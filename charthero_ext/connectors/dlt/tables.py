@@ -10,10 +10,36 @@ from typing import Any
 from dlt.common.normalizers.naming import NamingConvention
 from dlt.extract import DltResource
 
-__all__ = ["DOCUMENTS", "ENCOUNTERS", "MERGE", "TABLES", "TRANSCRIPTS", "TURNS", "UNREADABLE", "Row", "Table", "row_of"]
+__all__ = [
+    "DOCUMENTS",
+    "ENCOUNTERS",
+    "MERGE",
+    "TABLES",
+    "TRANSCRIPTS",
+    "TURNS",
+    "UNREADABLE",
+    "Row",
+    "Rows",
+    "Table",
+    "columns_of",
+    "row_of",
+]
 
 Row = dict[str, Any]
 Path = tuple[str, ...]
+
+
+class Rows(list[Row]):
+    """Rows on their way to dlt. Tools that show the local variables of dlt's frames do not show them."""
+
+    def __repr__(self) -> str:
+        return "Rows(...)"
+
+    def __rich_repr__(self) -> Iterator[str]:
+        yield "..."
+
+    __sentry_repr__ = __repr__
+
 
 MERGE: Any = {"disposition": "merge", "strategy": "delete-insert"}
 
@@ -103,6 +129,12 @@ TURNS = Table(
 TURNS.hints["columns"]["_position"] = {"data_type": "bigint"}
 UNREADABLE = Table("_unreadable", "encounter_id document_id part", text="reason", timestamp="_encounter_created_at")
 TABLES = (ENCOUNTERS, DOCUMENTS, TRANSCRIPTS, TURNS, UNREADABLE)
+#: The tables that a table's resource writes beside it.
+SIDE_TABLES: dict[Table, tuple[Table, ...]] = {
+    ENCOUNTERS: (),
+    DOCUMENTS: (UNREADABLE,),
+    TRANSCRIPTS: (TURNS, UNREADABLE),
+}
 
 
 def row_of(record: Mapping[str, Any], ours: Row, json: frozenset[str], naming: NamingConvention) -> Row:
@@ -117,7 +149,7 @@ def row_of(record: Mapping[str, Any], ours: Row, json: frozenset[str], naming: N
         json: The columns that hold any JSON value.
         naming: How dlt turns names of fields into names of columns.
     """
-    leaves = [(path, _column(path, naming), value) for path, value in _leaves(record, json)]
+    leaves = list(columns_of(record, json, naming))
     leaves.sort(key=lambda leaf: ("__".join(leaf[0]) != leaf[1], -len(leaf[0])))
     row: Row = {}
     additional: Row = {}
@@ -132,6 +164,14 @@ def row_of(record: Mapping[str, Any], ours: Row, json: frozenset[str], naming: N
         taken[column] = value
         _put(row if free else additional, path, value)
     return row | ours | {"_additional": additional or None}
+
+
+def columns_of(
+    record: Mapping[str, Any], json: frozenset[str], naming: NamingConvention
+) -> Iterator[tuple[Path, str, Any]]:
+    """Yield each value of a record with its path and the name of its column."""
+    for path, value in _leaves(record, json):
+        yield path, _column(path, naming), value
 
 
 def _leaves(record: Mapping[str, Any], json: frozenset[str], above: Path = ()) -> Iterator[tuple[Path, Any]]:
