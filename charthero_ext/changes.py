@@ -72,6 +72,8 @@ FEW, PART = 20, 1 / 5
 BATCH = 100
 #: An open start, in microseconds since 1970.
 OPEN: Final = -(2**63)
+#: Of an encounter that was never delivered: no digest, and no documents.
+NOTHING_DELIVERED: Final = "[null]"
 
 
 @frozen(kw_only=True)
@@ -147,6 +149,7 @@ def change_feed(
         yield Run(partial(current.check_deletions, walk.remaining or 0 if is_empty else 0))
     since = current.state.start
     while missing := (yield Run(partial(ledger.unseen, since, current.state.number, BATCH))):
+        yield Run(partial(current.announce, missing))
         for entry in missing:
             yield Delete(encounter_id=entry.encounter_id)
             yield Run(partial(ledger.remove, entry.encounter_id))
@@ -173,7 +176,7 @@ class PassState:
     start: int
     began: int
     known: int
-    newest: int | None
+    newest: int = OPEN
     checkpoint: str | None = None
     is_complete: bool = False
 
@@ -199,7 +202,7 @@ class Pass:
         self.key = Secret(stored.reveal().get("key") or token_hex(32))
         last = PassState(**stored.reveal()["pass"]) if stored.reveal() else None
         if last is None:
-            self._start(1, self._window_start(None), newest=None)
+            self._start(1, self._window_start(None), newest=OPEN)
         elif last.is_complete:
             self._start(last.number + 1, self._window_start(last), newest=last.newest)
         else:
@@ -209,13 +212,14 @@ class Pass:
 
     def _window_start(self, last: PassState | None) -> int:
         start = OPEN if self.start_at is None else microseconds(self.start_at)
-        if last is None or last.newest is None:
+        if last is None or last.newest == OPEN:
             return start
         # Encounters that changed while the last pass ran may be older than the newest less the look-back.
         return max(start, min(last.newest, last.began) - self.look_back // timedelta(microseconds=1))
 
-    def _start(self, number: int, start: int, *, newest: int | None) -> None:
-        began, known = microseconds(datetime.now(UTC)), self.ledger.count_unseen(start, number)
+    def _start(self, number: int, start: int, *, newest: int, known: int | None = None) -> None:
+        began = microseconds(datetime.now(UTC))
+        known = self.ledger.count_unseen(start, number) if known is None else known
         self.state = PassState(number=number, start=start, began=began, known=known, newest=newest)
         self.position = Position()
         self.save()
@@ -234,47 +238,61 @@ class Pass:
 
     def compare(self, encounters: Sequence[Encounter]) -> list[tuple[Upsert, Entry]]:
         """Return what differs from the ledger, each with its new entry. Mark the others as seen."""
-        self.position.take_all(encounters, "asc")
-        listed = [each for each in encounters if microseconds(each.created_at) >= self.state.start]
-        if not listed:
-            return []
-        entries = self.ledger.find([each.encounter_id for each in listed])
-        newest = max(microseconds(each.created_at) for each in listed)
-        self.state = evolve(self.state, newest=max(newest, self.state.newest or newest))
-        changes, same = [], []
-        for encounter in listed:
-            entry, digest = entries.get(encounter.encounter_id), self._digest(encounter)
-            before, *handled = json.loads(entry.delivered) if entry else (None,)
-            if entry and before == digest:
-                same.append(evolve(entry, seen=self.state.number))
-            else:
-                changes.append(self._change(encounter, digest, handled, is_new=entry is None))
+        number = self.state.number
+        listed = {each.encounter_id: each for each in encounters if microseconds(each.created_at) >= self.state.start}
+        entries = self.ledger.find(list(listed)) if listed else {}
+        same, different, changes = [], [], []
+        for encounter_id, encounter in listed.items():
+            created_at, digest = microseconds(encounter.created_at), self._digest(encounter)
+            entry = entries.get(encounter_id) or Entry(encounter_id, created_at, NOTHING_DELIVERED, number - 1)
+            before, *handled = json.loads(entry.delivered)
+            if before == digest:
+                same.append(evolve(entry, seen=number))
+                continue
+            events = [_event(encounter, each) for each in _completed_transcripts(encounter) if each not in handled]
+            handled += [event.resources.document_id for event in events]
+            change = Upsert(
+                kind="added" if before is None else "changed",
+                encounter_id=encounter_id,
+                encounter=encounter,
+                transcripts_ready=events,
+            )
+            different.append(entry)
+            changes.append((change, Entry(encounter_id, created_at, json.dumps([digest, *handled]), number)))
         self.ledger.record(same)
+        if different:
+            newest = max(entry.created_at for _, entry in changes)
+            self.state = evolve(self.state, newest=max(newest, self.state.newest))
+            self.announce(different)
+        self.position.take_all(encounters, "asc")
         return changes
 
-    def _change(self, encounter: Encounter, digest: str, handled: list[str], *, is_new: bool) -> tuple[Upsert, Entry]:
-        ready = [document_id for document_id in _completed_transcripts(encounter) if document_id not in handled]
-        change = Upsert(
-            kind="added" if is_new else "changed",
-            encounter_id=encounter.encounter_id,
-            encounter=encounter,
-            transcripts_ready=[_event(encounter, document_id) for document_id in ready],
-        )
-        delivered = json.dumps([digest, *handled, *ready])
-        entry = Entry(encounter.encounter_id, microseconds(encounter.created_at), delivered, self.state.number)
-        return change, entry
+    def announce(self, entries: Sequence[Entry]) -> None:
+        """Make it durable that changes of these encounters may be delivered from now on.
+
+        After a crash nothing else tells that you may have received them. They differ from every encounter, so they are
+        delivered again if the encounter is there, and deleted if it is gone.
+        """
+        self.ledger.record([evolve(entry, delivered=_unconfirmed(entry.delivered)) for entry in entries])
+        self.save()
 
     def check_deletions(self, total: int) -> None:
         """Refuse a mass deletion. *total* is not 0 if the list was empty although the server counts encounters."""
         state, missing = self.state, self.ledger.count_unseen(self.state.start, self.state.number)
         if total or (missing > FEW and missing > state.known * PART):
-            self._start(state.number + 1, state.start, newest=state.newest)  # The next pass walks the window again.
+            # The next pass walks the same window, and new encounters must not hide the loss from it.
+            self._start(state.number + 1, state.start, newest=state.newest, known=state.known)
             raise MassDeletionError(missing=missing, known=state.known, total=total)
 
     def _digest(self, encounter: Encounter) -> str:
         key = Secret(bytes.fromhex(self.key.reveal()))
         text = Secret(json.dumps(encounter.to_dict(), sort_keys=True))
         return blake2b(text.reveal().encode(), key=key.reveal(), digest_size=16).hexdigest()
+
+
+def _unconfirmed(delivered: str) -> str:
+    digest, *handled = json.loads(delivered)
+    return json.dumps([None if digest is None else "", *handled])
 
 
 def _completed_transcripts(encounter: Encounter) -> list[str]:

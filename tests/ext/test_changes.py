@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import json
+import os
 import random
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
 from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
 
+from charthero_ext import ChartHero, changes
 from charthero_ext._steps import Run, Steps
 from charthero_ext.changes import Change, Entry, Ledger, LedgerStore, Pass, change_feed
-from charthero_ext.models import EncounterPage
+from charthero_ext.errors import ConfigurationError, MassDeletionError, ServiceUnavailableError
+from charthero_ext.models import EncounterPage, TranscriptReadyEvent
 from charthero_ext.pagination.window import PageRequest
-from tests.ext.conftest import HOST
+from charthero_ext.sandbox import Sandbox
+from charthero_ext.webhooks import sign, verify
+from tests.examples import examples
+from tests.ext.conftest import HOST, async_client
 from tests.payloads import BODIES
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 LOOK_BACK = 10 * DAY
+MakeClient = Callable[..., ChartHero]
 
 
 @define
@@ -33,33 +55,38 @@ class World:
     bodies: dict[str, dict[str, Any]] = field(factory=dict)
     page_size: int = 100
     number: int = 0
-    #: The total to claim, if it is not the truth.
-    total: int | None = None
-    is_hidden: bool = False
+    #: Every encounter that ever was, by id: when it was created.
+    ever: dict[str, datetime] = field(factory=dict)
+    gone: dict[str, dict[str, Any]] = field(factory=dict)
+    #: Whether the next page is empty, whatever there is.
+    is_empty: Callable[[], bool] = lambda: False
 
     def add(self, created_at: datetime = START, **fields: Any) -> str:
         self.number += 1
         encounter_id = f"enc_{random.Random(self.number).getrandbits(32):08x}"
         body = copy.deepcopy(BODIES["encounters.list"]["items"][0])
         at = created_at.isoformat().replace("+00:00", "Z")
-        body.update(encounter_id=encounter_id, created_at=at, updated_at=at, documents=[], **fields)
+        body.update({"encounter_id": encounter_id, "created_at": at, "updated_at": at, "documents": []} | fields)
         self.bodies[encounter_id] = body
+        self.ever[encounter_id] = created_at
         return encounter_id
 
     def change(self, encounter_id: str, **fields: Any) -> None:
         self.number += 1
         self.bodies[encounter_id].update(fields or {"date_of_service": f"{2000 + self.number}-01-01"})
 
-    def created_at(self, encounter_id: str) -> datetime:
-        return datetime.fromisoformat(self.bodies[encounter_id]["created_at"])
+    def delete(self, *encounter_ids: str) -> None:
+        self.gone.update({each: self.bodies.pop(each) for each in encounter_ids})
+
+    def restore(self, encounter_id: str) -> None:
+        self.bodies[encounter_id] = self.gone.pop(encounter_id)
 
     def page(self, start_at: datetime | None, limit: int, offset: int) -> dict[str, Any]:
-        rows = [] if self.is_hidden else sorted(self.bodies.values(), key=lambda row: row["encounter_id"])
-        rows.sort(key=lambda row: datetime.fromisoformat(row["created_at"]))
-        rows = [row for row in rows if start_at is None or datetime.fromisoformat(row["created_at"]) >= start_at]
-        total = len(rows) if self.total is None else self.total
-        items = copy.deepcopy(rows[offset:][: min(limit, self.page_size)])
-        return {"items": items, "limit": limit, "offset": offset, "total": total}
+        rows = [each for each in sorted(self.bodies) if start_at is None or self.ever[each] >= start_at]
+        rows.sort(key=lambda each: self.ever[each])
+        page = [] if self.is_empty() else rows[offset:][: min(limit, self.page_size)]
+        items = [copy.deepcopy(self.bodies[each]) for each in page]
+        return {"items": items, "limit": limit, "offset": offset, "total": len(rows)}
 
     def fetch(self, request: PageRequest) -> Steps[EncounterPage]:
         page: dict[str, Any] = yield Run(lambda: self.page(request.start_at, request.limit, request.offset))
@@ -106,6 +133,9 @@ class MemoryLedger:
         self.state, self.entries = self.saved[0], dict(self.saved[1])
         return self
 
+    def reopened(self) -> MemoryLedger:
+        return self
+
 
 class FileLedger(Ledger):
     """The file, of which a crash leaves what was written to the disk."""
@@ -116,41 +146,47 @@ class FileLedger(Ledger):
 
     def crashed(self) -> FileLedger:
         copied = self.path.with_name(f"{self.path.name}-")
-        for suffix in ("", "-wal"):
-            shutil.copy(f"{self.path}{suffix}", f"{copied}{suffix}")
+        shutil.copy(self.path, copied)
+        if Path(f"{self.path}-wal").exists():
+            shutil.copy(f"{self.path}-wal", f"{copied}-wal")
         self.close()
         return FileLedger(copied)
 
+    def reopened(self) -> FileLedger:
+        self.close()
+        return FileLedger(self.path)
 
-class KilledError(Exception):
+
+class StoppedError(Exception):
     pass
 
 
-def deliver(world: World, ledger: LedgerStore, *, steps: int | None = None, **options: Any) -> Iterator[Change]:
-    """Yield the changes of one pass, which is killed after a number of steps."""
-    arguments = {
-        "start_at": START,
-        "look_back": LOOK_BACK,
-        "allow_mass_delete": False,
-        "between": lambda: None,
-    } | options
-    current = Pass(ledger, HOST, arguments["start_at"], arguments["look_back"])
-    feed = change_feed(world.fetch, current, allow_mass_delete=arguments["allow_mass_delete"])
+def deliver(
+    world: World,
+    ledger: LedgerStore,
+    *,
+    steps: int = -1,
+    look_back: timedelta = LOOK_BACK,
+    allow_mass_delete: bool = False,
+    between: Callable[[], None] = lambda: None,
+) -> Iterator[Change]:
+    """Yield the changes of one pass. Stop it after a number of steps, and call *between* them."""
+    current = Pass(ledger, HOST, START, look_back)
+    feed = change_feed(world.fetch, current, allow_mass_delete=allow_mass_delete)
     answer = None
     while True:
         try:
             item = feed.send(answer)
         except StopIteration:
             return
-        if steps is not None:
-            steps -= 1
-            if steps < 0:
-                raise KilledError
-        answer = None
+        if steps == 0:
+            raise StoppedError
+        steps -= 1
+        between()
         if isinstance(item, Run):
-            arguments["between"]()
             answer = item.function()
         else:
+            answer = None
             yield item  # type: ignore[misc]
 
 
@@ -167,21 +203,408 @@ def kinds(delivered: Iterator[Change] | list[Change]) -> list[tuple[str, str]]:
     return [(change.kind, change.encounter_id) for change in delivered]
 
 
-def recorded_once(world: World, ledger: LedgerStore) -> None:
-    assert list(deliver(world, ledger)) == []
-
-
 def test_a_pass_delivers_what_was_added_changed_and_deleted(ledger: LedgerStore) -> None:
     world = World(page_size=3)
     first = [world.add(START + number * DAY) for number in range(10)]
     assert kinds(deliver(world, ledger)) == [("added", each) for each in first]
-    recorded_once(world, ledger)
+    assert kinds(deliver(world, ledger)) == []
     world.change(first[4])
-    del world.bodies[first[9]]
+    world.delete(first[9])
     late = world.add(START + 8 * DAY)
     changed, added, deleted = deliver(world, ledger)
     assert kinds([changed, added, deleted]) == [("changed", first[4]), ("added", late), ("deleted", first[9])]
     assert changed.encounter is not None
     assert changed.encounter.to_dict() == world.bodies[first[4]]
     assert deleted.encounter is None
-    recorded_once(world, ledger)
+    assert kinds(deliver(world, ledger)) == []
+
+
+@define
+class Downstream:
+    """A copy of the world that applies changes, and checks that each is justified."""
+
+    world: World
+    random: random.Random
+    ledger: Any
+    copy: dict[str, Any] = field(factory=dict)
+    newest: datetime | None = None
+    repeated: int = 0
+
+    def mutate(self) -> None:
+        """Let something happen to the world."""
+        world, newest = self.world, max(self.world.ever.values(), default=START)
+        there, gone = sorted(world.bodies), sorted(world.gone)
+        kind = self.random.choice(["new", "new", "late", "old", "change", "change", "delete", "mass delete", "restore"])
+        if kind == "new":
+            world.add(newest + self.random.choice([0, 1, 3600, 86400]) * timedelta(seconds=1))
+        elif kind in ("late", "old"):
+            world.add(newest - self.random.random() * (LOOK_BACK if kind == "late" else 3 * LOOK_BACK))
+        elif kind == "restore" and gone:
+            world.restore(self.random.choice(gone))
+        elif kind == "mass delete" and self.random.random() < 0.3:
+            world.delete(*self.random.sample(there, len(there) * 3 // 4))
+        elif there and kind == "change":
+            world.change(self.random.choice(there))
+        elif there and kind == "delete":
+            world.delete(self.random.choice(there))
+
+    def make_pass(self, *, stops: Sequence[int] = (), moving: float = 0.0) -> None:
+        """Make one complete pass, with interruptions, while the world moves."""
+        start = START if self.newest is None else max(START, self.newest - LOOK_BACK)
+        before, absent = dict(self.copy), set(self.world.gone)
+        interruptions = 0
+        newest = self.newest or START
+        is_allowed = False
+
+        def between() -> None:
+            if self.random.random() < moving:
+                self.mutate()
+                absent.update(self.world.gone)
+
+        attempts = [*stops, -1]
+        while attempts:
+            refusal: MassDeletionError | None = None
+            feed = deliver(self.world, self.ledger, steps=attempts[0], allow_mass_delete=is_allowed, between=between)
+            try:
+                for change in feed:
+                    created_at = self.world.ever[change.encounter_id]
+                    assert created_at >= start, "outside the window"
+                    if change.encounter is None:
+                        assert change.encounter_id in absent
+                        self.repeated += self.copy.pop(change.encounter_id, None) is None
+                    else:
+                        body, known = change.encounter.to_dict(), self.copy.get(change.encounter_id)
+                        assert interruptions or change.kind == ("changed" if known else "added")
+                        self.repeated += body == known
+                        self.copy[change.encounter_id] = body
+                        newest = max(newest, created_at)
+                attempts.pop(0)
+            except StoppedError:
+                attempts.pop(0)
+                interruptions += 1
+                self.ledger = self.ledger.crashed() if self.random.random() < 0.7 else self.ledger.reopened()
+            except MassDeletionError as error:
+                refusal = error
+            if refusal is not None and not refusal.total:  # Two empty pages in succession look like an empty list.
+                gone = [each for each in absent if self.world.ever[each] >= start]
+                assert max(20, refusal.known // 5) < refusal.missing <= len(gone)
+                is_allowed = True
+        self.newest = newest
+        assert self.repeated <= interruptions * self.world.page_size or any(each in absent for each in before)
+        self.repeated = 0
+
+    def check(self) -> None:
+        """Make a pass over a world that stands still: then the copy equals the world."""
+        start = START if self.newest is None else max(START, self.newest - LOOK_BACK)
+        old = {each: body for each, body in self.copy.items() if self.world.ever[each] < start}
+        self.make_pass()
+        there = {each: body for each, body in self.world.bodies.items() if self.world.ever[each] >= start}
+        assert self.copy == old | there
+
+
+@pytest.mark.parametrize("kind", [MemoryLedger, FileLedger])
+@examples(150)
+@given(data=st.data())
+def test_the_copy_equals_the_changing_world_after_every_complete_pass(kind: Any, data: st.DataObject) -> None:
+    """The world moves before and during passes, and passes are stopped between any two steps."""
+    seed = random.Random(data.draw(st.integers(0, 2**32)))
+    world = World(page_size=data.draw(st.integers(2, 5)))
+    for number in range(data.draw(st.sampled_from([0, 3, 40]))):
+        world.add(START + number * DAY / 3)
+    empty = data.draw(st.sampled_from([0.0, 0.1]))
+    world.is_empty = lambda: seed.random() < empty
+    with TemporaryDirectory() as directory:
+        downstream = Downstream(world, seed, kind() if kind is MemoryLedger else FileLedger(Path(directory, "ledger")))
+        for _ in range(data.draw(st.integers(1, 3))):
+            for _ in range(data.draw(st.integers(0, 6))):
+                downstream.mutate()
+            stops = data.draw(st.lists(st.integers(0, 60), max_size=3))
+            downstream.make_pass(stops=stops, moving=data.draw(st.sampled_from([0.0, 0.1, 0.4])))
+            downstream.check()
+        downstream.ledger.reopened()
+
+
+def world_of(count: int) -> World:
+    world = World()
+    for number in range(count):
+        world.add(START + number * timedelta(minutes=1))
+    return world
+
+
+def test_a_change_is_recorded_when_the_next_one_is_requested(client: MakeClient, tmp_path: Path) -> None:
+    ch = client(world_of(5).answer)
+
+    def sync(ledger: Ledger) -> None:
+        for change in ch.encounters.changes(ledger):
+            if change.encounter_id == expected[2]:
+                raise KeyError("a bug of the caller")
+
+    with Ledger(tmp_path / "ledger") as ledger:
+        expected = [each.encounter_id for each in ch.encounters.iter()]
+        with pytest.raises(KeyError):
+            sync(ledger)
+    with Ledger(tmp_path / "ledger") as ledger:
+        first = next(iter(ch.encounters.changes(ledger)))
+        assert first.encounter_id == expected[2]
+        assert kinds(ch.encounters.changes(ledger)) == [("added", each) for each in expected[2:]]
+        assert list(ch.encounters.changes(ledger)) == []
+
+
+def test_a_failed_request_ends_the_pass_and_the_next_one_resumes_it(client: MakeClient, ledger: LedgerStore) -> None:
+    world = world_of(250)
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(503) if len(requests) == 3 else world.answer(request)
+
+    ch = client(answer, attempts=1)
+    delivered: list[Change] = []
+    with pytest.raises(ServiceUnavailableError):
+        delivered.extend(ch.encounters.changes(ledger))
+    delivered = [*ch.encounters.changes(ledger)]
+    assert 0 < len(delivered) < 100
+    assert len(requests) < 8
+    assert list(ch.encounters.changes(ledger)) == []
+
+
+def test_the_asynchronous_feed_yields_the_same_without_blocking_the_loop() -> None:
+    world, threads = world_of(120), set[int]()
+
+    class Watched(MemoryLedger):
+        def __getattribute__(self, name: str) -> Any:
+            found = super().__getattribute__(name)
+
+            def watched(*arguments: Any) -> Any:
+                threads.add(threading.get_ident())
+                return found(*arguments)
+
+            return watched if callable(found) else found
+
+    async def sync(ledger: LedgerStore) -> list[Change]:
+        async with async_client(world.answer) as ch:
+            return [change async for change in ch.encounters.changes(ledger)]
+
+    ledger = Watched()
+    assert kinds(asyncio.run(sync(ledger))) == kinds(deliver(world, MemoryLedger()))
+    world.delete(sorted(world.bodies)[0])
+    assert [change.kind for change in asyncio.run(sync(ledger))] == ["deleted"]
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+def test_a_transcript_is_announced_once_when_it_is_completed(ledger: LedgerStore) -> None:
+    world = World()
+    documents = copy.deepcopy(BODIES["encounters.list"]["items"][0]["documents"])
+    encounter_id = world.add(documents=documents)
+
+    def announced(status: Any) -> list[TranscriptReadyEvent]:
+        world.change(encounter_id, documents=[documents[0], documents[1] | {"status": status}])
+        return [event for change in deliver(world, ledger) for event in change.transcripts_ready]
+
+    assert announced("processing") == []
+    (event,) = announced("completed")
+    assert event.resources.to_dict() == {"encounter_id": encounter_id, "document_id": documents[1]["document_id"]}
+    assert announced("failed") == announced("completed") == []
+    body = json.dumps(event.to_dict()).encode()
+    assert verify(sign(body, "whsec_synthetic"), body, "whsec_synthetic") == event
+    (again,) = deliver(world, MemoryLedger())
+    assert again.transcripts_ready == [event], "the id is the same in every ledger"
+
+
+@pytest.mark.parametrize("documents", [None, "text", [None, 1, {}], [{"document_id": None, "status": "completed"}]])
+def test_documents_of_another_shape_announce_nothing(documents: Any) -> None:
+    world = World()
+    world.add(documents=documents)
+    (change,) = deliver(world, MemoryLedger())
+    assert change.transcripts_ready == []
+
+
+@pytest.mark.parametrize(
+    ("known", "missing", "is_refused"), [(20, 20, False), (105, 21, False), (104, 21, True), (30, 21, True)]
+)
+def test_a_mass_deletion_is_refused_unless_it_is_allowed(known: int, missing: int, is_refused: bool) -> None:
+    world, ledger = world_of(known), MemoryLedger()
+    list(deliver(world, ledger))
+    world.delete(*sorted(world.bodies)[:missing])
+    # Many new encounters do not hide that the old ones disappeared.
+    added = [world.add(START + DAY) for _ in range(200)]
+    delivered: list[Change] = []
+    for _ in range(2 if is_refused else 0):
+        with pytest.raises(MassDeletionError, match=f"no longer lists {missing} of {known} ") as raised:
+            delivered.extend(deliver(world, ledger))
+        assert (raised.value.missing, raised.value.known, raised.value.total) == (missing, known, 0)
+    assert sorted(kinds(delivered)) == (sorted(("added", each) for each in added) if is_refused else [])
+    delivered += deliver(world, ledger, allow_mass_delete=is_refused)
+    assert sum(change.kind == "deleted" for change in delivered) == missing
+    assert kinds(deliver(world, ledger)) == []
+
+
+def test_an_empty_list_with_a_total_deletes_nothing() -> None:
+    world, ledger = world_of(3), MemoryLedger()
+    list(deliver(world, ledger))
+    world.is_empty = lambda: True
+    with pytest.raises(MassDeletionError, match="3 of 3 encounters, although its total is 3"):
+        list(deliver(world, ledger))
+    world.is_empty = lambda: False
+    assert list(deliver(world, ledger)) == []
+    world.is_empty = lambda: True
+    assert [change.kind for change in deliver(world, ledger, allow_mass_delete=True)] == ["deleted"] * 3
+
+
+def test_after_a_refusal_the_window_stays_until_the_deletions_are_delivered() -> None:
+    world, ledger = world_of(30), MemoryLedger()
+    list(deliver(world, ledger))
+    world.delete(*sorted(world.bodies)[:25])
+    world.add(START + 30 * DAY)
+    with pytest.raises(MassDeletionError):
+        list(deliver(world, ledger))
+    assert len(list(deliver(world, ledger, allow_mass_delete=True))) == 25
+
+
+def test_an_encounter_of_the_future_hides_no_changes() -> None:
+    world, ledger = World(), MemoryLedger()
+    now = datetime.now(UTC)
+    recent = world.add(now - DAY)
+    world.add(now + 400 * DAY)
+    list(deliver(world, ledger))
+    world.change(recent)
+    assert kinds(deliver(world, ledger)) == [("changed", recent)]
+
+
+def test_encounters_before_the_window_are_left_alone() -> None:
+    world, ledger = World(), MemoryLedger()
+    old, other = world.add(START), world.add(START + timedelta(seconds=1))
+    world.add(START + 2 * LOOK_BACK)
+    list(deliver(world, ledger))
+    world.change(old)
+    world.delete(other)
+    world.add(START + LOOK_BACK / 2)
+    assert list(deliver(world, ledger)) == []
+    assert kinds(deliver(world, ledger, look_back=timedelta.max)) == [
+        ("changed", old),
+        ("added", "enc_" + list(world.bodies)[-1][4:]),
+        ("deleted", other),
+    ]
+
+
+def test_bad_arguments_are_refused_before_anything_is_requested(client: MakeClient) -> None:
+    ch = client(lambda request: pytest.fail("nothing is requested"))
+    with pytest.raises(ValueError, match="look_back"):
+        ch.encounters.changes(MemoryLedger(), look_back=-DAY)
+    with pytest.raises(ValueError, match="start_at has no time zone"):
+        ch.encounters.changes(MemoryLedger(), start_at=datetime(2026, 1, 1))
+
+
+def test_a_ledger_of_another_host_is_refused(client: MakeClient, ledger: LedgerStore) -> None:
+    list(client(world_of(1).answer).encounters.changes(ledger))
+    other = client(world_of(1).answer, base_url="http://localhost:2")
+    with pytest.raises(ConfigurationError, match="belongs to http://localhost:1, not to http://localhost:2"):
+        list(other.encounters.changes(ledger))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_the_owner_alone_can_read_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    umask = os.umask(0)
+    try:
+        for mode in (0o600, 0o666):
+            with Ledger(path) as ledger:
+                list(deliver(world_of(3), ledger))
+                assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+                assert len(list(tmp_path.iterdir())) > 1
+            path.chmod(mode)
+    finally:
+        os.umask(umask)
+    Ledger(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_ledger_contains_nothing_about_a_patient(tmp_path: Path) -> None:
+    world = World()
+    patient = {"patient_id": "pat_canary", "first_name": "Canary", "last_name": "Canary", "date_of_birth": "1970-01-01"}
+    documents = [
+        {"document_id": "doc_1", "schema_type": "ambient_transcript", "status": "completed", "title": "Canary"}
+    ]
+    world.add(patient=patient, documents=documents, note="Canary", Canary=1)
+    with Ledger(tmp_path / "ledger") as ledger:
+        (change,) = deliver(world, ledger)
+        world.delete(change.encounter_id)
+        list(deliver(world, ledger))
+        content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert change.encounter_id.encode() in content
+    assert b"doc_1" in content
+    assert not re.search(b"canary|1970-01-01|ambient", content, re.IGNORECASE)
+    assert "Canary" not in repr(change)
+
+
+def test_a_second_process_or_object_is_refused_at_once(tmp_path: Path) -> None:
+    program = f"from charthero_ext.changes import Ledger; Ledger({str(tmp_path / 'ledger')!r})"
+    with Ledger(tmp_path / "ledger"):
+        with pytest.raises(ConfigurationError, match="is in use by another process"):
+            Ledger(tmp_path / "ledger")
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert "ConfigurationError" in done.stderr
+        assert "is in use by another process" in done.stderr
+    Ledger(tmp_path / "ledger").close()
+
+
+def test_a_file_of_something_else_is_refused_and_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("a text, and not a database " * 100)
+    with closing(sqlite3.connect(tmp_path / "database")) as database:
+        database.execute("CREATE TABLE important (content)")
+    for name in ("text", "database"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(ConfigurationError, match=f"{name} is not a ledger"):
+            Ledger(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+    with pytest.raises(ConfigurationError, match="is not a file"):
+        Ledger(tmp_path)
+
+
+def test_a_closed_ledger_can_be_closed_again_but_not_used(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.close()
+    ledger.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        list(deliver(World(), ledger))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_killed_process_repeats_at_most_one_page(tmp_path: Path) -> None:
+    program = (
+        "import sys; from charthero_ext import ChartHero; from charthero_ext.changes import Ledger\n"
+        "ledger = Ledger(sys.argv[1])\n"
+        "for change in ChartHero().encounters.changes(ledger): print(change.encounter_id, flush=True)\n"
+    )
+    with Sandbox(encounters=350) as sandbox:
+        environment = {**os.environ, "CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
+        command = [sys.executable, "-c", program, str(tmp_path / "ledger")]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            first = [next(process.stdout).strip() for _ in range(250)]
+            process.send_signal(signal.SIGKILL)
+            first += [line.strip() for line in process.stdout if line.endswith("\n")]
+        with ChartHero(base_url=sandbox.base_url, api_key=sandbox.api_key) as ch:
+            everything = {each.encounter_id for each in ch.encounters.iter()}
+            with Ledger(tmp_path / "ledger") as ledger:
+                second = [change.encounter_id for change in ch.encounters.changes(ledger)]
+    assert {*first, *second} == everything
+    assert len(set(first) & set(second)) <= 100
+
+
+def test_the_guide_of_the_module_runs_against_a_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    guide = changes.__doc__ or ""
+    example = textwrap.dedent(guide.partition("::\n\n")[2].partition("**Window.**")[0])
+    downstream, events = Mock(), Mock()
+    monkeypatch.chdir(tmp_path)
+    with Sandbox(encounters=30) as sandbox:
+        monkeypatch.setenv("CHARTHERO_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("CHARTHERO_API_KEY", sandbox.api_key)
+        for _ in range(2):
+            exec(compile(example, "guide", "exec"), {"downstream": downstream, "handle": events})
+    upserted = [call.args[0] for call in downstream.upsert.call_args_list]
+    assert 0 < len(upserted) <= 30
+    assert {encounter.status for encounter in upserted} == {"completed"}
+    assert events.called
+    assert not downstream.delete.called
