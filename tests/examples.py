@@ -1,4 +1,4 @@
-"""The number of random examples of a property test."""
+"""The size of a test: the number of random examples of a property test, or of rows."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import Any
 
 from hypothesis import settings
 
-__all__ = ["examples"]
+__all__ = ["IS_FAST", "examples"]
+
+#: Whether this is ``make test``, and not ``make test-all``.
+IS_FAST = settings.get_current_profile_name() == "fast"
 
 
 def examples(count: int, **others: Any) -> settings:
     """Return settings for *count* examples, or for a fifteenth of them in the profile ``fast``."""
-    if settings.get_current_profile_name() == "fast":
+    if IS_FAST:
         count = min(count, max(10, count // 15))
     return settings(max_examples=count, deadline=None, **others)

@@ -21,27 +21,32 @@ def results(tmp_path_factory):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_table_has_a_line_for_this_client_and_one_for_the_floor(results):
     table = as_markdown(results)
     assert "| **charthero_ext** |" in table
     assert "| httpx + json.loads, plain dicts | 1.00 |" in table
 
 
+@pytest.mark.slow
 def test_a_peer_that_is_not_installed_is_named_as_absent_and_stops_nothing(results):
     assert "openapi-generator, as generated" in results["absent"]
     assert "Absent: openapi-generator, as generated (" in as_markdown(results)
 
 
+@pytest.mark.slow
 def test_a_loop_over_offsets_loses_what_a_walk_does_not_while_rows_move(results):
     *_, loop, walk = results["loops"]
     assert loop["lost"] > 0
     assert (walk["lost"], walk["repeated"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_every_walk_hands_out_every_encounter(results):
     assert {walked["concurrency"]: walked["rows"] for walked in results["walks"]} == {1: 300, 4: 300, 8: 300}
 
 
+@pytest.mark.slow
 def test_the_plot_is_an_image_with_a_point_for_every_stage(results):
     svg = ElementTree.fromstring(as_svg(results))
     assert len(svg.findall(".//{*}circle")) == 2 * len(results["growth"])

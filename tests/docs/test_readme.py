@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,12 @@ def first_words(block: str) -> str:
     return next(line for line in block.splitlines() if "ch." in line or "(ch" in line or "def " in line).strip()[:60]
 
 
-@pytest.mark.parametrize("block", PROGRAMS, ids=first_words)
+def marked(block: str) -> Any:
+    """Return a block as a parameter. A pipeline of dlt takes several seconds."""
+    return pytest.param(block, marks=[pytest.mark.slow] if "dlt" in block else [])
+
+
+@pytest.mark.parametrize("block", [marked(each) for each in PROGRAMS], ids=first_words)
 def test_a_program_runs_against_a_sandbox(block: str, tmp_path: Path) -> None:
     with Sandbox(encounters=300) as sandbox:
         environment = {

@@ -90,6 +90,7 @@ def test_a_package_that_is_what_the_snapshot_gives_passes_the_check(repository: 
     assert repository.generate("--check") == (0, "")
 
 
+@pytest.mark.slow
 def test_neither_hash_seed_directory_umask_nor_settings_around_it_change_a_byte(tmp_path: Path) -> None:
     def elsewhere(root: Path) -> tuple[Path, dict[str, str]]:
         hostile = root / "hostile"
@@ -123,6 +124,7 @@ def test_neither_hash_seed_directory_umask_nor_settings_around_it_change_a_byte(
         list(pool.map(made, range(3), (plain, elsewhere, configured)))
 
 
+@pytest.mark.slow
 def test_a_tag_called_like_a_directory_that_formatters_skip_is_laid_out_too(tmp_path: Path) -> None:
     document = json.loads(ARTIFACT.read_bytes())
     for tag in ("build", "dist", "venv", "node_modules"):
@@ -142,6 +144,7 @@ def test_the_package_holds_the_artifact_byte_for_byte_and_its_digest() -> None:
     assert f'"{sha256(ARTIFACT.read_bytes())}"' in (PACKAGE / "contract.py").read_text()
 
 
+@pytest.mark.slow
 def test_an_artifact_that_is_laid_out_oddly_is_kept_as_it_is(tmp_path: Path) -> None:
     odd = ARTIFACT.read_bytes().replace(b"\n", b"\r\n") + b"\t \n"
     (tmp_path / "openapi.json").write_bytes(odd)
@@ -195,6 +198,7 @@ def test_a_failing_generator_or_formatter_leaves_the_tree_as_it_was(
     assert contents(repository.root) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
@@ -241,6 +245,7 @@ def test_an_old_generator_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         generate.generate_into(tmp_path / "charthero_client")
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_the_tree_usable_and_the_next_one_cleans_up(repository: Repository, tmp_path: Path) -> None:
     """It is killed when the new tree is written and not yet laid out: the formatter rings when it is called."""
     (repository.package / "mine.py").write_text("of before")
@@ -268,6 +273,7 @@ def test_a_killed_run_leaves_the_tree_usable_and_the_next_one_cleans_up(reposito
     assert contents(repository.package) == contents(PACKAGE)
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_taking_the_old_tree_away_and_putting_the_new_one_there_loses_neither(
     repository: Repository,
 ) -> None:
@@ -329,6 +335,7 @@ def test_the_check_names_every_new_missing_and_changed_file_and_writes_nothing(r
     assert contents(repository.root) == before
 
 
+@pytest.mark.slow
 def test_the_check_of_a_package_that_is_not_there_names_every_file(repository: Repository) -> None:
     shutil.rmtree(repository.package)
     code, said = repository.generate("--check")

@@ -113,6 +113,7 @@ def test_an_additive_release_replaces_snapshot_record_and_package_together(
     assert [path.name for path in (repository.root / "generated").iterdir()] == ["charthero_client"]
 
 
+@pytest.mark.slow
 def test_check_and_test_judge_a_copy_that_holds_the_new_release_whole(repository: Repository, additive: Path) -> None:
     repository.update(additive)
     made = repository.made()
@@ -124,6 +125,7 @@ def test_check_and_test_judge_a_copy_that_holds_the_new_release_whole(repository
     assert list((repository.root.parent / "scratch").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_environment_is_neither_made_nor_installed_anew_for_the_copy(repository: Repository) -> None:
     """With the real make, and no stamp beside the environment: only what check and test do is to be run."""
     repository.update(SNAPSHOT)
@@ -142,6 +144,7 @@ def test_the_environment_is_neither_made_nor_installed_anew_for_the_copy(reposit
     assert "pip install" not in planned.stdout
 
 
+@pytest.mark.slow
 def test_an_update_to_the_bytes_that_are_there_changes_no_code(repository: Repository) -> None:
     before = contents(repository.root)
     assert repository.update(SNAPSHOT).returncode == 0
@@ -151,6 +154,7 @@ def test_an_update_to_the_bytes_that_are_there_changes_no_code(repository: Repos
     assert after == before
 
 
+@pytest.mark.slow
 def test_a_path_is_meant_from_where_the_command_is_given(repository: Repository, additive: Path) -> None:
     assert repository.update(additive.name, cwd=additive.parent).returncode == 0
     assert (repository.root / "openapi" / "openapi.json").read_bytes() == additive.read_bytes()
@@ -187,6 +191,7 @@ def test_when_a_step_fails_every_byte_is_as_it_was(
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_the_tests_run_leaves_every_byte_as_it_was(repository: Repository, additive: Path) -> None:
     before = contents(repository.root)
     process = subprocess.Popen(

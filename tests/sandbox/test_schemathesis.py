@@ -10,10 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from charthero_ext.sandbox import Sandbox
 from tests.sandbox.conftest import DEVELOPER_PAGES
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_no_response_that_violates_the_artifact(tmp_path: Path) -> None:
     with Sandbox(encounters=100, ties=10, artifact=DEVELOPER_PAGES) as sandbox:
         command = [
