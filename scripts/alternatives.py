@@ -19,7 +19,7 @@ from attrs import Factory, frozen
 from scripts.artifact import ArtifactError
 
 __all__ = ["BOUNDS", "EVERY_TYPE", "NULL", "Alternative", "Said", "Together"]
-__all__ += ["each_with_each", "is_prose", "listed", "own_alternative", "room", "types_of", "words_of"]
+__all__ += ["as_text", "each_with_each", "is_prose", "listed", "own_alternative", "room", "types_of", "words_of"]
 
 #: A schema, or several that apply at once.
 Together = tuple[Any, ...]
@@ -146,7 +146,7 @@ def is_prose(keyword: str) -> bool:
 
 def words_of(node: dict[str, Any]) -> frozenset[Said]:
     """Return the keywords of *node* that only people read."""
-    return frozenset((keyword, _text(value)) for keyword, value in node.items() if is_prose(keyword))
+    return frozenset((keyword, as_text(value)) for keyword, value in node.items() if is_prose(keyword))
 
 
 def own_alternative(node: dict[str, Any], types: set[str], component: str) -> Alternative:
@@ -158,7 +158,7 @@ def own_alternative(node: dict[str, Any], types: set[str], component: str) -> Al
     children |= {"*": (others,)} if isinstance(others, dict) and others else {}
     return Alternative(
         frozenset(types | ({"integer"} if "number" in types else set())) or None,
-        frozenset(_text(value) for value in values if value is not None) if isinstance(values, list) else None,
+        frozenset(as_text(value) for value in values if value is not None) if isinstance(values, list) else None,
         frozenset(_said(node)),
         words_of(node) | ({("schema name", component)} if component else set()),
         children,
@@ -180,11 +180,11 @@ def _said(node: dict[str, Any]) -> Iterator[Said]:
         elif keyword == "additionalProperties" and (value is False or (value and isinstance(value, dict))):
             yield keyword, "of one schema" if value else "none"
         elif keyword == "default":
-            yield keyword, _text(value)
+            yield keyword, as_text(value)
         elif keyword in CONSTRAINTS | {"deprecated"} and value is not None and value is not False:
-            yield keyword, "" if value is True else _text(value)
+            yield keyword, "" if value is True else as_text(value)
         elif keyword not in UNDERSTOOD and not is_prose(keyword):
-            yield "keyword", f"{keyword} {_text(value)}"
+            yield "keyword", f"{keyword} {as_text(value)}"
 
 
 def room(keyword: str, text: str) -> tuple[Decimal, int]:
@@ -223,5 +223,6 @@ def each_with_each(left: list[Alternative], right: list[Alternative]) -> list[Al
     return [both for one in left for other in right if (both := one.joined_with(other)) is not None]
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a value of the document as JSON."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)

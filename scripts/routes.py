@@ -1,4 +1,4 @@
-"""Reading what a document says travels: routes and webhooks, their parameters and their bodies."""
+"""Read the routes and webhooks of a document: their parameters, their bodies and what a caller needs for them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from scripts.placing import METHODS
 from scripts.schemas import Schemas, listed
 from scripts.surface import PREFIX
 
-__all__ = ["JSON", "Parameter", "Route", "bodies", "route_key", "routes", "webhooks"]
+__all__ = ["JSON", "Parameter", "Route", "bodies", "needs", "other_media_keys", "route_key", "routes", "webhooks"]
 
 #: What every JSON media type is called here.
 JSON = "JSON"
 
+#: How this client authenticates.
+OURS = "http bearer"
+
 
 @frozen
 class Parameter:
-    """A parameter, with what it says of itself."""
+    """A parameter of a route, or a header of a webhook."""
 
     name: str
     place: str
@@ -49,7 +52,7 @@ class Parameter:
 
 @frozen
 class Route:
-    """A route or a webhook, references followed. A parameter's key is its place and name; in the path, its position."""
+    """A route or a webhook, without references. The key of a parameter is its place and its name or position."""
 
     title: str
     node: dict[str, Any]
@@ -65,14 +68,16 @@ class Route:
 
 
 def route_key(method: str, path: str) -> tuple[str, str]:
-    """Return what makes a route the same one: parameters' names and the common prefix do not matter."""
+    """Return what identifies a route. The names of path parameters and the common prefix do not."""
     return method.lower(), re.sub(r"{[^/]*}", "{}", path).removeprefix(PREFIX)
 
 
 def routes(schemas: Schemas) -> dict[tuple[str, str], Route]:
     """Return the routes of a document."""
     found: dict[tuple[str, str], Route] = {}
-    for method, path, route in _items(schemas, schemas.document["paths"], "{method} {name}"):
+    # Of two routes that differ in the prefix only, the one with the prefix is ours.
+    items = _items(schemas, schemas.document["paths"], "{method} {name}")
+    for method, path, route in sorted(items, key=lambda item: not item[1].startswith(PREFIX)):
         key = route_key(method, path)
         found[(method, path) if key in found else key] = route
     return found
@@ -80,7 +85,7 @@ def routes(schemas: Schemas) -> dict[tuple[str, str], Route]:
 
 def webhooks(schemas: Schemas) -> dict[tuple[str, str], Route]:
     """Return the webhooks of a document, by name and method."""
-    # 3.0 has no webhooks of its own; tools put them under the second key.
+    # OpenAPI 3.0 has no webhooks; tools put them under the second key.
     described = schemas.document.get("webhooks", schemas.document.get("x-webhooks"))
     found = _items(schemas, described if isinstance(described, dict) else {}, "webhook {name}")
     return {(name, method): route for method, name, route in found}
@@ -95,6 +100,36 @@ def bodies(holder: dict[str, Any]) -> dict[str, Any]:
         is_json = essence == "application/json" or essence.endswith("+json")
         found.setdefault(JSON if is_json else essence, node.get("schema", {}) if isinstance(node, dict) else {})
     return found
+
+
+def other_media_keys(holder: dict[str, Any]) -> dict[str, Any]:
+    """Return what a request or response says of its media types, besides schemas and examples."""
+    content = holder.get("content")
+    return {
+        f"{media_type} {key}": value
+        for media_type, node in (content.items() if isinstance(content, dict) else ())
+        for key, value in (node.items() if isinstance(node, dict) else ())
+        if key not in ("schema", "example", "examples")
+    }
+
+
+def needs(schemas: Schemas, route: Route, documented: list[str]) -> list[str]:
+    """Return the ways a caller is let in. If the artifact names no scopes, the *documented* ones are needed."""
+    ways = []
+    for entry in listed(route.node.get("security", schemas.document.get("security"))):
+        named = entry if isinstance(entry, dict) else {}
+        schemes = {_scheme(schemas, name) for name in named}
+        scopes = {one for each in named.values() for one in listed(each) if isinstance(one, str)}
+        ways.append(schemes | (scopes or set(documented if schemes == {OURS} else [])))
+    return [", ".join(sorted(way)) for way in ways or [set[str]()]]
+
+
+def _scheme(schemas: Schemas, name: str) -> str:
+    components = schemas.document.get("components")
+    described = components.get("securitySchemes") if isinstance(components, dict) else None
+    scheme, _ = schemas.target(described.get(name) if isinstance(described, dict) else None)
+    words = [scheme.get("type"), str(scheme.get("scheme", "")).lower(), scheme.get("in"), scheme.get("name")]
+    return " ".join(str(word) for word in words if word) or name
 
 
 def _items(schemas: Schemas, items: dict[str, Any], title: str) -> Iterator[tuple[str, str, Route]]:

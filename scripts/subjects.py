@@ -11,11 +11,11 @@ from typing import Any, Self
 
 from attrs import Factory, define, evolve
 
-from scripts.alternatives import Alternative, Said, Together, is_prose, words_of
+from scripts.alternatives import Alternative, Said, Together, as_text, is_prose, words_of
 from scripts.artifact import ArtifactError
 from scripts.placing import unwrapped
-from scripts.routes import JSON, Parameter, Route, bodies, route_key, routes, webhooks
-from scripts.schemas import Schemas, listed
+from scripts.routes import JSON, Parameter, Route, bodies, needs, other_media_keys, route_key, routes, webhooks
+from scripts.schemas import Schemas
 from scripts.surface import Surface
 
 __all__ = ["Key", "Subject", "subjects"]
@@ -26,15 +26,12 @@ Key = tuple[str, ...]
 #: A document with more subjects, or deeper ones, was made to exhaust its reader.
 MAX_SUBJECTS, MAX_DEPTH = 20_000, 60
 
-#: How this client authenticates.
-OURS = "http bearer"
-
-#: Keys of the document, an operation, a response and a parameter that are read here. Others become facts as they are.
+#: Keys of the document, an operation, a body and a parameter that are read here. Others become facts as they are.
 ABOUT = frozenset({"openapi", "info", "servers", "tags"})
 DOCUMENT = ABOUT | {"paths", "webhooks", "x-webhooks", "components", "security"}
 LABELS = frozenset({"operationId", "tags"})
 OPERATION = LABELS | {"parameters", "requestBody", "responses", "security", "deprecated"}
-RESPONSE = frozenset({"content", "headers"})
+BODY = frozenset({"content", "headers", "required"})
 PARAMETER = frozenset(
     {"name", "in", "required", "schema", "content", "deprecated", "style", "explode", "allowReserved"}
 )
@@ -78,8 +75,8 @@ class Subject:
     def state_rest(self, node: dict[str, Any], known: frozenset[str], labels: frozenset[str] = frozenset()) -> None:
         """Add what a node of the document says, apart from the keys that are read elsewhere."""
         self.state("deprecated", node.get("deprecated") is True)
-        self.state("keyword", [f"{key} {node[key]}" for key in node.keys() - known if not is_prose(key)])
-        self.words |= words_of(node) | {(label, str(node.get(label))) for label in labels}
+        self.state("keyword", [f"{key} {as_text(node[key])}" for key in node.keys() - known if not is_prose(key)])
+        self.words |= words_of(node) | {(label, as_text(node.get(label))) for label in labels}
 
     def inside(self, name: str, path: str, exists: str = "") -> Self:
         """Return a subject that belongs to this one."""
@@ -127,14 +124,15 @@ class _Reader:
         subject = self._add(key, Subject("route", True, name, route.title, "", name, public=bool(operation)))
         subject.state_rest(route.node, OPERATION, LABELS)
         subject.words |= {("path", route.title)}
-        subject.state("needs", self._needs(route, operation))
-        sends = self.surface.operations[operation].get("parameters", {}) if operation else {}
+        promise = self.surface.operations.get(operation, {})
+        subject.state("needs", needs(self.schemas, route, promise.get("scopes", [])))
         for (place, position), one in route.parameters.items():
-            exists = "promised-field" if operation and (place == "path" or one.name in sends) else "field"
+            sends = place == "path" or one.name in promise.get("parameters", ())
+            exists = "promised-field" if operation and sends else "field"
             self._parameter((*key, f"{place} {position}"), subject, one, f"{name}({one.name}=)", exists)
         body = Subject("", True, f"{name} body", route.title, "body", f"{name} body")
         body.state("required", route.request.get("required") is True).state("media-type", bodies(route.request))
-        self._add((*key, "body"), body)
+        self._add((*key, "body"), body).state_rest({**route.request, **other_media_keys(route.request)}, BODY)
         for kind, schema in bodies(route.request).items():
             here = body.inside(body.name, "body" if kind == JSON else f"body {kind}")
             self._value((*key, "body", kind), here, [(schema,)])
@@ -145,25 +143,6 @@ class _Reader:
         subject.state("required", one.required).state("style", [one.style] if one.style and around.sent else [])
         subject.state_rest(one.node, PARAMETER)
         self._value(key, subject, [(one.schema,)])
-
-    def _needs(self, route: Route, operation: str) -> list[str]:
-        """Return the ways a caller is let in. If the artifact names no scopes, the documented ones are needed."""
-        security = route.node.get("security", self.schemas.document.get("security"))
-        documented = self.surface.operations[operation]["scopes"] if operation else []
-        ways = []
-        for entry in listed(security):
-            named = entry if isinstance(entry, dict) else {}
-            schemes = {self._scheme(name) for name in named}
-            scopes = {one for each in named.values() for one in listed(each) if isinstance(one, str)}
-            ways.append(schemes | (scopes or set(documented if schemes == {OURS} else [])))
-        return [", ".join(sorted(way)) for way in ways or [set()]]
-
-    def _scheme(self, name: str) -> str:
-        components = self.schemas.document.get("components")
-        described = components.get("securitySchemes") if isinstance(components, dict) else None
-        scheme, _ = self.schemas.target(described.get(name) if isinstance(described, dict) else None)
-        words = [scheme.get("type"), str(scheme.get("scheme", "")).lower(), scheme.get("in"), scheme.get("name")]
-        return " ".join(str(word) for word in words if word) or name
 
     # Responses and webhooks
 
@@ -176,7 +155,7 @@ class _Reader:
             here = evolve(whole.inside(f"{name} {status}", status), owner=f"{name} {status}")
             # The first success is compared with the first success, whatever their statuses are.
             place = (*key, "success" if status in route.successes[:1] else status)
-            self._add(place, here).state_rest(response, RESPONSE)
+            self._add(place, here).state_rest({**response, **other_media_keys(response)}, BODY)
             headers = response.get("headers")
             here.state("header", headers if isinstance(headers, dict) else ())
             if status in route.successes:

@@ -181,17 +181,6 @@ def test_one_change_is_told_once_and_names_every_route() -> None:
     assert finding.path == "$.items[].status"
 
 
-def test_a_payload_is_judged_like_a_response() -> None:
-    def change(document: Document, model: str, name: str) -> None:
-        field(document, model, name).update(type=["string", "null"])
-        schemas(document)[f"Wire{model}"]["required"].remove(name)
-
-    response, payload = artifact(), artifact()
-    change(response, "Encounter", "updated_at")
-    change(payload, "TranscriptReadyEvent", "occurred_at")
-    assert rules(artifact(), response) == rules(artifact(), payload)
-
-
 @pytest.mark.parametrize(
     "loop",
     [
