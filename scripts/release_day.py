@@ -1,15 +1,15 @@
-"""What the daily job does: look for drift, and where there is any, make the client anew and lay it out to be proposed.
+"""The daily job: look for drift, and where there is any, build the client again and lay it out as a proposal.
 
-The job that runs this needs no right to write anywhere. What it lays out (the changed files, and the findings) goes to
-another that may, and that runs nothing of it: scripts/open_pull_request.py. Exit codes: 0, there is no drift, or there
-is and the client made anew passes every check; 1, it does not; 2, it could not be told whether there is drift.
+The job that runs this needs no right to write. It leaves a patch and the findings in a directory. Another job, which
+may write and runs nothing that was built from the artifact, opens a pull request with them (drift.yml). Exit codes:
+0, there is no drift, or the new client passes every check; 1, it does not; 2, drift could not be determined.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,17 +17,24 @@ from scripts import update
 from scripts.artifact import ROOT, ArtifactError
 from scripts.drift import COULD_NOT_TELL, could_not_tell, drift, write_summary
 from scripts.findings import annotation, as_annotations
-from scripts.open_pull_request import FINDINGS, PROPOSED
 from scripts.pull import PUBLISHED, fetch
 
 __all__ = ["main"]
 
+#: The files that a proposal may change.
+PROPOSED = (
+    *("CHANGELOG.md", "openapi/openapi.json", "openapi/source.json", "openapi/facts.txt"),
+    "generated/charthero_client",
+)
+#: GitHub refuses longer texts.
+MAX_BODY = 60_000
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Look for drift, update, and lay out what changed."""
-    parser = argparse.ArgumentParser(description="Look for drift; where there is any, update, and lay out the result.")
+    parser = argparse.ArgumentParser(description="Look for drift; if there is any, update and lay out the result.")
     parser.add_argument("source", nargs="?", default=PUBLISHED, help="http(s) URL or file path (default: %(default)s)")
-    parser.add_argument("--bundle", type=Path, required=True, help="a directory to make, for what is to be proposed")
+    parser.add_argument("--bundle", type=Path, required=True, help="the directory to create for the proposal")
     options = parser.parse_args(arguments)
     try:
         content = fetch(options.source)
@@ -42,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not report.findings:
         return 0
     if update.update(content, options.source) != 0:
-        print(annotation("error", "update", "The client cannot be made anew by itself; the log says what stopped it."))
+        print(annotation("error", "update", "The client could not be updated; the log says why."))
         return 1
     _lay_out(options.bundle, report.markdown())
     if path := os.environ.get("GITHUB_OUTPUT"):
@@ -52,14 +59,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _lay_out(bundle: Path, findings: str) -> None:
-    for name in PROPOSED:
-        target = bundle / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
-        else:
-            shutil.copy(ROOT / name, target)
-    (bundle / FINDINGS).write_text(findings, encoding="utf-8")
+    bundle.mkdir(parents=True, exist_ok=True)
+    _git("add", "--intent-to-add", "--", *PROPOSED)
+    (bundle / "proposal.patch").write_bytes(_git("diff", "--binary", "--no-color", "--", *PROPOSED))
+    (bundle / "findings.md").write_text(findings[:MAX_BODY], encoding="utf-8")
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
 
 
 if __name__ == "__main__":

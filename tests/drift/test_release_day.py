@@ -5,8 +5,8 @@ The checks and tests that `make update` runs are stood in for by a `make` that o
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,7 +63,7 @@ class Repository:
         return {
             path.relative_to(self.root).as_posix(): path.read_bytes()
             for path in self.root.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
+            if path.is_file() and not {"__pycache__", ".git"} & {*path.parts}
         }
 
 
@@ -84,6 +84,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = Repository(home / "repository", Docs("")).run("update", str(home / "artifact.json"))
     assert done.returncode == 0, done.stdout + done.stderr
     (home / "repository" / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n* Ours.\n")
+    git = ["git", "-c", "user.name=Synthetic", "-c", "user.email=synthetic@example.test"]
+    for arguments in (["init"], ["add", "--all"], ["commit", "--message", "Synthetic"]):
+        subprocess.run([*git, *arguments], cwd=home / "repository", check=True, capture_output=True)
     return home
 
 
@@ -167,9 +170,11 @@ def test_the_daily_job_lays_out_what_is_to_be_proposed(repository: Repository, t
     assert done.returncode == 0, done.stdout + done.stderr
     assert output.read_text() == "proposed=true\n"
     assert summary.read_text() == (bundle / "findings.md").read_text()
-    assert (bundle / "openapi" / "openapi.json").read_bytes() == repository.docs.body
-    assert json.loads((bundle / "openapi" / "source.json").read_bytes())["sha256"] == sha256(repository.docs.body)
-    assert (bundle / "generated" / "charthero_client" / "contract.py").exists()
+    patch = (bundle / "proposal.patch").read_bytes()
+    assert sha256(repository.docs.body).encode() in patch
+    changed = set(re.findall(rb"^diff --git a/(\S+)", patch, re.MULTILINE))
+    assert changed >= {b"CHANGELOG.md", b"openapi/openapi.json", b"generated/charthero_client/contract.py"}
+    assert {name for name in changed if name.startswith((b"scripts/", b"tests/"))} == set()
 
 
 @pytest.mark.slow
