@@ -15,13 +15,15 @@ from urllib.parse import urlsplit
 from attrs import asdict
 
 from charthero_ext import _operations
-from charthero_ext._call import WAIT_INITIAL, WAIT_MAX, Session, user_agent
+from charthero_ext._call import LASTING_REASONS, WAIT_INITIAL, WAIT_MAX, Session, user_agent
 from charthero_ext._secret import Secret, hide
 from charthero_ext._steps import CallbackError, Request, Run, Send, Sleep, Steps, without_origin
 from charthero_ext.config import Settings, is_loopback
 from charthero_ext.errors import TransportError
 
 __all__ = ["Progress", "download_audio"]
+
+NOT_DOWNLOADED = "documents.audio: the recording could not be downloaded"
 
 #: Called with the bytes received so far and, if the host states it, how many there are in all.
 Progress = Callable[[int, int | None], object]
@@ -36,16 +38,15 @@ def download_audio(
         attempt = 1
         while True:
             audio = yield from session.call(_operations.audio(encounter_id, document_id))
+            request = _media_request(session.settings, hide(audio.audio_url), file)
             try:
-                yield Send(_media_request(session.settings, hide(audio.audio_url), file), file)
+                yield Send(request, file)
             except TransportError as error:
                 failure = error
             else:
                 break
-            if attempt == session.settings.attempts:
-                raise TransportError(
-                    f"documents.audio: the recording could not be downloaded: {failure}", reason=failure.reason
-                )
+            if attempt == session.settings.attempts or failure.reason in LASTING_REASONS:
+                raise TransportError(f"{NOT_DOWNLOADED}: {failure}", reason=failure.reason)
             yield Sleep(min(WAIT_MAX, WAIT_INITIAL * 2 ** (attempt - 1)))
             attempt += 1
         yield Run(file.finish)
@@ -60,7 +61,7 @@ def _media_request(settings: Settings, url: Secret[Any], file: RecordingFile) ->
     """
     problem = _url_problem(url.reveal(), settings)
     if problem:
-        raise TransportError(problem, reason="media")
+        raise TransportError(f"{NOT_DOWNLOADED}: {problem}", reason="media")
     timeouts = asdict(settings.timeouts)
     del timeouts["total"]
     headers = {"User-Agent": user_agent(settings.application), "Accept": "*/*", **file.range_headers()}

@@ -198,7 +198,7 @@ class Session:
         else:
             try:
                 return operation.decode(response)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 # Truncated JSON or a gateway's HTML may pass. JSON of another shape does not.
                 call.may_pass = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError))
                 problem = f"the body is not what the API describes ({type(error).__name__})"

@@ -48,6 +48,8 @@ T = TypeVar("T")
 HTTPX_ARGUMENTS: Final = frozenset(
     {"cert", "http1", "http2", "limits", "mounts", "proxy", "transport", "trust_env", "verify"}
 )
+#: What a request raises that gets no complete response. Host names that cannot be encoded raise UnicodeError.
+NOT_SENT: Final = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError)
 #: What httpx raises when it cannot use its arguments or what it finds on the machine.
 NOT_MADE: Final = (ImportError, OSError, TypeError, ValueError, httpx.InvalidURL)
 PROBLEMS: Final[dict[TransportReason, str]] = {
@@ -70,7 +72,10 @@ class Connections:
 
     def __init__(self, settings: Settings, arguments: Any, given: Any) -> None:
         self._settings = settings
-        self._arguments = Secret(dict(arguments.reveal() or {}))
+        # As in httpx, None means that an argument is not given.
+        self._arguments = Secret(
+            {name: value for name, value in (arguments.reveal() or {}).items() if value is not None}
+        )
         self._given = given
         self._process = os.getpid()
         # By process, scheme, and the proxy's variable. A forked child finds nothing of its own here.
@@ -78,7 +83,7 @@ class Connections:
         self._proxies: dict[tuple[int, str, str], EnvironmentProxy | None] = {}
         self._is_closed = False
         names = self._arguments.reveal().keys()
-        if unknown := names - HTTPX_ARGUMENTS:
+        if unknown := (arguments.reveal() or {}).keys() - HTTPX_ARGUMENTS:
             raise ConfigurationError(
                 f"httpx_args may not have {', '.join(sorted(unknown))}; "
                 f"it may have {', '.join(sorted(HTTPX_ARGUMENTS))}"
@@ -194,21 +199,24 @@ class Connections:
     def _fail(self, error: Exception, request: Request) -> NoReturn:
         """Raise what stands for *error*, without its text, which may contain the URL."""
         reason = _reason(error, self._is_proxied(request))
-        host = httpx.URL(request.url.reveal()).host if not isinstance(error, httpx.InvalidURL) else "an invalid URL"
+        is_url = not isinstance(error, (httpx.InvalidURL, UnicodeError))
+        host = httpx.URL(request.url.reveal()).host if is_url else "an invalid URL"
         kind = RequestTimeoutError if reason == "timeout" else TransportError
         raise kind(f"no complete response from {host}: {PROBLEMS[reason]} ({type(error).__name__})", reason=reason)
 
     def _is_proxied(self, request: Request) -> bool:
         if self._brings_connections:
             return False
-        with suppress(httpx.InvalidURL):
+        with suppress(httpx.InvalidURL, UnicodeError):
             return "proxy" in self._arguments.reveal() or self._proxy(httpx.URL(request.url.reveal())) is not None
         return False
 
     def _shut(self) -> list[Any]:
         """Let no request begin from now on. Return what this process has to close."""
         self._is_closed = True
-        return [self._made.pop(key) for key in list(self._made) if key[0] == os.getpid()]
+        keys = [key for key in list(self._made) if key[0] == os.getpid()]
+        # Another thread may close at the same time, or discard what it just made.
+        return [made for key in keys if (made := self._made.pop(key, None)) is not None]
 
 
 class Driver(Connections):
@@ -268,7 +276,7 @@ class Driver(Connections):
                         for chunk in [response.content] if response.is_stream_consumed else response.iter_raw():
                             if not sink.write(chunk):
                                 break
-            except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
+            except NOT_SENT as error:
                 failure = error
             else:
                 sink.end()
@@ -344,7 +352,7 @@ class AsyncDriver(Connections):
                             async for chunk in response.aiter_raw():
                                 if not sink.write(chunk):
                                     break
-            except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
+            except NOT_SENT as error:
                 failure = error
             else:
                 sink.end()

@@ -14,6 +14,7 @@ from threading import Event, Thread
 from typing import Any, Self, cast
 
 from charthero_ext._steps import StoppedError
+from charthero_ext.errors import PaginationError
 from charthero_ext.pagination.base_walk import BaseWalk
 from charthero_ext.pagination.window import E, Page, PageRequest
 
@@ -98,6 +99,8 @@ class Walk(BaseWalk[E]):
         self._stopped.clear()
         self._collect()
         while not self._advance():
+            if self._stopped.is_set():  # By another thread or a signal handler: every further request would be stopped.
+                raise PaginationError("the walk was closed while it waited for a page")
             self._request_pages()
             futures.wait(self._jobs(), return_when=futures.FIRST_COMPLETED)
             self._collect()

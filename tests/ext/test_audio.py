@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gzip
+import json
 import os
 import stat
 import threading
@@ -293,6 +294,34 @@ def test_only_the_media_hosts_of_the_settings_are_asked(tmp_path: Path) -> None:
     with media_hosts("other.example.test") as ch, pytest.raises(TransportError, match="media_hosts"):
         ch.documents.download_audio("e", "d", tmp_path / "b.wav")
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_a_url_that_may_not_be_used_is_requested_once(tmp_path: Path) -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return Api("http://media.example.test/a.wav")(request)
+
+    with client(answer, attempts=4) as ch, pytest.raises(TransportError, match=r"could not be downloaded.*not https"):
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["https://media.example.test/\ud800?", "https://xn--a/?", "https://a..b/?", f"https://{'a' * 64}/?"]
+)
+def test_a_url_that_cannot_be_encoded_is_a_transport_error_without_it(url: str, tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = {"audio_url": f"{url}signature=canary", "expires_at": "2026-05-01T16:00:00Z"}
+        return httpx.Response(200, content=json.dumps(body))
+
+    chosen = settings(base_url=HOST, attempts=1)
+    elsewhere = {HOST: httpx.MockTransport(answer)}
+    with ChartHero(settings=chosen, httpx_args={"mounts": elsewhere}) as ch, pytest.raises(TransportError) as caught:
+        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/a.wav", "http://localhost/a.wav", "http://[::1]/a.wav"])

@@ -305,6 +305,7 @@ def test_a_reason_code_nobody_knows_passes_through(client: MakeClient) -> None:
         httpx.Response(200, json={"hello": {"encounter_id": 5}}),
         httpx.Response(200, json={"encounter": {"encounter_id": None}}),
         httpx.Response(200, content=b"\xff\xfe\x00"),
+        httpx.Response(200, content=b'{"encounter":' + b"[" * 100_000),
         httpx.Response(204),
         httpx.Response(299, json={}),
         httpx.Response(302, headers={"Location": "https://elsewhere.example.test/"}),

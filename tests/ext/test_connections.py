@@ -269,6 +269,12 @@ def test_httpx_arguments_that_httpx_cannot_use_are_refused_at_once(arguments: di
     assert "canary" not in str(caught.value)
 
 
+def test_an_httpx_argument_of_none_counts_as_not_given(listener: Callable[[], Listener]) -> None:
+    arguments = dict.fromkeys(("cert", "limits", "mounts", "proxy", "transport"))
+    with ChartHero(settings=settings(base_url=listener().url), httpx_args=arguments) as ch:
+        assert ch.get("/").status_code == 200
+
+
 def test_settings_are_not_mixed_with_a_key_or_a_url() -> None:
     for arguments in ({"api_key": "ch_sk_synthetic_x"}, {"base_url": HOST}):
         for kind in (ChartHero, AsyncChartHero):

@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from charthero_ext import ChartHero, Timeouts
+from charthero_ext.config import Attempt
 from charthero_ext.errors import (
+    ChartHeroError,
     NotFoundError,
     RateLimitedError,
     RequestTimeoutError,
@@ -190,6 +192,30 @@ def test_ctrl_c_in_a_walk_ends_it_at_once_and_sends_nothing_more(client: MakeCli
         thread.join(timeout=20)
         assert not thread.is_alive()
     assert server.requests == 2
+
+
+def test_closing_a_walk_in_another_thread_ends_its_wait(client: MakeClient) -> None:
+    waiting = threading.Event()
+    raised: list[BaseException] = []
+
+    def told(attempt: Attempt) -> None:
+        waiting.set()
+
+    walk = client(lambda request: httpx.Response(503, headers={"Retry-After": "50"}), on_attempt=told).encounters.iter()
+
+    def iterate() -> None:
+        try:
+            next(walk)
+        except ChartHeroError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=iterate, daemon=True)
+    thread.start()
+    assert waiting.wait(20)
+    walk.close()
+    thread.join(20)
+    assert [str(error) for error in raised] == ["the walk was closed while it waited for a page"]
+    assert walk.receipt.requests == 1
 
 
 def test_closing_a_walk_ends_a_wait_between_attempts_and_the_walk_can_go_on(client: MakeClient) -> None:
