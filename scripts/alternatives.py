@@ -43,6 +43,8 @@ RESTRICTS = {
     **dict.fromkeys(("minProperties", "maxProperties", "additionalProperties", "discriminator"), "object"),
 }
 BOUNDS = frozenset(keyword for keyword in RESTRICTS if keyword.startswith(("min", "max")))
+#: Bounds that say nothing if they are zero.
+LENGTHS = frozenset({"minLength", "minItems", "minProperties"})
 CONSTRAINTS = frozenset({"pattern", "multipleOf", "uniqueItems", "readOnly", "writeOnly"})
 UNDERSTOOD = RESTRICTS.keys() | {
     *("type", "nullable", "enum", "const", "format", "default", "deprecated", "exclusiveMinimum", "exclusiveMaximum"),
@@ -117,7 +119,7 @@ def listed(value: object) -> list[Any]:
 
 
 def types_of(schema: dict[str, Any]) -> set[str]:
-    """Return the JSON types a schema names, or its ``enum`` or ``const`` imply; empty where it names none."""
+    """Return the JSON types that a schema names, or that its ``enum`` or ``const`` implies; empty if it names none."""
     declared = schema.get("type")
     names = {name for name in (declared if isinstance(declared, list) else [declared]) if isinstance(name, str)}
     if not names:
@@ -169,7 +171,7 @@ def own_alternative(node: dict[str, Any], types: set[str], component: str) -> Al
 
 def _said(node: dict[str, Any]) -> Iterator[Said]:
     for keyword, value in node.items():
-        if keyword in BOUNDS and _is_number(value) and (value or keyword in ("minimum", "maximum")):
+        if keyword in BOUNDS and _is_number(value) and (value or keyword not in LENGTHS):
             yield keyword, _number(value, excluded=node.get(f"exclusive{keyword.capitalize()}") is True)
         elif keyword in ("exclusiveMinimum", "exclusiveMaximum") and _is_number(value):
             yield keyword.removeprefix("exclusive").lower(), _number(value, excluded=True)
@@ -209,7 +211,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _common(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
-    return other if one is None else one if other is None else one & other
+    if one is None or other is None:
+        return one if other is None else other
+    return one & other
 
 
 def each_with_each(left: list[Alternative], right: list[Alternative]) -> list[Alternative]:

@@ -53,7 +53,7 @@ class Rule:
 #: was *opened*, so that everything is allowed, or *closed*. A bound or a need for scopes was *tightened* or *loosened*.
 TABLE = """
 surface                   lost        breaking  major  a promised name cannot be placed; `make update` stops here
-spelling                  changed     info      patch  names, words, order or layout changed; no fact did
+spelling                  changed     info      patch  other names, words, order or layout; nothing that callers meet
 unknown                   changed     warning   patch  the severity table does not know this change; look at it
 route                     added       info      minor  the route is new
 route                     removed     breaking  major  the route is gone
