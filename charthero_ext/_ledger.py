@@ -66,24 +66,31 @@ class LedgerStore(Protocol):
 
     def load(self) -> str | None:
         """Return the state that was saved last, or None."""
+        ...
 
     def save(self, state: str) -> None:
         """Replace the state, about 300 characters. Commit it in one transaction with everything written before."""
+        ...
 
     def find(self, encounter_ids: Sequence[str]) -> Mapping[str, Entry]:
         """Return the entries of at most 100 encounters, by id. Leave out ids without an entry."""
+        ...
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Insert entries. Replace entries with the same ``encounter_id``."""
+        ...
 
     def remove(self, encounter_id: str) -> None:
         """Delete an entry."""
+        ...
 
     def unseen(self, created_at: int, seen: int, limit: int) -> Sequence[Entry]:
         """Return entries with at least this ``created_at`` and a smaller ``seen``: the first *limit* by creation."""
+        ...
 
     def count_unseen(self, created_at: int, seen: int) -> int:
         """Count these entries."""
+        ...
 
 
 class Ledger:

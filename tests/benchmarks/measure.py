@@ -48,6 +48,9 @@ def main(arguments: list[str] | None = None) -> None:
     compared = loops(options.compared)
     command = [sys.executable, "-m", "tests.benchmarks.measure", "--only-growth", "--growth", str(options.growth)]
     stages = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    _say("changes ...")
+    command = [sys.executable, "-m", "tests.benchmarks.changes", "--encounters", str(options.growth)]
+    synced = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     results: dict[str, Any] = {
         "machine": _machine(),
         "page_bytes": len(page(100)),
@@ -57,6 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         "walks": [{**asdict(each), "to_waiting": each.to_waiting} for each in walked],
         "loops": [asdict(each) for each in compared],
         "growth": stages,
+        "changes": synced,
     }
     options.results.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

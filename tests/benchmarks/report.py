@@ -38,6 +38,8 @@ def as_markdown(results: Results) -> str:
         _loops(results),
         "## One long walk\n\nOne request at a time, no latency; the memory is the most its process ever had.",
         _growth(results),
+        "## Two passes of a change feed\n\nThe first delivers everything, the second finds nothing new.",
+        _changes(results),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -102,6 +104,15 @@ def _growth(results: Results) -> str:
         for each in results["growth"]
     ]
     return _table(["encounters", "requests", "seconds", "peak memory, MB"], rows)
+
+
+def _changes(results: Results) -> str:
+    columns = ("encounters", "changes", "seconds", "peak_megabytes", "ledger_megabytes")
+    rows = [
+        [f"{each[column]:,.{0 if index < 2 else 1}f}" for index, column in enumerate(columns)]
+        for each in results["changes"]
+    ]
+    return _table(["encounters", "changes", "seconds", "peak memory, MB", "ledger, MB"], rows)
 
 
 def as_svg(results: Results) -> str:

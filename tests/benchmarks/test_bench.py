@@ -47,6 +47,12 @@ def test_every_walk_hands_out_every_encounter(results):
 
 
 @pytest.mark.slow
+def test_the_first_pass_of_a_change_feed_delivers_everything_and_the_second_nothing(results):
+    assert [(synced["encounters"], synced["changes"]) for synced in results["changes"]] == [(1000, 1000), (1000, 0)]
+    assert "| 1,000 | 0 | " in as_markdown(results)
+
+
+@pytest.mark.slow
 def test_the_plot_is_an_image_with_a_point_for_every_stage(results):
     svg = ElementTree.fromstring(as_svg(results))
     assert len(svg.findall(".//{*}circle")) == 2 * len(results["growth"])

@@ -15,7 +15,7 @@ from charthero_ext import ChartHero
 from tests.benchmarks.page import PATH
 from tests.benchmarks.processes import running
 
-__all__ = ["LATENCY", "Loop", "Stage", "Walked", "growth", "loops", "walks_at_once"]
+__all__ = ["LATENCY", "Loop", "Stage", "Walked", "growth", "loops", "peak_megabytes", "walks_at_once", "where"]
 
 LATENCY = 0.02
 MOVING = "before each of 80 pages the oldest goes and a new one comes"
@@ -87,7 +87,7 @@ def growth(stages: list[int]) -> list[Stage]:
     passed = []
     with (
         running(SANDBOX, "--encounters", str(stages[-1])) as line,
-        ChartHero(**_where(line)) as client,
+        ChartHero(**where(line)) as client,
     ):
         walk = client.encounters.iter()
         started = time.perf_counter()
@@ -95,7 +95,7 @@ def growth(stages: list[int]) -> list[Stage]:
         stage = next(left)
         for rows, _ in enumerate(walk, 1):
             if rows == stage:
-                passed.append(Stage(rows, walk.receipt.requests, time.perf_counter() - started, _peak_megabytes()))
+                passed.append(Stage(rows, walk.receipt.requests, time.perf_counter() - started, peak_megabytes()))
                 stage = next(left, 0)
         assert walk.receipt.complete
     return passed
@@ -104,7 +104,7 @@ def growth(stages: list[int]) -> list[Stage]:
 def loops(encounters: int) -> list[Loop]:
     """Read everything by a loop over offsets and by a walk: while nothing changes, and while rows move."""
     compared = []
-    with running(SANDBOX, "--encounters", str(encounters)) as line, ChartHero(**_where(line)) as client:
+    with running(SANDBOX, "--encounters", str(encounters)) as line, ChartHero(**where(line)) as client:
         for world in ("nothing changes", MOVING):
             for how, read in (("a loop over offsets", _by_offset), ("encounters.iter()", _by_walk)):
                 httpx.post(f"{client.settings.base_url}/_sandbox/reset").raise_for_status()
@@ -147,12 +147,14 @@ def _let_rows_move(client: ChartHero) -> None:
     httpx.post(f"{client.settings.base_url}/_sandbox/faults", json=fault).raise_for_status()
 
 
-def _where(line: str) -> dict[str, str]:
+def where(line: str) -> dict[str, str]:
+    """Return the arguments of a client, from the first line of the sandbox."""
     base_url, api_key = line.split()
     return {"base_url": base_url, "api_key": api_key}
 
 
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
+    """Return the most memory that this process ever had."""
     # Where the kernel tells it, of this program alone: what getrusage tells includes the one that started it.
     status = Path("/proc/self/status")
     if status.exists():

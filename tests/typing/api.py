@@ -1,11 +1,12 @@
 """What an editor and a type checker see of the public names. Checked by mypy and pyright, never run."""
 
-from collections.abc import Awaitable
-from datetime import datetime
+from collections.abc import Awaitable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import assert_type
 
 from charthero_ext import AsyncChartHero, ChartHero, ChartHeroError, Settings, Timeouts, decoding_surprises
+from charthero_ext.changes import Change, Delete, Ledger, LedgerStore, Upsert
 from charthero_ext.client import RawResponse, SpecReport
 from charthero_ext.errors import ApiStatusError, NotFoundError, PermissionDeniedError, RateLimitedError
 from charthero_ext.models import (
@@ -65,6 +66,19 @@ def walking(ch: ChartHero) -> None:
     assert_type([ch.encounters.iter_window(window) for window in ch.encounters.windows()], list[Walk[Encounter]])
 
 
+def changes(ch: ChartHero, store: LedgerStore) -> None:
+    with Ledger("clinic.ledger") as ledger:
+        feed = ch.encounters.changes(ledger, start_at="2026-05-01T00:00:00Z", look_back=timedelta(days=7))
+    for change in feed:
+        assert_type(change, Upsert | Delete)
+        if change.kind == "deleted":
+            assert_type(change.encounter, None)
+        else:
+            assert_type(change.encounter, Encounter)
+        assert_type(change.transcripts_ready, list[TranscriptReadyEvent])
+    assert_type(ch.encounters.changes(store, allow_mass_delete=True), Iterator[Change])
+
+
 def access(report: AccessReport) -> None:
     assert_type(required_scopes("encounters.list"), frozenset[str])
     assert_type(report.exit_code, int)
@@ -91,6 +105,8 @@ async def asynchronous(ch: AsyncChartHero) -> None:
     assert_type(await ch.documents.download_audio("e", "d", Path("a.wav")), Path)
     async for encounter in ch.encounters.iter():
         assert_type(encounter, Encounter)
+    async for change in ch.encounters.changes(Ledger("clinic.ledger")):
+        assert_type(change, Upsert | Delete)
     assert_type(await ch.encounters.windows(), list[Window])
     assert_type(await ch.check_access(), AccessReport)
     waiting: Awaitable[Encounter] = ch.encounters.get("e")
