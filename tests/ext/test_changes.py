@@ -37,7 +37,7 @@ from charthero_ext.errors import ConfigurationError, MassDeletionError, ServiceU
 from charthero_ext.models import EncounterPage, TranscriptReadyEvent
 from charthero_ext.pagination.window import PageRequest
 from charthero_ext.sandbox import Sandbox
-from charthero_ext.webhooks import sign, verify
+from charthero_ext.webhooks import Receiver, SQLiteStore, sign, verify
 from tests.examples import examples
 from tests.ext.conftest import HOST, async_client
 from tests.payloads import BODIES
@@ -410,6 +410,23 @@ def test_a_transcript_is_announced_once_when_it_is_completed(ledger: LedgerStore
     assert verify(sign(body, "whsec_synthetic"), body, "whsec_synthetic") == event
     (again,) = deliver(world, MemoryLedger())
     assert again.transcripts_ready == [event], "the id is the same in every ledger"
+
+
+def test_a_receiver_hands_over_a_polled_event_once(tmp_path: Path) -> None:
+    world, handled = World(), []
+    world.add(documents=BODIES["encounters.list"]["items"][0]["documents"])
+
+    async def poll() -> None:
+        receiver = Receiver("whsec_synthetic", SQLiteStore(tmp_path / "events"), handled.append)
+        async with async_client(world.answer) as ch, receiver:
+            for ledger in (MemoryLedger(), MemoryLedger()):
+                async for change in ch.encounters.changes(ledger):
+                    for event in change.transcripts_ready:
+                        await receiver.submit(event)
+            await receiver.run_pending()
+
+    asyncio.run(poll())
+    assert [event.resources.document_id for event in handled] == ["doc_synthetic_0002"]
 
 
 @pytest.mark.parametrize("documents", [None, "text", [None, 1, {}], [{"document_id": None, "status": "completed"}]])
