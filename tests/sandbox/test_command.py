@@ -11,6 +11,8 @@ import sys
 import httpx
 import pytest
 
+from charthero_ext.sandbox.__main__ import main
+
 COMMAND = [sys.executable, "-m", "charthero_ext.sandbox"]
 
 
@@ -33,11 +35,14 @@ def test_the_command_prints_a_working_url_and_key_and_stops_at_a_signal(number: 
     assert (process.returncode, rest) == (0, ("", ""))
 
 
-def test_the_command_explains_in_one_line_why_it_cannot_start() -> None:
+def test_the_command_explains_in_one_line_why_it_cannot_start(capsys: pytest.CaptureFixture[str]) -> None:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for arguments in (f"--port {port}", "--host 0.0.0.0", "--port 70000", "--encounters -1", "--now 2026-01-01"):
-            done = subprocess.run([*COMMAND, *arguments.split()], capture_output=True, text=True, timeout=20)
-            assert done.returncode == 2
-            assert done.stdout == ""
-            assert re.fullmatch(r"The sandbox cannot start: .+\n", done.stderr)
+            assert main(arguments.split()) == 2
+            out, err = capsys.readouterr()
+            assert out == ""
+            assert re.fullmatch(r"The sandbox cannot start: .+\n", err)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

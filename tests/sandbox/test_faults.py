@@ -101,9 +101,7 @@ def test_new_fields_and_enumeration_values_turn_up_everywhere(get: Get) -> None:
     assert {turn["speaker"] for turn in turns} == {"sandbox_unseen"}
 
 
-def test_a_fault_strikes_as_often_as_asked_after_as_many_as_spared_on_its_operation_only(
-    get: Get, sandbox: Sandbox
-) -> None:
+def test_after_times_and_operation_limit_a_fault(get: Get, sandbox: Sandbox) -> None:
     sandbox.fail("status", status=503, operation="encounters.list", after=1, times=2)
 
     assert get("/encounters/enc_x").status_code == 404
@@ -125,7 +123,7 @@ def test_faults_of_the_data_and_of_the_wire_add_up(get: Get, sandbox: Sandbox) -
     assert [encounter["status"] for encounter in page["items"]] == ["sandbox_unseen"] * 2
 
 
-def test_faults_strike_before_the_key_is_looked_at_and_reach_the_artifact_and_the_recordings(
+def test_faults_happen_before_all_checks_also_for_artifact_and_recordings(
     get: Get, http: httpx.Client, sandbox: Sandbox
 ) -> None:
     assert get("/encounters", key=None, headers={"ChartHero-Sandbox-Fault": "html"}).status_code == 502
