@@ -198,7 +198,7 @@ class _Reader:
     def _webhook(self, key: Key, event: str, route: Route, model: str) -> None:
         name, described = model or route.title, bodies(route.request)
         subject = self._add(key, Subject("webhook", False, name, route.title, "", name, public=bool(model)))
-        subject.state_rest(route.node, OPERATION, LABELS)
+        subject.state_rest({**route.node, **other_media_keys(route.request)}, OPERATION, LABELS)
         subject.state("event", [event]).state("answer", route.responses)
         subject.state("body", JSON in described).state("media-type", described.keys() - {JSON})
         for (place, position), one in route.parameters.items():
@@ -236,7 +236,8 @@ class _Reader:
         if len(within) > MAX_DEPTH:
             raise ArtifactError("the artifact is nested too deeply")
         within = (*within, here)
-        if items := [one.children["[]"] for one in alternatives if "[]" in one.children]:
+        arrays = [one for one in alternatives if "[]" in one.children or "array" in (one.types or ())]
+        if items := [one.children.get("[]", ({},)) for one in arrays]:
             element = subject.inside(f"{subject.name}[]", f"{subject.path}[]")
             self._value((*key, "[]"), element, items, model, within=within)
         objects = [one for one in alternatives if "object" in one.allowed and (one.types or one.children)]

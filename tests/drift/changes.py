@@ -353,6 +353,7 @@ CASES: dict[tuple[str, str | None], list[tuple[str, Edit, str]]] = {
     ("received-type-added", "received-type-removed"): [
         ("more types come", put(answered, "size", type=["integer", "string"]), ""),
         ("more numbers come", put(answered, "size", type="number"), ""),
+        ("any elements of a list come", drop("items", answered, "tags"), ""),
     ],
     ("received-type-added", "received-type-added"): [
         ("another type comes", put(answered, "size", type="string"), ""),

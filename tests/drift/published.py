@@ -141,7 +141,8 @@ def _route(name: str) -> tuple[str, Document]:
 
 def _notes() -> Document:
     times = {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}
-    answer = {"type": "object", "properties": {"size": {"type": "integer"}, "at": times}}
+    tags = {"type": "array", "items": {"type": "string"}}
+    answer = {"type": "object", "properties": {"size": {"type": "integer"}, "at": times, "tags": tags}}
     return {
         "operationId": "wire_add_note",
         "parameters": [{"name": "draft", "in": "query", "schema": {"type": "boolean"}}],
