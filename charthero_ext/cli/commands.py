@@ -8,38 +8,34 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from charthero_client.decoding import Model
 
-from charthero_ext._operations import as_instant
 from charthero_ext._spec import PUBLISHED
+from charthero_ext.cli import sync_commands
 from charthero_ext.cli.doctor import examine, worst
-from charthero_ext.cli.export import MANIFEST, STATE, Export, ExportError
-from charthero_ext.cli.export_parts import PARTS
-from charthero_ext.cli.failures import INCOMPLETE, IncompleteError, described, exit_code
+from charthero_ext.cli.failures import described, exit_code
+from charthero_ext.cli.options import DocumentId, EncounterId, Json, ShowPhi, Since, Until, parse_path
 from charthero_ext.cli.rendering import card, encounters_table, plain, progress_bar, text_of, write
 from charthero_ext.cli.stream import stream
 from charthero_ext.client import ChartHero
-from charthero_ext.errors import ChartHeroError
 from charthero_ext.models import Encounter
 
 __all__ = ["app", "run"]
 
 TABLE_ROWS = 50
-CONTINUE = "what was exported is safe; run the same command again to continue"
 MASKED = "Patient fields are masked; --show-phi shows them, --json gives everything."
 
 app = typer.Typer(
     add_completion=False,
     # It would show the local variables of every frame: keys and patients.
     pretty_exceptions_enable=False,
-    # Help of rich cuts long words at narrow terminals.
+    # rich would cut long words on a narrow terminal.
     rich_markup_mode=None,
     help="Encounters, documents, transcripts and recordings of ChartHero's API. The host and the key come from "
     "CHARTHERO_BASE_URL and CHARTHERO_API_KEY (or CHARTHERO_API_KEY_FILE), or from the profile CHARTHERO_PROFILE.",
@@ -68,54 +64,16 @@ def run(arguments: list[str]) -> int:
         return exit_code(error)
 
 
-def _instant(text: str) -> datetime:
-    try:
-        return as_instant(text, repr(text))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise typer.BadParameter("the path is empty")
-    return Path(text)
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    given = {part.strip() for part in text.split(",")} - {"", "encounters"}
-    if unknown := given.difference(PARTS):
-        raise typer.BadParameter(f"{sorted(unknown)[0]!r} is not one of encounters, {', '.join(PARTS)}")
-    return tuple(part for part in PARTS if part in given)
-
-
-def _version(value: bool) -> None:
+def _print_version(value: bool) -> None:
     if value:
         sys.stdout.write(f"charthero {version('charthero-ext')}\n")
         raise typer.Exit
 
 
-Since = Annotated[
-    datetime | None,
-    typer.Option(
-        parser=_instant,
-        metavar="INSTANT",
-        help="Only encounters created at or after this instant (2026-05-01T15:00:00Z) or date (2026-05-01, in UTC).",
-    ),
-]
-Until = Annotated[
-    datetime | None,
-    typer.Option(parser=_instant, metavar="INSTANT", help="Only encounters created before this instant or date."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Write everything, one JSON object per line.")]
-ShowPhi = Annotated[bool, typer.Option("--show-phi", help="Show patients' names, titles and texts.")]
-EncounterId = Annotated[str, typer.Argument(metavar="ENCOUNTER", show_default=False, help="The id of an encounter.")]
-DocumentId = Annotated[str, typer.Argument(metavar="DOCUMENT", show_default=False, help="The id of a document.")]
-
-
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -125,24 +83,13 @@ def _main(
 def encounters(
     since: Since = None,
     until: Until = None,
-    status: Annotated[
-        str | None,
-        typer.Option("--status", metavar="STATUS", help="Only encounters with this status, such as completed."),
-    ] = None,
-    encounter_type: Annotated[
-        str | None,
-        typer.Option("--type", metavar="TYPE", help="Only encounters of this type, such as ambient."),
-    ] = None,
+    status: Annotated[str | None, typer.Option("--status", metavar="STATUS", help="Such as completed.")] = None,
+    encounter_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Such as ambient.")] = None,
     max_items: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="NUMBER", help=f"How many encounters in all. Default: {TABLE_ROWS}; with --json, all."
-        ),
+        int | None, typer.Option(min=1, metavar="NUMBER", help=f"In all; {TABLE_ROWS} by default, with --json all.")
     ] = None,
     as_json: Json = False,
-    resume: Annotated[
-        str | None, typer.Option(metavar="CHECKPOINT", help="Continue a listing that was interrupted.")
-    ] = None,
+    resume: Annotated[str | None, typer.Option(metavar="CHECKPOINT", help="Of a listing that was interrupted.")] = None,
     show_phi: ShowPhi = False,
 ) -> None:
     """List encounters, newest first.
@@ -169,8 +116,7 @@ def encounters(
             )
         with walk:
             if as_json:
-                names = {"status": "--status", "encounter_type": "--type"}
-                options = [word for name, value in wanted.items() for word in (names[name], value)]
+                options = [f"--{name.removeprefix('encounter_')}={value}" for name, value in wanted.items()]
                 count = stream(walk, matches=matches, max_items=rows, checkpoint=resume, options=options)
             else:
                 found = list(islice(filter(matches, walk), rows))
@@ -216,10 +162,7 @@ def transcript(
 def audio(
     encounter_id: EncounterId,
     document_id: DocumentId,
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", parser=_path, metavar="FILE", show_default=False, help="The file to write."),
-    ],
+    output: Annotated[Path, typer.Option("--output", "-o", parser=parse_path, metavar="FILE", show_default=False)],
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
 ) -> None:
     """Download a recording.
@@ -233,53 +176,8 @@ def audio(
     sys.stdout.write(f"{output}\n")
 
 
-@app.command()
-def export(
-    directory: Annotated[
-        Path,
-        typer.Argument(parser=_path, metavar="DIRECTORY", show_default=False, help="Created if it does not exist."),
-    ],
-    parts: Annotated[
-        Any,
-        typer.Option(
-            "--with",
-            parser=_parts,
-            metavar="PARTS",
-            help="What to export besides encounters: documents, transcripts, audio; or encounters alone.",
-        ),
-    ] = "documents,transcripts",
-    since: Since = None,
-    until: Until = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, metavar="NUMBER", help="Requests in flight.")] = 4,
-) -> int:
-    """Export everything as JSON Lines.
-
-    After an interruption, the same command continues.
-    """
-    with ChartHero() as ch:
-        with _usage():
-            job = Export(
-                client=ch, directory=directory, start_at=since, end_at=until, parts=parts, concurrency=concurrency
-            )
-        was_finished = (directory / MANIFEST).exists()
-        try:
-            with progress_bar("encounters") as show:
-                manifest = job.run(show)
-        except (ChartHeroError, OSError) as error:
-            if isinstance(error, ExportError) or not (directory / STATE).exists():
-                raise
-            raise IncompleteError(error, CONTINUE) from None
-        except KeyboardInterrupt:
-            sys.stderr.write(f"\nInterrupted; {CONTINUE}.\n")
-            raise
-    if was_finished:
-        sys.stderr.write(f"This export was finished at {manifest.finished_at:%Y-%m-%d %H:%M:%SZ}; nothing was done.\n")
-    counts = {**manifest.counts, "missing": len(manifest.missing), "unreadable": len(manifest.unreadable)}
-    said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name in manifest.counts)
-    sys.stdout.write(f"{said}: {directory / MANIFEST}\n")
-    if manifest.unreadable:
-        sys.stderr.write(f"charthero: {MANIFEST} lists what could not be read\n")
-    return INCOMPLETE if manifest.unreadable else 0
+app.command()(sync_commands.changes)
+app.command()(sync_commands.export)
 
 
 @app.command()
@@ -297,8 +195,7 @@ def doctor(
     findings = []
     for finding in examine(spec_url):
         findings.append(finding)
-        sys.stdout.write(f"{json.dumps(finding.to_dict())}\n" if as_json else f"{plain(str(finding))}\n")
-        sys.stdout.flush()
+        write(json.dumps(finding.to_dict()) if as_json else plain(str(finding)))
     return worst(findings)
 
 
@@ -316,7 +213,7 @@ def sandbox(context: typer.Context) -> int:
 
 def _show(model: Model, as_json: bool, show_phi: bool) -> None:
     if as_json:
-        sys.stdout.write(f"{json.dumps(model.to_dict())}\n")
+        write(json.dumps(model.to_dict()))
         return
     write(card(model, shows_all=show_phi))
     if show_phi:

@@ -1,31 +1,30 @@
-"""Files that a process can be killed over at any moment, readable by their owner only."""
+"""Files that survive a kill at any moment and that only their owner can read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
 
-import msgspec
 from attrs import frozen
 
-__all__ = ["Lines", "Measured", "held", "measured", "read_lines", "replace_json", "sync"]
+__all__ = ["Lines", "Measured", "make_private", "measured", "read_lines", "sync", "write_whole"]
 
 
 class Lines:
-    """A file of JSON Lines that is appended to, after it was cut back to the size it is known to have had.
+    """A file of JSON Lines. Opening it cuts it back to the size that it is known to have had.
 
     Raises:
-        EOFError: It is smaller than that.
+        EOFError: The file is smaller than that.
     """
 
     def __init__(self, path: Path, size: int) -> None:
-        self._file = _open(path, "ab", os.O_WRONLY | os.O_APPEND)
+        self._file = _open(path, "ab", os.O_APPEND)
         if self._file.seek(0, os.SEEK_END) < size:
             self._file.close()
             raise EOFError(path.name)
@@ -39,38 +38,20 @@ class Lines:
         self._file.close()
 
     def write(self, row: dict[str, Any]) -> None:
-        """Append a line; it is on disk after `sync`."""
+        """Append a line. It is on disk after `sync`."""
         # ASCII, so that no reader takes another character for the end of a line.
         self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
 
     def sync(self) -> int:
-        """Have every line on disk, and return how many bytes they are."""
+        """Write everything to the disk, and return the size of the file."""
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """What `Lines` wrote."""
-    with path.open("rb") as lines:
-        yield from map(json.loads, lines)
-
-
-def replace_json(path: Path, content: object) -> None:
-    """Have *content* in a file, all of it or, if the process dies, what was there before."""
-    aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)
-    with _open(aside, "wb", os.O_WRONLY | os.O_EXCL) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(content), indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync(path.parent)
-
-
 @frozen
 class Measured:
-    """How many lines and bytes a file has, and its SHA-256 in hexadecimal."""
+    """The lines and bytes of a file, and its SHA-256 in hexadecimal."""
 
     lines: int
     bytes: int
@@ -78,7 +59,7 @@ class Measured:
 
 
 def measured(path: Path) -> Measured:
-    """Read a file to its end, and measure it."""
+    """Read a file and measure it."""
     digest, lines = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -87,8 +68,22 @@ def measured(path: Path) -> Measured:
         return Measured(lines, file.tell(), digest.hexdigest())
 
 
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file of JSON Lines."""
+    with path.open("rb") as lines:
+        yield from map(json.loads, lines)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file and wait until it is on disk."""
+    with _open(path, "wb", os.O_TRUNC) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def sync(directory: Path) -> None:
-    """Have the names in a directory on disk, where the system lets one ask for it."""
+    """Write the names in a directory to the disk, if the system supports it."""
     if os.name == "posix":
         descriptor = os.open(directory, os.O_RDONLY)
         try:
@@ -97,29 +92,16 @@ def sync(directory: Path) -> None:
             os.close(descriptor)
 
 
-@contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Have a directory for oneself, among those who ask, until the process ends in whatever way.
-
-    Raises:
-        BlockingIOError: Another process has it.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
+def make_private(directory: Path) -> None:
+    """Withdraw the permissions of other users."""
+    if os.name == "posix" and stat.S_IMODE(directory.stat().st_mode) & 0o077:
+        directory.chmod(0o700)
 
 
 def _open(path: Path, mode: str, flags: int) -> IO[bytes]:
-    flags |= os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    # A link could lead to a file of somebody else.
+    flags |= os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o600)
     if sys.platform != "win32":
-        os.fchmod(descriptor, 0o600)  # also where it was there before
+        os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, mode)

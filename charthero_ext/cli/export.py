@@ -1,242 +1,269 @@
-"""Encounters, documents, transcripts and recordings as JSON Lines in a directory, whole even if it is killed meanwhile.
+"""Export encounters to a directory that each run brings up to date.
 
-What makes it so is the order of writes. Lines are appended to ``*.part`` files. After each batch these are synced, and
-then the state is replaced as a whole: the walk's checkpoint, with the sizes that the files have at it. Whoever goes on
-cuts the files back to those sizes first, so a line is there if and only if the checkpoint is behind it. When the walk
-is complete, the state says so, the files take their names, the manifest is written, and last the state goes. Every step
-can be done again, so it does not matter between which of them the process died.
+::
+
+    DIR/export.ledger           what was exported; see charthero_ext.changes
+    DIR/0001/encounters.jsonl   the set of the first run: everything
+    DIR/0001/documents.jsonl    and so on, with manifest.json
+    DIR/0002/encounters.jsonl   the set of the second run: what is new or has changed
+    DIR/0002/deleted.jsonl      and the ids of deleted encounters
+
+A set is written to a hidden directory, which gets its name when the set is complete. After each page of encounters the
+files are synced, and then one transaction of the ledger saves what was delivered together with the sizes of the files.
+A run that continues cuts the files back to these sizes. So each line is written exactly once, whenever a run is killed.
 """
 
 from __future__ import annotations
 
-import os
-import stat
-from collections import Counter
+import re
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from itertools import islice
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from attrs import frozen
+from attrs import Factory, define, frozen
 
-from charthero_ext.cli.durable import Lines, held, measured, read_lines, replace_json, sync
-from charthero_ext.cli.export_parts import GAPS, Parts
-from charthero_ext.cli.export_records import Manifest, Options, State, added, counts_of
+from charthero_ext.changes import Change
+from charthero_ext.cli.durable import Lines, Measured, make_private, measured, read_lines, sync, write_whole
+from charthero_ext.cli.export_ledger import ExportLedger, State
+from charthero_ext.cli.records import Reader, Row
 from charthero_ext.cli.rendering import documents_of
 from charthero_ext.client import ChartHero
-from charthero_ext.errors import ChartHeroError, ConfigurationError
-from charthero_ext.pagination import Window
+from charthero_ext.errors import ChartHeroError
 
-__all__ = ["Export", "ExportError"]
+__all__ = ["LEDGER", "Export", "ExportError", "Manifest", "verify"]
 
-_T = TypeVar("_T")
-
-BATCH = 50  # encounters between two states
-OUTAGE = 20  # unreadable parts in a row, and they are no accident of single records
-
-ENCOUNTERS, MANIFEST, STATE = "encounters.jsonl", "manifest.json", "export-state.json"
+LEDGER, MANIFEST = "export.ledger", "manifest.json"
+DEFAULT_PARTS = ("documents", "transcripts")
+OTHER_KINDS = ("deleted", "missing", "unreadable")
 
 Progress = Callable[[int, int | None], object]
 
 
 class ExportError(ChartHeroError):
-    """The directory cannot be exported to; the text says why, and what to do."""
+    """The directory cannot be used for this export."""
+
+
+@frozen(kw_only=True)
+class Manifest:
+    """What a set contains.
+
+    ``counts`` has the lines of each kind: ``missing`` does not exist, ``unreadable`` is read again by the next run.
+    A kind without lines has no file.
+    """
+
+    base_url: str
+    start_at: str | None
+    parts: list[str]
+    finished_at: datetime
+    counts: dict[str, int]
+    files: dict[str, Measured]
+
+
+@define
+class SetWriter:
+    """Writes the lines of a set in order, while threads read documents."""
+
+    files: dict[str, Lines]
+    state: State
+    reader: Reader
+    workers: ThreadPoolExecutor
+    progress: Progress
+    total: int | None
+    _pending: deque[tuple[str, dict[str, Any], list[Future[list[Row]]]]] = Factory(deque)
+    _done: int = 0
+
+    def add(self, change: Change) -> None:
+        """Take a change. Its lines are written later."""
+        encounter_id, encounter = change.encounter_id, change.encounter
+        # What was unreadable in the last run is read again, or is gone.
+        self.state.retry = [row for row in self.state.retry if row["encounter_id"] != encounter_id]
+        if encounter is None:
+            self._pending.append(("deleted", {"encounter_id": encounter_id}, []))
+            return
+        documents = documents_of(encounter) if self.reader.parts else []
+        jobs = [self.workers.submit(self.reader.read, encounter_id, document) for document in documents]
+        self._pending.append(("encounters", encounter.to_dict(), jobs))
+
+    def write_pending(self) -> dict[str, int]:
+        """Write what was added, and return the sizes of the files, which are then on disk."""
+        while self._pending:
+            kind, row, jobs = self._pending.popleft()
+            self.files[kind].write(row)
+            self._write(jobs)
+            self._done += 1
+            self.progress(self._done, self.total)
+        if "audio" in self.reader.parts:
+            sync(self.reader.directory)
+        return {kind: file.sync() for kind, file in self.files.items()}
+
+    def write_retries(self) -> None:
+        """Read again what was unreadable in the last run."""
+        self._write([self.workers.submit(self.reader.read_again, row) for row in self.state.retry])
+        self.state.retry = []
+        self.state.sizes = self.write_pending()
+
+    def _write(self, jobs: list[Future[list[Row]]]) -> None:
+        for job in jobs:
+            for found in job.result():
+                self.files[found.kind].write(found.row)
 
 
 @frozen(kw_only=True)
 class Export:
-    """An export of the encounters of a range, oldest first, into a directory.
-
-    Attributes:
-        client: Whose encounters.
-        directory: Where they go. Made if it is not there, for its owner only, as are the files in it.
-        start_at: Only encounters with ``created_at >= start_at``.
-        end_at: Only encounters with ``created_at < end_at``.
-        parts: What to have besides the encounters: ``documents``, ``transcripts``, ``audio``.
-        concurrency: How many requests at once.
-
-    Raises:
-        ValueError: ``start_at`` is not before ``end_at``, or one has no time zone.
-    """
+    """A run that adds a set to a directory. Without ``start_at`` and ``parts``, they are those of the first run."""
 
     client: ChartHero
     directory: Path
     start_at: datetime | None = None
-    end_at: datetime | None = None
-    parts: tuple[str, ...] = ("documents", "transcripts")
+    parts: tuple[str, ...] | None = None
+    look_back: timedelta = timedelta(days=30)
+    allow_mass_delete: bool = False
     concurrency: int = 4
 
-    def __attrs_post_init__(self) -> None:
-        Window(start_at=self.start_at, end_at=self.end_at)
-
-    @property
-    def _files(self) -> tuple[str, ...]:
-        return (ENCOUNTERS, *(f"{part}.jsonl" for part in self.parts))
-
-    def run(self, progress: Progress | None = None) -> Manifest:
-        """Export, or go on with what was begun, and return the manifest; that of a finished export at once.
-
-        Args:
-            progress: Called with how many encounters there are and, where it is known, how many there will be.
+    def run(self, progress: Progress) -> tuple[Path, Manifest]:
+        """Add a set, or complete the one that was begun. Return its directory and its manifest.
 
         Raises:
-            ExportError: The directory is in use, holds something else, or was changed by somebody else.
-            OSError: It cannot be written.
-            ChartHeroError: A call failed. What was exported stays; running it again goes on.
+            ExportError: The directory contains something else, or was changed.
+            ConfigurationError: Another run is using the directory, or it belongs to another host.
+            ChartHeroError: A call failed. The next run continues.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "posix" and stat.S_IMODE(self.directory.stat().st_mode) & 0o077:
-            names = {path.name for path in self.directory.iterdir()}
-            if names and names.isdisjoint({MANIFEST, STATE}):
-                raise ExportError(f"other users can read {self.directory}; choose another directory")
-            self.directory.chmod(0o700)
-        try:
-            with held(self.directory):
-                manifest = self._read(MANIFEST, Manifest) or self._written(progress or (lambda *_: None))
-                self._check(manifest)
-                for left_over in (f"{GAPS}.part", f".{STATE}.new", f".{MANIFEST}.new", STATE):
-                    (self.directory / left_over).unlink(missing_ok=True)
-        except BlockingIOError:
-            raise ExportError(f"another export is writing to {self.directory}; wait until it has ended") from None
-        return manifest
+        if not (self.directory / LEDGER).is_file() and any(self.directory.iterdir()):
+            raise ExportError(f"{self.directory} is not empty and contains no export; choose another directory")
+        make_private(self.directory)
+        with ExportLedger(self.directory / LEDGER) as ledger:
+            try:
+                ledger.state = self._checked(ledger.load_state())
+            except ValueError:
+                raise self._damaged(LEDGER) from None
+            self._close_set(ledger)
+            path = self.directory / f".{ledger.state.number:04}"
+            if path.is_symlink() or (ledger.state.sizes and not path.is_dir()):
+                raise self._damaged(path.name)
+            path.mkdir(mode=0o700, exist_ok=True)
+            self._write(ledger, path, progress)
+            manifest = self._manifest(ledger.state, path)
+            write_whole(path / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+            sync(path)
+            final = path.rename(self.directory / path.name.removeprefix("."))
+            sync(self.directory)
+            self._close_set(ledger)
+        return final, manifest
 
-    @property
-    def _options(self) -> Options:
-        start, end = (None if at is None else at.astimezone(UTC).isoformat() for at in (self.start_at, self.end_at))
-        url = self.client.settings.base_url
-        return Options(base_url=url, start_at=start, end_at=end, parts=list(self.parts))
+    def _checked(self, stored: State | None) -> State:
+        """Return the state of the export. Refuse options that differ from those of the first run."""
+        start_at = None if self.start_at is None else self.start_at.astimezone(UTC).isoformat()
+        parts = None if self.parts is None else list(self.parts)
+        if stored is None:
+            return State(start_at=start_at, parts=list(DEFAULT_PARTS) if parts is None else parts)
+        for option, given, before in (("--since", start_at, stored.start_at), ("--with", parts, stored.parts)):
+            if given is not None and given != before:
+                raise ExportError(f"{self.directory} was begun with a different {option}; choose another directory")
+        return stored
 
-    def _begin(self) -> State:
-        state = self._read(STATE, State)
-        if state is not None:
-            self._refuse_another(state.options)
-            if state.receipt and state.sizes.keys() != {*self._files, GAPS}:
-                raise self._damaged(STATE)
-            return state
-        names = [*self._files, *(f"{name}.part" for name in (*self._files, GAPS)), "audio"]
-        if taken := {path.name for path in self.directory.iterdir()}.intersection(names):
-            raise ExportError(f"{self.directory} holds {min(taken)} of something else; choose another directory")
-        state = State(self._options)
-        replace_json(self.directory / STATE, state)
-        return state
+    def _close_set(self, ledger: ExportLedger) -> None:
+        """Go on to the next number if the current set has got its name."""
+        state, path = ledger.state, self.directory / f"{ledger.state.number:04}"
+        if path.is_dir():
+            unreadable = path / "unreadable.jsonl"
+            state.retry = list(read_lines(unreadable)) if unreadable.exists() else []
+            state.number, state.sizes, state.is_walked = state.number + 1, {}, False
+            ledger.commit()
 
-    def _written(self, progress: Progress) -> Manifest:
-        state = self._begin()
-        if not state.complete:
-            with ExitStack() as stack:
+    def _write(self, ledger: ExportLedger, path: Path, progress: Progress) -> None:
+        state, total = ledger.state, None
+        start_at = None if state.start_at is None else datetime.fromisoformat(state.start_at)
+        if state.feed is None:
+            total = self.client.encounters.list(limit=1, start_at=start_at).total
+        reader = Reader(self.client.documents, tuple(state.parts), path / "audio")
+        if "audio" in state.parts:
+            reader.directory.mkdir(mode=0o700, exist_ok=True)
+        with ExitStack() as stack:
+            files = {}
+            for kind in ("encounters", *state.parts, *OTHER_KINDS):
                 try:
-                    files = {
-                        name: stack.enter_context(Lines(self.directory / f"{name}.part", state.sizes.get(name, 0)))
-                        for name in (*self._files, GAPS)
-                    }
+                    files[kind] = stack.enter_context(Lines(path / f"{kind}.jsonl", state.sizes.get(kind, 0)))
                 except EOFError as error:
-                    raise self._damaged(str(error)) from None
-                self._collect(state, files, stack.enter_context(_workers(self.concurrency)), progress)
-        return self._finish(state)
+                    raise self._damaged(f"{path.name}/{error}") from None
+            workers = stack.enter_context(_workers(self.concurrency))
+            writer = SetWriter(files, state, reader, workers, progress, total)
+            ledger.write_pending = writer.write_pending
+            if not state.is_walked:
+                for change in self.client.encounters.changes(
+                    ledger, start_at=start_at, look_back=self.look_back, allow_mass_delete=self.allow_mass_delete
+                ):
+                    writer.add(change)
+            writer.write_retries()
+            ledger.commit()
 
-    def _collect(self, state: State, files: dict[str, Lines], workers: ThreadPoolExecutor, progress: Progress) -> None:
-        """Append everything that is not written yet."""
-        earlier, done, total, unreadable = state.receipt, state.rows, None, Counter[str]()
-        progress(done, total)
-        parts = Parts(self.parts, self.client.documents, self.directory)
-        if "audio" in self.parts:
-            parts.drop_recordings_but(line["file"] for line in read_lines(self.directory / "audio.jsonl.part"))
-        try:
-            walk = self.client.encounters.iter(
-                start_at=self.start_at, end_at=self.end_at, concurrency=self.concurrency, resume_from=state.checkpoint
-            )
-        except ConfigurationError:
-            raise self._damaged(STATE) from None
-        while not state.complete:
-            batch = [(encounter, documents_of(encounter)) for encounter in islice(walk, BATCH)]
-            work = [(encounter.encounter_id, document) for encounter, documents in batch for document in documents]
-            had = workers.map(parts, work if self.parts else ())
-            if total is None and walk.receipt.total_at_start is not None:
-                total = done + walk.receipt.total_at_start
-            for encounter, documents in batch:
-                files[ENCOUNTERS].write(encounter.to_dict())
-                for name, row, error in (row for rows in islice(had, len(documents)) for row in rows):
-                    files[name].write(row)
-                    part = row["part"] if error else name.removesuffix(".jsonl")
-                    unreadable[part] = unreadable[part] + 1 if error and not row["gone"] else 0
-                    if error and unreadable[part] == OUTAGE:
-                        raise error
-                done += 1
-                progress(done, total)
-            state.sizes = {name: file.sync() for name, file in files.items()}
-            state.checkpoint = walk.checkpoint()
-            state.receipt = added(earlier, walk.receipt)
-            replace_json(self.directory / STATE, state)
-
-    def _finish(self, state: State) -> Manifest:
-        """Give the files their names, and write the manifest."""
-        files = {}
-        for name in (*self._files, GAPS):
-            part, final = self.directory / f"{name}.part", self.directory / name
-            found = part if part.exists() else final
-            if not found.is_file() or found.stat().st_size != state.sizes.get(name):
-                raise self._damaged(name)
-            files[name] = measured(found)
-        for name in self._files:
-            if (part := self.directory / f"{name}.part").exists():
-                part.replace(self.directory / name)
-        sync(self.directory)
-        del files[GAPS]
-        gaps: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-        for gap in read_lines(self.directory / f"{GAPS}.part"):
-            gaps[gap.pop("gone")].append(gap)
-        if state.receipt is None:
-            raise self._damaged(STATE)
-        manifest = Manifest(
-            options=state.options,
+    def _manifest(self, state: State, path: Path) -> Manifest:
+        """Remove what is empty or left over, and measure the rest."""
+        files, counts = {}, {}
+        for kind, size in state.sizes.items():
+            file = path / f"{kind}.jsonl"
+            if size:
+                files[file.name] = measured(file)
+            else:
+                file.unlink()
+            counts[kind] = files[file.name].lines if size else 0
+        if "audio" in state.parts:
+            named = {row["file"] for row in read_lines(path / "audio.jsonl")} if counts["audio"] else set()
+            for recording in (path / "audio").iterdir():
+                if f"audio/{recording.name}" not in named:
+                    recording.unlink()
+            if not named:
+                (path / "audio").rmdir()
+        return Manifest(
+            base_url=self.client.settings.base_url,
+            start_at=state.start_at,
+            parts=state.parts,
             finished_at=datetime.now(UTC).replace(microsecond=0),
-            counts=counts_of(files),
-            receipt=state.receipt,
+            counts=counts,
             files=files,
-            missing=gaps[True],
-            unreadable=gaps[False],
         )
-        replace_json(self.directory / MANIFEST, manifest)
-        return manifest
-
-    def _check(self, manifest: Manifest) -> None:
-        """See that the manifest is of this export, and that what it lists is there."""
-        self._refuse_another(manifest.options)
-        if manifest.files.keys() != set(self._files) or manifest.counts != counts_of(manifest.files):
-            raise self._damaged(MANIFEST)
-        for name, file in manifest.files.items():
-            path = self.directory / name
-            if not path.is_file() or path.stat().st_size != file.bytes:
-                raise self._damaged(name)
-
-    def _refuse_another(self, options: Options) -> None:
-        names = {"base_url": "host", "start_at": "--since", "end_at": "--until", "parts": "--with"}
-        if differing := [
-            said for name, said in names.items() if getattr(options, name) != getattr(self._options, name)
-        ]:
-            raise ExportError(
-                f"{self.directory} was exported with a different {' and '.join(differing)}; choose another directory"
-            )
 
     def _damaged(self, name: str) -> ExportError:
-        return ExportError(f"{name} in {self.directory} is not as the export left it; export to another directory")
+        return ExportError(f"{name} in {self.directory} was changed or removed; export to another directory")
 
-    def _read(self, name: str, kind: type[_T]) -> _T | None:
-        try:
-            return msgspec.json.decode((self.directory / name).read_bytes(), type=kind)
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            raise self._damaged(name) from None
+
+def verify(directory: Path) -> int:
+    """Compare the files of every set with its manifest, and return the number of sets.
+
+    Raises:
+        ExportError: A file differs, is missing, or is not in the manifest.
+    """
+    paths = sorted(path for path in directory.iterdir() if re.fullmatch(r"\d{4,}", path.name))
+    for path in paths:
+        for name in _differing(path):
+            raise ExportError(f"{path / name} is not as it was exported")
+    return len(paths)
+
+
+def _differing(path: Path) -> Iterator[str]:
+    try:
+        manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+    except (FileNotFoundError, ValueError):
+        yield MANIFEST
+        return
+    yield from {MANIFEST, *manifest.files}.symmetric_difference(file.name for file in path.glob("*.*"))
+    yield from (name for name, file in manifest.files.items() if measured(path / name) != file)
+    recordings = {}
+    if "audio.jsonl" in manifest.files:
+        recordings = {row["file"]: (row["bytes"], row["sha256"]) for row in read_lines(path / "audio.jsonl")}
+    found = {f"audio/{file.name}": measured(file) for file in (path / "audio").glob("*")}
+    yield from recordings.keys() ^ found.keys()
+    yield from (name for name, file in found.items() if (file.bytes, file.sha256) != recordings[name])
 
 
 @contextmanager
 def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads whose queue is dropped when the caller leaves; after Ctrl-C, nobody waits for what they are at."""
+    """Start threads. On the way out drop what they have not begun, and after Ctrl-C do not wait for the rest."""
     workers, waits = ThreadPoolExecutor(count, "charthero-export"), True
     try:
         yield workers

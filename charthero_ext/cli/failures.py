@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import traceback
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from charthero_ext.errors import (
     AuthenticationError,
     ConfigurationError,
     InvalidRequestError,
+    MassDeletionError,
     NotFoundError,
     PaginationError,
     PermissionDeniedError,
@@ -73,6 +75,10 @@ def described(error: Exception) -> str:
         hint = f"see {context.command_path if context else 'charthero'} --help"
     elif isinstance(error, OSError):
         text = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+    elif isinstance(error, MassDeletionError):
+        text = text.replace("pass allow_mass_delete=True", "use --allow-mass-delete")
+    elif isinstance(error, sqlite3.Error):
+        text = f"the ledger cannot be used: {error}"
     elif not _is_ours(error):
         frame = traceback.extract_tb(error.__traceback__)[-1]
         text = f"unexpected {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

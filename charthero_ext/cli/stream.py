@@ -15,7 +15,7 @@ from charthero_ext.errors import ChartHeroError
 from charthero_ext.models import Encounter
 from charthero_ext.pagination import Walk
 
-__all__ = ["stream"]
+__all__ = ["stream", "uninterrupted"]
 
 PAGE = 100
 
@@ -30,16 +30,10 @@ def stream(
 ) -> int:
     """Write encounters as JSON Lines and return their number. If the walk fails, say how to continue.
 
-    Args:
-        walk: The walk.
-        matches: Selects the encounters to write.
-        max_items: The number of encounters to write at most.
-        checkpoint: Where the walk starts, if it continues another.
-        options: Options of the command line that a continuation needs, too.
+    The walk may continue another one from *checkpoint*. *options* are those that a continuation needs, too.
 
     Raises:
         IncompleteError: The walk failed after some encounters were written.
-        ChartHeroError: It failed before.
         KeyboardInterrupt: Ctrl-C. A page that was begun is completed first.
     """
     written = 0
@@ -52,7 +46,7 @@ def stream(
 
     def write_page() -> None:
         nonlocal written, checkpoint
-        with _uninterrupted():
+        with uninterrupted():
             sys.stdout.writelines(f"{json.dumps(encounter.to_dict())}\n" for encounter in page)
             sys.stdout.flush()
             written += len(page)
@@ -82,8 +76,8 @@ def stream(
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Delay Ctrl-C until a page is complete. A process that ignores Ctrl-C keeps ignoring it."""
+def uninterrupted() -> Iterator[None]:
+    """Delay Ctrl-C until the lines are complete. A process that ignores Ctrl-C keeps ignoring it."""
     received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:

@@ -127,11 +127,11 @@ def document_id(encounter: Record, schema_type: str) -> str:
     return next(each["document_id"] for each in encounter["documents"] if each["schema_type"] == schema_type)
 
 
-def truth(sandbox: Sandbox, since: str = "", until: str = "9") -> dict[str, list[Record]]:
-    """What an export of everything, or of what was created in a range, has to hold, in order."""
+def truth(sandbox: Sandbox, since: str = "") -> dict[str, list[Record]]:
+    """Return what a first export of everything, or of what was created since an instant, contains."""
     files: dict[str, list[Record]] = {"encounters": [], "documents": [], "transcripts": [], "missing": []}
     for encounter in sandbox.store:
-        if not since <= sandbox.timestamp(encounter["created_at"]) < until:
+        if sandbox.timestamp(encounter["created_at"]) < since:
             continue
         files["encounters"].append(encounter)
         for summary in encounter["documents"]:
@@ -146,11 +146,29 @@ def truth(sandbox: Sandbox, since: str = "", until: str = "9") -> dict[str, list
     return read
 
 
-def exported(directory: Path) -> dict[str, list[Record]]:
-    """What a finished export holds, as `truth` has it, and recordings if there are."""
-    manifest = json.loads((directory / "manifest.json").read_text())
-    files = {name.removesuffix(".jsonl"): read_lines(directory / name) for name in manifest["files"]}
-    return {**files, "missing": manifest["missing"]}
+def manifest_of(directory: Path, number: int = 1) -> Any:
+    return json.loads((directory / f"{number:04}" / "manifest.json").read_text())
+
+
+def exported(directory: Path, number: int = 1) -> dict[str, list[Record]]:
+    """Return the rows of a set of an export by kind. Kinds without rows are left out, except those of `truth`."""
+    empty: dict[str, list[Record]] = {"encounters": [], "documents": [], "transcripts": [], "missing": []}
+    files = manifest_of(directory, number)["files"]
+    path = directory / f"{number:04}"
+    return empty | {name.removesuffix(".jsonl"): read_lines(path / name) for name in files}
+
+
+def merged(directory: Path) -> dict[str, Record]:
+    """Return the encounters that a reader of all sets ends up with."""
+    found: dict[str, Record] = {}
+    for path in sorted(directory.glob("????")):
+        rows = exported(directory, int(path.name))
+        ids = [row["encounter_id"] for row in rows["encounters"]]
+        assert len(ids) == len(set(ids))
+        found |= {row["encounter_id"]: row for row in rows["encounters"]}
+        for row in rows.get("deleted", []):
+            found.pop(row["encounter_id"], None)
+    return found
 
 
 def read_lines(path: Path) -> list[Record]:

@@ -1,8 +1,8 @@
-"""Export again and again, in processes that are killed at one step after the other.
+"""Run a command again and again, in processes that are killed at one step after the other.
 
-``python -m tests.cli.killed PARENT OPTION…``: exports to PARENT/0, PARENT/1, … with the options. The process of the
+``python -m tests.cli.killed DIRECTORY``: runs ``charthero export DIRECTORY/0``, ``DIRECTORY/1``, … The process of the
 first is killed before its first step that changes a file, that of the second before its second step, and so on until
-one gets to its end. Then each export is run again, and has to end with 0.
+one ends by itself. Each export is then run again and has to succeed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from charthero_ext.cli import durable, export, main
+from charthero_ext.changes import Ledger
+from charthero_ext.cli import durable, main
 
-SEES = [(os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "mkdir"), (durable.Lines, "write")]
+STEPS = [
+    *[(Path, name) for name in ("mkdir", "rename", "unlink", "rmdir")],
+    *[(os, "fsync"), (durable.Lines, "write"), (Ledger, "record"), (Ledger, "save")],
+]
 
 
 def kill_before(step: int) -> None:
-    """Have this process killed when it gets to a step; a line is then half written."""
+    """Kill this process when it gets to a step. A line is then half written."""
     steps = count()
 
     def counted(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,11 +40,11 @@ def kill_before(step: int) -> None:
 
         return called
 
-    for owner, name in SEES:
+    for owner, name in STEPS:
         setattr(owner, name, counted(name, getattr(owner, name)))
 
 
-def ended(arguments: list[str], step: int | None) -> int:
+def run(arguments: list[str], step: int | None) -> int:
     """Run the command in a process of its own, and return its exit code; below 0, the signal that ended it."""
     child = os.fork()
     if child == 0:
@@ -51,13 +55,12 @@ def ended(arguments: list[str], step: int | None) -> int:
 
 
 if __name__ == "__main__":
-    export.BATCH = 1
-    parent, options = Path(sys.argv[1]), sys.argv[2:]
-    main(["export", str(parent / "first"), *options])  # so that the others have nothing left to import
-    for step in count():
-        arguments = ["export", str(parent / str(step)), *options]
-        code = ended(arguments, step)
+    options = ["--with", "documents,transcripts,audio", *sys.argv[2:]]
+    main(["export", f"{sys.argv[1]}/first", *options])  # Imports everything.
+    for number in count():
+        command = ["export", f"{sys.argv[1]}/{number}", *options]
+        code = run(command, number)
         if code == 0:
             break
-        if code != -signal.SIGKILL or ended(arguments, None) != 0:
-            sys.exit(f"step {step}: {code}")
+        if code != -signal.SIGKILL or run(command, None) != 0:
+            sys.exit(f"step {number}: {code}")

@@ -176,7 +176,7 @@ def test_version_prints_the_version_of_the_package(run: Run) -> None:
     assert (done.code, done.out, done.err) == (0, f"charthero {version('charthero-ext')}\n", "")
 
 
-COMMANDS = ("encounters", "encounter", "document", "transcript", "audio", "export", "doctor", "sandbox")
+COMMANDS = ("encounters", "encounter", "document", "transcript", "audio", "changes", "export", "doctor", "sandbox")
 
 
 def test_help_names_every_command_and_fits_60_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

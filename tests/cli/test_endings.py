@@ -18,7 +18,7 @@ import pytest
 
 from charthero_ext.sandbox import Sandbox
 
-from .conftest import COMMAND, Run, continuation, newest, read_lines, truth
+from .conftest import COMMAND, Run, continuation, exported, newest, truth
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -75,18 +75,18 @@ def test_ctrl_c_ends_an_export_at_once_and_running_it_again_goes_on(
     start: Start, run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     directory = tmp_path / "export"
+    sandbox.fail("clamp", limit=10, times=None, operation="encounters.list")
     sandbox.fail("latency", seconds=60, times=None, after=150, operation="documents.get")
     process = start("export", directory)
-    state = directory / "export-state.json"
-    part = directory / "encounters.jsonl.part"
-    wait_for(lambda: state.exists() and part.exists() and part.stat().st_size > 0)
+    part = directory / ".0001" / "encounters.jsonl"
+    wait_for(lambda: part.exists() and part.stat().st_size > 0)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out) == (-signal.SIGINT, b"")
     assert err == b"\nInterrupted; what was exported is safe; run the same command again to continue.\n"
     sandbox.faults.clear()
     assert run("export", directory).code == 0
-    assert read_lines(directory / "encounters.jsonl") == truth(sandbox)["encounters"]
+    assert exported(directory) == truth(sandbox)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -133,7 +133,7 @@ def test_a_terminal_gets_a_bar_with_rate_and_remaining_time_and_a_pipe_gets_the_
     assert "/120" in shown
     assert re.search(r"\d/s", shown)
     assert re.search(r"\d:\d\d:\d\d", shown)
-    assert re.fullmatch(r"120 encounters, .*manifest.json\n", piped)
+    assert re.fullmatch(r".*e/0001: 120 encounters, .*\n", piped)
     code, shown, piped = on_a_terminal(["encounters", "--json"], only="stderr")
     assert len([json.loads(line) for line in piped.splitlines()]) == 120
 

@@ -1,355 +1,329 @@
-"""What an export holds, and when it is refused, incomplete or damaged."""
+"""What an export contains after each run, and when it is refused, incomplete or damaged."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 import subprocess
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from charthero_ext.cli.export import Export
+from charthero_ext.changes import Ledger
+from charthero_ext.cli.records import Reader
 from charthero_ext.sandbox import Sandbox
 
-from .conftest import COMMAND, Done, Run, exported, newest, read_lines, truth
+from .conftest import COMMAND, Done, Run, exported, manifest_of, merged, newest, read_lines, truth
 from .test_failures import assert_fails
 
-GO_ON = "what was exported is safe; run the same command again to continue"
+CONTINUE = "what was exported is safe; run the same command again to continue"
 
 
-def manifest_of(directory: Path) -> Any:
-    return json.loads((directory / "manifest.json").read_text())
+def as_merged(sandbox: Sandbox) -> dict[str, Any]:
+    return {row["encounter_id"]: row for row in truth(sandbox)["encounters"]}
 
 
-def test_an_export_holds_everything_as_it_was_sent(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
-    done = run("export", tmp_path / "e")
+def test_the_first_run_exports_everything_as_the_server_sent_it(run: Run, sandbox: Sandbox) -> None:
+    done = run("export", "e")
     wanted = truth(sandbox)
     assert (done.code, done.err) == (0, "")
-    assert exported(tmp_path / "e") == wanted
+    assert exported(Path("e")) == wanted
     counts = f"120 encounters, {len(wanted['documents'])} documents, {len(wanted['transcripts'])} transcripts"
-    assert done.out == f"{counts}, {len(wanted['missing'])} missing: {tmp_path / 'e' / 'manifest.json'}\n"
+    assert done.out == f"e/0001: {counts}, {len(wanted['missing'])} missing\n"
 
 
-def test_the_manifest_has_range_counts_receipt_and_a_sum_per_file(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
-    run("export", tmp_path / "e", "--since", "2025-09-01", "--until", "2026-03-01T02:00:00+02:00")
-    manifest, files = manifest_of(tmp_path / "e"), exported(tmp_path / "e")
-    assert manifest["options"] == {
-        "base_url": sandbox.base_url,
-        "start_at": "2025-09-01T00:00:00+00:00",
-        "end_at": "2026-03-01T00:00:00+00:00",
-        "parts": ["documents", "transcripts"],
-    }
-    assert manifest["counts"] == {name: len(rows) for name, rows in files.items() if name != "missing"}
-    assert manifest["receipt"]["complete"] is True
-    assert manifest["receipt"]["rows"] == manifest["counts"]["encounters"] > 0
+def test_each_later_run_adds_a_set_of_what_is_new_changed_or_deleted(run: Run, sandbox: Sandbox) -> None:
+    assert run("export", "e").code == 0
+    ids = list(sandbox.encounter_ids())
+    added = sandbox.append()
+    sandbox.change(ids[-1], status="canceled")
+    sandbox.delete(ids[-2])
+    done = run("export", "e")
+    assert done.out.startswith("e/0002: 2 encounters,")
+    assert ", 1 deleted" in done.out
+    second = exported(Path("e"), 2)
+    assert [row["encounter_id"] for row in second["encounters"]] == [ids[-1], added["encounter_id"]]
+    assert second["deleted"] == [{"encounter_id": ids[-2]}]
+    assert {row["encounter_id"] for row in second["documents"]} == {ids[-1], added["encounter_id"]}
+    assert merged(Path("e")) == as_merged(sandbox)
+    assert run("export", "e").out == "e/0003: 0 encounters, 0 documents, 0 transcripts\n"
+    assert [path.name for path in Path("e/0003").iterdir()] == ["manifest.json"]
+    assert merged(Path("e")) == as_merged(sandbox)
+
+
+def test_a_change_older_than_the_look_back_needs_a_longer_one(run: Run, sandbox: Sandbox) -> None:
+    assert run("export", "e").code == 0
+    first = next(sandbox.encounter_ids())
+    sandbox.change(first, status="canceled")
+    assert run("export", "e").out.startswith("e/0002: 0 encounters")
+    assert run("export", "e", "--look-back", 1000).out.startswith("e/0003: 1 encounters")
+
+
+def test_many_deletions_at_once_need_permission(run: Run, sandbox: Sandbox) -> None:
+    run("export", "e", "--with", "encounters")
+    for encounter_id in list(sandbox.encounter_ids())[20:]:
+        sandbox.delete(encounter_id)
+    options = ("--look-back", 1000)
+    assert_fails(run("export", "e", *options), 4, "no longer lists 100 of 120", "--allow-mass-delete")
+    assert run("export", "e", *options, "--allow-mass-delete").code == 0
+    assert merged(Path("e")) == as_merged(sandbox)
+
+
+def test_the_manifest_has_options_counts_and_a_checksum_per_file(run: Run, sandbox: Sandbox) -> None:
+    run("export", "e", "--since", "2025-09-01")
+    manifest, files = manifest_of(Path("e")), exported(Path("e"))
+    assert manifest["base_url"] == sandbox.base_url
+    assert manifest["start_at"] == "2025-09-01T00:00:00+00:00"
+    assert manifest["parts"] == ["documents", "transcripts"]
+    assert manifest["counts"] == {"deleted": 0, "unreadable": 0} | {name: len(rows) for name, rows in files.items()}
     for name, file in manifest["files"].items():
-        content = (tmp_path / "e" / name).read_bytes()
-        assert file == {
-            "lines": content.count(b"\n"),
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
+        content = (Path("e/0001") / name).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        assert file == {"lines": content.count(b"\n"), "bytes": len(content), "sha256": digest}
     created = [encounter["created_at"] for encounter in files["encounters"]]
-    assert created == sorted(at for at in created if "2025-09-01" <= at < "2026-03-01")
+    assert created == sorted(at for at in created if at >= "2025-09-01")
 
 
-def test_only_its_owner_may_read_it_also_while_it_is_written(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
-    since = newest(sandbox, "ambient_transcript")["created_at"].isoformat()
+def test_duckdb_reads_all_sets_and_an_empty_kind_has_no_file(run: Run, sandbox: Sandbox) -> None:
+    run("export", "e", "--with", "encounters")
+    run("export", "e")
+    assert manifest_of(Path("e"), 2)["counts"]["encounters"] == 0
+    assert manifest_of(Path("e"), 2)["files"] == {}
+    rows = duckdb.sql("SELECT encounter_id, patient.patient_id FROM read_json('e/*/encounters.jsonl')").fetchall()
+    assert [row[0] for row in rows] == list(sandbox.encounter_ids())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes of POSIX")
+def test_only_the_owner_can_read_an_export_even_while_it_is_written(run: Run, sandbox: Sandbox) -> None:
+    command = ("export", "e", "--since", newest(sandbox, "ambient_transcript")["created_at"].isoformat())
     before = os.umask(0)
     try:
         sandbox.fail("status", status=503, retry_after="3600", operation="documents.audio", times=None)
-        assert run("export", tmp_path / "e", "--since", since, "--with", "documents,transcripts,audio").code == 4
-        meanwhile = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "e").rglob("*")}
+        assert run(*command, "--with", "documents,transcripts,audio").code == 4
+        meanwhile = list(Path("e").rglob("*"))
+        assert Path("e/.0001/encounters.jsonl") in meanwhile
+        modes = {path: path.stat().st_mode for path in (Path("e"), *meanwhile)}
         sandbox.faults.clear()
-        assert run("export", tmp_path / "e", "--since", since, "--with", "documents,transcripts,audio").code == 0
+        assert run(*command).code == 0
+        modes |= {path: path.stat().st_mode for path in Path("e").rglob("*")}
     finally:
         os.umask(before)
-    assert "encounters.jsonl.part" in meanwhile
-    assert {mode for name, mode in meanwhile.items() if name != "audio"} == {0o600}
-    assert stat.S_IMODE((tmp_path / "e").stat().st_mode) == 0o700
-    for path in (tmp_path / "e").rglob("*"):
-        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
+    for mode in modes.values():
+        assert stat.S_IMODE(mode) == (0o700 if stat.S_ISDIR(mode) else 0o600)
 
 
-def test_recordings_are_there_and_no_signed_url_is(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="file modes of POSIX")
+def test_a_directory_that_others_can_read_becomes_private(run: Run) -> None:
+    Path("e").mkdir(mode=0o755)
+    for _ in range(2):
+        assert run("export", "e", "--since", "2026-04-01").code == 0
+        assert stat.S_IMODE(Path("e").stat().st_mode) == 0o700
+        Path("e").chmod(0o755)
+        Path("e/export.ledger").chmod(0o644)
+    assert run("export", "e").code == 0
+    assert stat.S_IMODE(Path("e/export.ledger").stat().st_mode) == 0o600
+
+
+def test_recordings_are_files_and_no_signed_url_is_written(run: Run, sandbox: Sandbox) -> None:
     since = newest(sandbox, "ambient_transcript")["created_at"].isoformat()
-    done = run("export", tmp_path / "e", "--since", since, "--with", "audio")
-    lines = read_lines(tmp_path / "e" / "audio.jsonl")
+    done = run("export", "e", "--since", since, "--with", "audio")
+    lines = read_lines(Path("e/0001/audio.jsonl"))
     assert done.code == 0
     assert lines
     for line in lines:
-        recording = (tmp_path / "e" / line["file"]).read_bytes()
+        recording = (Path("e/0001") / line["file"]).read_bytes()
         assert recording.startswith(b"RIFF")
         assert (line["bytes"], line["sha256"]) == (len(recording), hashlib.sha256(recording).hexdigest())
         assert line.keys() == {"encounter_id", "document_id", "file", "bytes", "sha256"}
-    texts = [path.read_text() for path in (tmp_path / "e").glob("*") if path.is_file()] + [done.out, done.err]
-    assert sandbox.audio_url not in "".join(texts)
-    assert "expires" not in "".join(texts)
+    texts = [path.read_bytes() for path in Path("e").rglob("*") if path.is_file() and path.suffix != ".audio"]
+    assert sandbox.audio_url.encode() not in b"".join(texts)
+    assert b"expires" not in b"".join(texts)
 
 
-@pytest.mark.parametrize("asked", ["encounters", "", "encounters,documents", " transcripts , documents "])
-def test_with_says_which_parts(asked: str, run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
-    assert run("export", tmp_path / "e", "--with", asked, "--since", "2026-04-01").code == 0
-    parts = {part.strip() for part in asked.split(",")} - {""} | {"encounters"}
-    assert {path.name for path in (tmp_path / "e").iterdir()} == {f"{part}.jsonl" for part in parts} | {"manifest.json"}
-
-
-def test_a_range_without_encounters_is_an_export_too(run: Run, tmp_path: Path) -> None:
-    done = run("export", tmp_path / "e", "--until", "1990-01-01")
-    assert (done.code, done.out.startswith("0 encounters")) == (0, True)
-    assert (tmp_path / "e" / "encounters.jsonl").read_bytes() == b""
+@pytest.mark.parametrize("given", ["encounters", "", "encounters,documents", " transcripts , documents "])
+def test_with_selects_the_parts(given: str, run: Run) -> None:
+    assert run("export", "e", "--with", given, "--since", "2026-04-01").code == 0
+    parts = {part.strip() for part in given.split(",")} - {""} | {"encounters"}
+    assert {path.name for path in Path("e/0001").iterdir()} == {f"{part}.jsonl" for part in parts} | {"manifest.json"}
 
 
 @pytest.mark.parametrize("concurrency", [1, 16])
-def test_concurrency_and_faults_that_pass_do_not_change_what_it_holds(
-    concurrency: int, run: Run, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_transient_faults_and_concurrency_do_not_change_an_export(concurrency: int, run: Run, sandbox: Sandbox) -> None:
     sandbox.faults.strike_at_random(0.03, ["status; status=503; retry_after=0", "html", "reset", "truncate", "clamp"])
-    done = run("export", tmp_path / "e", "--concurrency", concurrency)
+    done = run("export", "e", "--concurrency", concurrency)
     assert (done.code, done.err) == (0, "")
-    assert exported(tmp_path / "e") == truth(sandbox)
+    assert exported(Path("e")) == truth(sandbox)
 
 
-def test_one_unreadable_record_is_listed_and_ends_it_with_4(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
-    # As often as a call is tried, so that one call fails for good.
-    sandbox.fail("status", status=500, operation="documents.transcript", times=4)
-    done = run("export", tmp_path / "e", "--concurrency", 1)
-    manifest = manifest_of(tmp_path / "e")
-    assert done.code == 4
-    assert done.err == "charthero: manifest.json lists what could not be read\n"
-    [unreadable] = manifest["unreadable"]
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_an_unreadable_record_is_listed_and_read_in_the_next_run(status: int, run: Run, sandbox: Sandbox) -> None:
+    # A call has four attempts, so exactly one call fails.
+    sandbox.fail("status", status=status, operation="documents.transcript", times=4)
+    done = run("export", "e", "--concurrency", 1)
+    assert (done.code, done.out.endswith(" 1 unreadable\n")) == (4, True)
+    assert done.err == "charthero: unreadable.jsonl lists what could not be read; the next run tries it again\n"
+    [unreadable] = exported(Path("e"))["unreadable"]
     assert unreadable["part"] == "transcripts"
-    assert unreadable["encounter_id"].startswith("enc_")
-    assert len(read_lines(tmp_path / "e" / "encounters.jsonl")) == 120
-    # Asked again, it says the same.
-    again = run("export", tmp_path / "e")
-    assert again.code == 4
-    assert "finished" in again.err
+    sandbox.fail("status", status=status, operation="documents.transcript", times=4)
+    assert run("export", "e").code == 4
+    assert exported(Path("e"), 2)["unreadable"] == [unreadable]
+    assert run("export", "e").code == 0
+    [transcript] = exported(Path("e"), 3)["transcripts"]
+    assert transcript["document_id"] == unreadable["document_id"]
+    assert run("export", "e").out == "e/0004: 0 encounters, 0 documents, 0 transcripts\n"
 
 
-def test_many_unreadable_records_in_a_row_are_an_outage_and_nothing_is_taken_for_read(
-    run: Run, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    sandbox.fail("status", status=500, operation="documents.get", times=None)
-    done = run("export", tmp_path / "e")
-    assert (done.code, done.out) == (4, "")
-    assert GO_ON in done.err
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 503, "retry_after": "3600"}])
+def test_an_outage_ends_a_run_and_the_next_one_completes_its_set(fault: Any, run: Run, sandbox: Sandbox) -> None:
+    sandbox.fail("status", **fault, operation="documents.get", times=None)
+    done = run("export", "e")
+    assert_fails(done, 4, CONTINUE)
+    assert not Path("e/0001").exists()
     sandbox.faults.clear()
-    assert run("export", tmp_path / "e").code == 0
-    assert exported(tmp_path / "e") == truth(sandbox)
-
-
-def test_a_key_refused_in_the_middle_ends_with_3_and_another_key_goes_on(
-    run: Run, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("charthero_ext.cli.export.BATCH", 20)
-    sandbox.fail("status", status=401, operation="documents.get", after=100, times=None)
-    done = run("export", tmp_path / "e")
-    assert_fails(done, 3, GO_ON)
-    sandbox.faults.clear()
-    sandbox.set_key("ch_sk_another_1")
-    monkeypatch.setenv("CHARTHERO_API_KEY", "ch_sk_another_1")
-    assert run("export", tmp_path / "e").code == 0
-    assert exported(tmp_path / "e") == truth(sandbox)
+    assert run("export", "e").code == 0
+    assert exported(Path("e")) == truth(sandbox)
 
 
 @pytest.fixture
-def begun(run: Run, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of an export that broke off in the middle."""
-    monkeypatch.setattr("charthero_ext.cli.export.BATCH", 5)
-    sandbox.fail("status", status=503, retry_after="3600", operation="documents.get", after=25, times=None)
-    assert run("export", tmp_path / "begun", "--since", "2026-03-01").code == 4
+def begun(run: Run, sandbox: Sandbox) -> Path:
+    """Return the directory of an export that ended in the middle of its second run."""
+    assert run("export", "e", "--since", "2026-03-01", "--with", "documents").code == 0
+    for encounter_id in list(sandbox.encounter_ids())[-10:]:
+        sandbox.change(encounter_id, status="canceled")
+    sandbox.fail("clamp", limit=3, times=None, operation="encounters.list")
+    sandbox.fail("status", status=401, operation="documents.get", after=8, times=None)
+    assert_fails(run("export", "e"), 3, CONTINUE)
     sandbox.faults.clear()
-    return tmp_path / "begun"
+    return Path("e")
 
 
-def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
+def test_a_run_with_another_key_continues(
+    begun: Path, run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_lines(begun / ".0002" / "encounters.jsonl")
+    sandbox.set_key("ch_sk_another_1")
+    monkeypatch.setenv("CHARTHERO_API_KEY", "ch_sk_another_1")
+    assert run("export", begun).code == 0
+    assert len(exported(begun, 2)["encounters"]) == 10
+    assert merged(begun) == {row["encounter_id"]: row for row in truth(sandbox, since="2026-03-01")["encounters"]}
 
 
 @pytest.mark.parametrize(
-    ("changed", "word"),
-    [
-        (["--since", "2026-03-02"], "--since"),
-        ([], "--since"),
-        (["--since", "2026-03-01", "--until", "2026-04-20"], "--until"),
-        (["--since", "2026-03-01", "--with", "documents"], "--with"),
-        (["--since", "2026-03-02", "--with", "documents"], "--since and --with"),
-    ],
+    ("option", "value"), [("--since", "2026-03-02"), ("--with", "encounters"), ("--with", "documents,audio")]
 )
-def test_with_other_options_it_is_refused_and_stays_as_it_is(
-    changed: list[str], word: str, run: Run, begun: Path
-) -> None:
-    before = contents(begun)
-    assert_fails(run("export", begun, *changed), 1, f"a different {word};", "choose another directory")
-    assert contents(begun) == before
-    assert run("export", begun, "--since", "2026-03-01T02:00:00+02:00").code == 0
-    before = contents(begun)
-    assert_fails(run("export", begun, *changed), 1, f"a different {word};")
-    assert contents(begun) == before
+def test_options_that_differ_from_the_first_run_are_refused(option: str, value: str, begun: Path, run: Run) -> None:
+    before = {path: path.read_bytes() for path in begun.rglob("*.json*")}
+    assert_fails(run("export", begun, option, value), 1, f"a different {option};", "choose another directory")
+    assert {path: path.read_bytes() for path in begun.rglob("*.json*")} == before
+    assert run("export", begun, "--since", "2026-03-01T02:00:00+02:00", "--with", "documents").code == 0
 
 
-def test_with_another_host_it_is_refused(run: Run, begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_host_is_refused(begun: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARTHERO_BASE_URL", "https://api.example.test")
-    assert_fails(run("export", begun, "--since", "2026-03-01"), 1, "a different host;")
+    done = run("export", begun)
+    assert_fails(done, 1, "https://api.example.test")
+    assert CONTINUE not in done.err
 
 
-def test_a_finished_export_is_not_done_again(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
-    first = run("export", tmp_path / "e")
-    before = contents(tmp_path / "e")
-    sandbox.append()
-    again = run("export", tmp_path / "e")
-    assert (again.code, again.out) == (0, first.out)
-    assert "was finished at" in again.err
-    assert contents(tmp_path / "e") == before
+def test_a_directory_with_other_files_is_refused_and_unchanged(run: Run, tmp_path: Path) -> None:
+    Path("e").mkdir(mode=0o755)
+    Path("e/notes").write_text("mine")
+    assert_fails(run("export", "e"), 1, "e is not empty and contains no export", "choose another directory")
+    assert [path.name for path in Path("e").iterdir()] == ["notes"]
+    assert stat.S_IMODE(Path("e").stat().st_mode) == 0o755
 
 
-def test_a_directory_that_holds_something_else_is_left_alone(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "e").mkdir(mode=0o700)
-    (tmp_path / "e" / "documents.jsonl").write_text("mine")
-    assert_fails(run("export", tmp_path / "e"), 1, "documents.jsonl", "choose another directory")
-    assert contents(tmp_path / "e") == {"documents.jsonl": b"mine"}
+def test_links_are_not_followed(begun: Path, run: Run) -> None:
+    Path("victim").write_text("mine")
+    Path("elsewhere").mkdir()
+    file, directory = begun / ".0002" / "missing.jsonl", begun / ".0002"
+    file.unlink()
+    file.symlink_to(Path("victim").absolute())
+    assert_fails(run("export", begun), 4, "missing.jsonl")
+    directory.rename("moved")
+    directory.symlink_to(Path("elsewhere").absolute())
+    assert_fails(run("export", begun), 1, ".0002", "another directory")
+    assert Path("victim").read_text() == "mine"
+    assert list(Path("elsewhere").iterdir()) == []
 
 
-def test_no_link_is_followed_to_a_file_elsewhere(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "e").mkdir(mode=0o700)
-    (tmp_path / "victim").write_text("mine")
-    (tmp_path / "e" / "encounters.jsonl.part").symlink_to(tmp_path / "victim")
-    assert_fails(run("export", tmp_path / "e"), 1, "encounters.jsonl.part")
-    (tmp_path / "f").mkdir(mode=0o700)
-    (tmp_path / "f" / "gaps.jsonl.part").symlink_to(tmp_path / "new")
-    assert_fails(run("export", tmp_path / "f"), 1, "gaps.jsonl.part", "choose another directory")
-    assert (tmp_path / "victim").read_text() == "mine"
-    assert not (tmp_path / "new").exists()
+@pytest.mark.parametrize("name", [".0002/documents.jsonl", ".0002"])
+def test_lines_that_disappeared_are_reported(name: str, begun: Path, run: Run) -> None:
+    path = begun / name
+    if path.is_dir():
+        path.rename("moved")
+    else:
+        path.write_bytes(b"")
+    assert_fails(run("export", begun), 1, name, "another directory")
 
 
-def test_a_directory_that_others_can_read_becomes_private_or_is_refused(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir(mode=0o755)
-    assert run("export", tmp_path / "empty", "--since", "2026-04-01").code == 0
-    assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o700
-    (tmp_path / "empty").chmod(0o755)
-    assert run("export", tmp_path / "empty", "--since", "2026-04-01").code == 0
-    assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o700
-    (tmp_path / "full").mkdir(mode=0o755)
-    (tmp_path / "full" / "notes").touch()
-    assert_fails(run("export", tmp_path / "full"), 1, "other users can read", "choose another directory")
-    assert stat.S_IMODE((tmp_path / "full").stat().st_mode) == 0o755
+FLIPPED = ["encounters.jsonl", "documents.jsonl", "transcripts.jsonl", "audio.jsonl", "manifest.json", "*.audio"]
 
 
-ODD: list[Any] = [None, 7, -1, "text", [], {}, [None], {"a": None}, True]
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["options", "checkpoint", "sizes", "receipt", "added"])
-def test_a_state_edited_by_hand_is_told_or_does_no_harm(name: str, run: Run, sandbox: Sandbox, begun: Path) -> None:
-    state, before = json.loads((begun / "export-state.json").read_text()), contents(begun)
-    for odd in [*ODD, dict.fromkeys(state["sizes"], -1), dict.fromkeys(state["sizes"], 10**9)]:
-        for file, content in before.items():
-            (begun / file).write_bytes(content)
-        (begun / "export-state.json").write_text(json.dumps({**state, name: odd}))
-        done = run("export", begun, "--since", "2026-03-01")
-        assert_damage_is_told(done, begun)
-        assert done.code != 0 or exported(begun) == truth(sandbox, since="2026-03-01")
-
-
-@pytest.mark.parametrize("name", ["options", "counts", "receipt", "files", "missing", "unreadable", "finished_at"])
-def test_a_manifest_edited_by_hand_is_told_or_does_no_harm(name: str, run: Run, tmp_path: Path) -> None:
-    run("export", tmp_path / "e", "--since", "2026-04-01")
-    manifest = manifest_of(tmp_path / "e")
-    for odd in [*ODD, {"encounters.jsonl": None}, {"../x": {"bytes": 1}}]:
-        (tmp_path / "e" / "manifest.json").write_text(json.dumps({**manifest, name: odd}))
-        assert_damage_is_told(run("export", tmp_path / "e", "--since", "2026-04-01"), tmp_path / "e")
-    del manifest[name]
-    (tmp_path / "e" / "manifest.json").write_text(json.dumps(manifest))
-    done = run("export", tmp_path / "e", "--since", "2026-04-01")
-    assert_damage_is_told(done, tmp_path / "e")
-
-
-def assert_damage_is_told(done: Done, directory: Path) -> None:
-    """It is refused in a line about the directory, unless what was changed is nothing it goes by."""
-    if done.code != 0:
-        assert_fails(done, 1, str(directory), "another directory")
-        assert "report" not in done.err
-
-
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\xfe", b"null", b'{"options": {}}'])
-@pytest.mark.parametrize("name", ["export-state.json", "manifest.json"])
-def test_a_state_or_manifest_that_is_none_is_told(name: str, damage: bytes, run: Run, begun: Path) -> None:
-    (begun / name).write_bytes(damage)
-    assert_fails(run("export", begun, "--since", "2026-03-01"), 1, name, "another directory")
-
-
-def test_lines_that_went_missing_are_told(run: Run, begun: Path) -> None:
-    (begun / "documents.jsonl.part").write_bytes(b"")
-    assert_fails(run("export", begun, "--since", "2026-03-01"), 1, "documents.jsonl", "another directory")
-    (begun / "documents.jsonl.part").unlink()
-    assert_fails(run("export", begun, "--since", "2026-03-01"), 1, "documents.jsonl", "another directory")
-
-
-@pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_bytes(b"{}\n")])
-def test_a_finished_export_that_was_changed_is_told(change: Callable[[Path], object], run: Run, tmp_path: Path) -> None:
-    run("export", tmp_path / "e", "--since", "2026-04-01")
-    change(tmp_path / "e" / "encounters.jsonl")
-    assert_fails(run("export", tmp_path / "e", "--since", "2026-04-01"), 1, "encounters.jsonl", "another directory")
-
-
-def test_a_second_export_into_the_same_directory_is_refused_and_the_first_is_unharmed(
-    run: Run, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "damage", [flip, Path.unlink, lambda path: path.with_name("more.jsonl").touch()], ids=["flip", "remove", "add"]
+)
+@pytest.mark.parametrize("name", FLIPPED)
+def test_verify_and_every_later_run_find_a_damaged_file(
+    name: str, damage: Callable[[Path], object], run: Run, sandbox: Sandbox
 ) -> None:
-    is_at_it, may_go_on = threading.Event(), threading.Event()
-    finish = Export._finish
+    since = newest(sandbox, "document", "ambient_transcript")["created_at"].isoformat()
+    assert run("export", "e", "--since", since, "--with", "documents,transcripts,audio").code == 0
+    verified = run("export", "e", "--verify")
+    assert (verified.code, verified.out) == (0, "sets compared with their manifests: 1\n")
+    path = next(Path("e/0001").rglob(name))
+    damage(path)
+    for options in ((), ("--verify",)):
+        assert_fails(run("export", "e", *options), 1, "e/0001/", "is not as it was exported")
+    assert not Path("e/0002").exists()
 
-    def waiting(self: Export, state: Any) -> dict[str, Any]:
-        is_at_it.set()
-        assert may_go_on.wait(20)
-        return finish(self, state)
 
-    monkeypatch.setattr(Export, "_finish", waiting)
-    from charthero_ext import ChartHero
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"parts": 7}'])
+def test_a_ledger_with_another_state_is_reported(text: str, run: Run) -> None:
+    assert run("export", "e", "--since", "2026-04-20", "--with", "encounters").code == 0
+    with Ledger("e/export.ledger") as ledger:
+        ledger.save(text)
+    assert_fails(run("export", "e"), 1, "export.ledger", "another directory")
 
-    with ChartHero() as ch:
-        first = threading.Thread(target=Export(client=ch, directory=tmp_path / "e").run)
-        first.start()
-        assert is_at_it.wait(20)
-        second = subprocess.run(
-            [*COMMAND, "export", str(tmp_path / "e")], capture_output=True, text=True, check=False, timeout=20
-        )
-        may_go_on.set()
-        first.join()
-    assert_fails(Done(second.returncode, second.stdout, second.stderr), 1, "another export is writing to")
-    assert exported(tmp_path / "e") == truth(sandbox)
+
+def test_a_second_run_at_the_same_time_is_refused(run: Run) -> None:
+    assert run("export", "e", "--since", "2026-04-20").code == 0
+    with Ledger("e/export.ledger"):
+        assert_fails(run("export", "e"), 1, "export.ledger is in use")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
 @pytest.mark.usefixtures("_configured")
-def test_a_full_disk_is_told_and_with_room_again_it_goes_on(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
-    line = " ".join([*COMMAND, "export", str(tmp_path / "e")])
-    # No file may grow beyond so many blocks of 512 or 1024 bytes; the shell decides which.
-    done = subprocess.run(
-        ["/bin/sh", "-c", f"ulimit -f 64; exec {line}"], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert_fails(Done(done.returncode, done.stdout, done.stderr), 4, "File too large", GO_ON)
-    assert not (tmp_path / "e" / "manifest.json").exists()
-    assert run("export", tmp_path / "e").code == 0
-    assert exported(tmp_path / "e") == truth(sandbox)
+def test_after_a_full_disk_the_next_run_continues(run: Run, sandbox: Sandbox) -> None:
+    # The shell limits the size of every file.
+    line = f"ulimit -f 128; exec {' '.join(COMMAND)} export e"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
+    assert_fails(Done(done.returncode, done.stdout, done.stderr), 4, CONTINUE)
+    assert not Path("e/0001").exists()
+    assert run("export", "e").code == 0
+    assert exported(Path("e")) == truth(sandbox)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.usefixtures("_configured")
-def test_an_output_that_is_full_ends_with_1_and_one_line() -> None:
-    for arguments in (["encounters", "--json"], ["encounters"], ["doctor", "--spec-url", "x"]):
+def test_a_full_standard_output_ends_with_1_and_one_line() -> None:
+    for arguments in (["encounters", "--json"], ["changes", "l"], ["doctor", "--spec-url", "x"]):
         with Path("/dev/full").open("wb") as full:
             done = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
         assert_fails(Done(done.returncode, "", done.stderr), 1, "No space left on device")
 
 
-def test_ids_that_are_paths_stay_in_the_directory(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
-    from charthero_ext.cli.export_parts import Parts
+def test_ids_that_are_paths_stay_in_the_directory(tmp_path: Path) -> None:
     from charthero_ext.models import DocumentSummary
 
     class Recordings:
@@ -357,19 +331,18 @@ def test_ids_that_are_paths_stay_in_the_directory(run: Run, sandbox: Sandbox, tm
             path.write_bytes(b"RIFF")
             return path
 
-    parts = Parts(("audio",), Recordings(), tmp_path)  # type: ignore[arg-type]
+    (tmp_path / "audio").mkdir()
+    reader = Reader(Recordings(), ("audio",), tmp_path / "audio")  # type: ignore[arg-type]
     names = set()
     for odd in ("../../x", "/etc/x", "a" * 500, "a\x00b", "A", "a", "", "ünï", ".."):
         summary = DocumentSummary.from_dict({"document_id": odd, "schema_type": "ambient_transcript"})
-        [(name, row, error)] = parts(("enc_1", summary))
-        assert (name, error) == ("audio.jsonl", None)
-        names.add(row["file"])
+        [found] = reader.read("enc_1", summary)
+        names.add(found.row["file"])
     assert len(names) == 9
     assert all((tmp_path / name).parent == tmp_path / "audio" and (tmp_path / name).is_file() for name in names)
 
 
-def test_a_document_of_no_known_shape_is_listed_and_not_fatal(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_document_of_an_unknown_shape_is_listed(run: Run, sandbox: Sandbox) -> None:
     sandbox.append(documents=[{"document_id": None, "schema_type": "ambient_transcript"}, {}])
-    done = run("export", tmp_path / "e", "--since", "2026-04-20")
-    assert done.code == 4
-    assert {gap["document_id"] for gap in manifest_of(tmp_path / "e")["unreadable"]} == {None}
+    assert run("export", "e", "--since", "2026-04-20").code == 4
+    assert {row["document_id"] for row in exported(Path("e"))["unreadable"]} == {None}

@@ -41,7 +41,7 @@ def assert_fails(done: Done, code: int, *words: str) -> None:
         (("encounter", ""), "encounter_id"),
         (("audio", "enc_1", "doc_1"), "--output"),
         (("export", "x", "--with", "pictures"), "'pictures'"),
-        (("export", "x", "--since", "2026-05-01", "--until", "2026-04-01"), "before end_at"),
+        (("changes", "x", "--look-back", "-1"), "--look-back"),
         (("export", "x", "--concurrency", "0"), "--concurrency"),
         # As from an unset variable. An empty path would mean the current directory.
         (("export", ""), "empty"),

@@ -1,8 +1,7 @@
-"""An export that is killed, at whichever moment, and run again: nothing is lost, nothing is there twice."""
+"""A run that is killed at any moment and then repeated loses nothing and writes nothing twice."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,15 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from charthero_ext.cli.export_parts import PARTS
 from charthero_ext.sandbox import Sandbox
 
-from .conftest import Run, exported, truth
-
-Start = Callable[..., "subprocess.Popen[bytes]"]
+from .conftest import Run, exported, merged, truth
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -26,67 +23,51 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="s
 
 
 @pytest.mark.usefixtures("_configured")
-def test_killed_at_any_step_it_goes_on_to_the_same_export(sandbox: Sandbox, tmp_path: Path) -> None:
-    # Two encounters, of which one has a transcript and a recording, and the other has none yet.
-    options = ["--with", "documents,transcripts,audio", "--since", "2026-03-25", "--until", "2026-04-01"]
-    command = [sys.executable, "-m", "tests.cli.killed", str(tmp_path / "exports"), *options]
-    (tmp_path / "exports").mkdir()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+def test_an_export_killed_at_any_step_continues_to_the_same_files(sandbox: Sandbox, tmp_path: Path) -> None:
+    # Two encounters: one has a transcript and a recording, the other has none yet.
+    command = [sys.executable, "-m", "tests.cli.killed", str(tmp_path), "--since", "2026-04-20"]
+    for encounter_id in list(sandbox.encounter_ids())[-3:-1]:
+        sandbox.delete(encounter_id)
+    sandbox.append(ready=False)
+    wanted = truth(sandbox, since="2026-04-20")
+    assert [len(rows) for rows in wanted.values()] == [2, 4, 1, 1]
+    sandbox.fail("clamp", limit=2, times=None, operation="encounters.list")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    exports = sorted((tmp_path / "exports").iterdir())
+    exports = [path for path in tmp_path.iterdir() if path.name.isdigit()]
     assert len(exports) > 30
-    wanted = truth(sandbox, since="2026-03-25", until="2026-04-01")
-    assert {name: len(rows) for name, rows in wanted.items()} == {
-        "encounters": 2,
-        "documents": 3,
-        "transcripts": 1,
-        "missing": 1,
-    }
+    wanted["missing"] += [{**row, "part": "audio"} for row in wanted["missing"]]
     for export in exports:
         found = exported(export)
-        [recording] = [line["file"] for line in found.pop("audio")]
-        assert found.pop("missing") == wanted["missing"] + [{**gap, "part": "audio"} for gap in wanted["missing"]]
-        assert found == {name: rows for name, rows in wanted.items() if name != "missing"}
-        files = {str(path.relative_to(export)) for path in export.rglob("*") if path.is_file()}
-        assert files == {f"{name}.jsonl" for name in (*PARTS, "encounters")} | {"manifest.json", recording}
+        [recording] = [row["file"] for row in found.pop("audio")]
+        assert found == wanted
+        if (export / "0002").exists():  # The set was complete when the first process was killed.
+            assert [path.name for path in (export / "0002").iterdir()] == ["manifest.json"]
+        files = {str(path.relative_to(export / "0001")) for path in (export / "0001").rglob("*") if path.is_file()}
+        kinds = ("encounters", "documents", "transcripts", "audio", "missing")
+        assert files == {*(f"{kind}.jsonl" for kind in kinds), "manifest.json", recording}
 
 
 @pytest.mark.parametrize("lines", [0, 1, 60])
-def test_killed_from_outside_while_encounters_come_and_go_it_goes_on(
-    lines: int, start: Start, run: Run, sandbox: Sandbox, tmp_path: Path
+def test_an_export_killed_while_encounters_come_and_go_continues(
+    lines: int, start: Callable[..., subprocess.Popen[bytes]], run: Run, sandbox: Sandbox
 ) -> None:
-    directory = tmp_path / "export"
     sandbox.fail("latency", seconds=0.02, times=None, operation="documents.get")
-    process = start("export", directory, "--concurrency", 2)
-    part, deadline = directory / "encounters.jsonl.part", time.monotonic() + 30
+    sandbox.fail("clamp", limit=10, times=None, operation="encounters.list")
+    process: Any = start("export", "e", "--concurrency", 2)
+    part, deadline = Path("e/.0001/encounters.jsonl"), time.monotonic() + 30
     while not part.exists() or part.read_bytes().count(b"\n") < lines:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert not (directory / "encounters.jsonl").exists()
+    assert not Path("e/0001").exists()
     sandbox.faults.clear()
-    added = sandbox.append()
-    done = run("export", directory)
-    assert done.code == 0, done.err
-    found = exported(directory)
-    assert found == truth(sandbox)
-    assert found["encounters"][-1]["encounter_id"] == added["encounter_id"]
-
-
-def test_an_interrupted_export_keeps_a_record_of_all_its_walks(
-    run: Run, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("charthero_ext.cli.export.BATCH", 20)
-    sandbox.fail("status", status=503, retry_after="3600", times=None, after=200, operation="documents.get")
-    broken_off = run("export", tmp_path / "e")
-    assert broken_off.code == 4
-    assert "run the same command again to continue" in broken_off.err
-    sandbox.faults.clear()
-    assert run("export", tmp_path / "e", "--concurrency", 1).code == 0
-    first = truth(sandbox)["encounters"][0]["created_at"]
-    manifest = json.loads((tmp_path / "e" / "manifest.json").read_text())
-    assert manifest["receipt"]["rows"] == manifest["receipt"]["total_at_start"] == 120
-    assert manifest["receipt"]["complete"] is True
-    assert manifest["receipt"]["first_created_at"] == first
+    ids = list(sandbox.encounter_ids())
+    sandbox.append()
+    sandbox.change(ids[-1], status="canceled")
+    sandbox.delete(ids[-2])
+    assert run("export", "e").code == 0
+    assert run("export", "e", "--look-back", 1000).code == 0
+    assert merged(Path("e")) == {row["encounter_id"]: row for row in truth(sandbox)["encounters"]}
