@@ -16,10 +16,31 @@ if TYPE_CHECKING:
 LEFT_OUT = "needs Spark and Java 17: make test-spark"
 
 
+#: A load takes seconds, so ``make test`` runs these tests of dlt, and ``make test-all`` runs all of them.
+FAST = {
+    "test_a_second_load_makes_the_warehouse_equal_to_the_truth_inside_the_look_back",
+    "test_a_server_that_lists_nothing_of_what_it_counts_deletes_nothing",
+    "test_a_transcript_that_was_not_ready_is_asked_for_again",
+    "test_a_source_can_be_looked_at_without_a_pipeline",
+    "test_arguments_that_make_no_sense_are_refused",
+    "test_an_outage_of_the_documents_fails_the_run",
+    "test_two_hosts_in_one_dataset_leave_each_other_alone",
+    "test_a_pipeline_that_is_pointed_at_another_source_is_refused",
+    "test_more_than_a_fifth_is_deleted_only_with_permission",
+    "test_a_range_that_leaves_a_gap_is_refused",
+    "test_hints_that_would_damage_the_tables_are_refused",
+    "test_a_destination_without_tables_is_refused_before_any_request",
+    "test_a_limit_on_the_walk_is_refused",
+    "test_a_row_keeps_every_value_and_has_no_column_twice",
+}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("spark") and config.option.markexpr != "spark":
             item.add_marker(pytest.mark.skip(reason=LEFT_OUT))
+        if item.path.name.startswith("test_dlt") and getattr(item, "originalname", "") not in FAST:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
