@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from attrs import asdict
-
 from charthero_ext import _operations
 from charthero_ext._call import LASTING_REASONS, WAIT_INITIAL, WAIT_MAX, Session, user_agent
 from charthero_ext._secret import Secret, hide
@@ -62,10 +60,8 @@ def _media_request(settings: Settings, url: Secret[Any], file: RecordingFile) ->
     problem = _url_problem(url.reveal(), settings)
     if problem:
         raise TransportError(f"{NOT_DOWNLOADED}: {problem}", reason="media")
-    timeouts = asdict(settings.timeouts)
-    del timeouts["total"]
     headers = {"User-Agent": user_agent(settings.application), "Accept": "*/*", **file.range_headers()}
-    return Request(url=url, headers=Secret(headers), timeouts=timeouts, is_signed=True)
+    return Request(url=url, headers=Secret(headers), timeouts=settings.timeouts.of_a_request(), is_signed=True)
 
 
 def _url_problem(url: Any, settings: Settings) -> str:

@@ -205,18 +205,12 @@ class Session:
         return UnexpectedResponseError(f"{operation.name}: {problem}", request_id=response.request_id)
 
     def _request(self, call: _Progress, key: Secret[str]) -> Request:
-        operation, left = call.operation, max(call.seconds_left, 0.001)
+        operation = call.operation
         query = f"?{urlencode(operation.query)}" if operation.query else ""
-        timeouts = call.timeouts
         return Request(
             url=Secret(f"{self.settings.base_url}{operation.path}{query}"),
             headers=Secret({**self._headers, "Authorization": f"Bearer {key.reveal()}"}),
-            timeouts={
-                "connect": min(timeouts.connect, left),
-                "read": min(timeouts.read, left),
-                "write": min(timeouts.write, left),
-                "pool": min(timeouts.pool, left),
-            },
+            timeouts=call.timeouts.of_a_request(max(call.seconds_left, 0.001)),
         )
 
     def _wait_after(self, call: _Progress, failure: BaseException) -> float | None:

@@ -11,10 +11,7 @@ What leaves a driver as an exception has no frame of a sender and no chained exc
 from __future__ import annotations
 
 import os
-import socket
-import ssl
 import time
-from collections.abc import Iterator
 from contextlib import aclosing, closing, suppress
 from inspect import isawaitable
 from threading import Event
@@ -37,8 +34,9 @@ from charthero_ext._steps import (
     StoppedError,
     without_origin,
 )
+from charthero_ext._transport_reason import PROBLEMS, transport_reason
 from charthero_ext.config import Settings
-from charthero_ext.errors import ConfigurationError, RequestTimeoutError, TransportError, TransportReason
+from charthero_ext.errors import ConfigurationError, RequestTimeoutError, TransportError
 
 __all__ = ["AsyncDriver", "Driver"]
 
@@ -52,16 +50,6 @@ HTTPX_ARGUMENTS: Final = frozenset(
 NOT_SENT: Final = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError)
 #: What httpx raises when it cannot use its arguments or what it finds on the machine.
 NOT_MADE: Final = (ImportError, OSError, TypeError, ValueError, httpx.InvalidURL)
-PROBLEMS: Final[dict[TransportReason, str]] = {
-    "dns": "the host name cannot be resolved",
-    "refused": "the connection was refused",
-    "certificate": "the server's certificate is not trusted",
-    "proxy": "the proxy failed",
-    "reset": "the connection broke",
-    "timeout": "timed out",
-    "damaged": "the compressed body is damaged",
-    "other": "the connection failed",
-}
 
 
 class Connections:
@@ -198,7 +186,7 @@ class Connections:
 
     def _fail(self, error: Exception, request: Request) -> NoReturn:
         """Raise what stands for *error*, without its text, which may contain the URL."""
-        reason = _reason(error, self._is_proxied(request))
+        reason = transport_reason(error, is_proxied=self._is_proxied(request))
         is_url = not isinstance(error, (httpx.InvalidURL, UnicodeError))
         host = httpx.URL(request.url.reveal()).host if is_url else "an invalid URL"
         kind = RequestTimeoutError if reason == "timeout" else TransportError
@@ -379,32 +367,3 @@ def _begin(response: httpx.Response, sink: Sink) -> bool:
 def _no_auth(request: httpx.Request) -> httpx.Request:
     # Given as authentication, this keeps a client from looking for a password of its own or in a netrc file.
     return request
-
-
-def _reason(error: Exception, is_proxied: bool) -> TransportReason:
-    if isinstance(error, httpx.TimeoutException):
-        return "timeout"
-    causes = tuple(_causes(error))
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return "certificate"
-    if isinstance(error, httpx.ProxyError) or (is_proxied and isinstance(error, httpx.ConnectError)):
-        return "proxy"
-    for kinds, reason in REASONS:
-        if any(isinstance(cause, kinds) for cause in causes):
-            return reason
-    return "other"
-
-
-REASONS: Final[tuple[tuple[Any, TransportReason], ...]] = (
-    (socket.gaierror, "dns"),
-    (ConnectionRefusedError, "refused"),
-    ((httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError, ConnectionError), "reset"),
-    (httpx.DecodingError, "damaged"),
-)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    yield error
-    for cause in (error.__cause__ or error.__context__, *getattr(error, "exceptions", ())):
-        if cause is not None:
-            yield from _causes(cause)

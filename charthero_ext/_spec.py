@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from attrs import asdict, frozen
+from attrs import frozen
 from charthero_client.contract import ARTIFACT_SHA256
 
 from charthero_ext._call import Session, user_agent
@@ -60,8 +60,7 @@ def check_spec(session: Session, url: str) -> Steps[SpecReport]:
         problem = "the artifact in this package is not the one it was built from; reinstall the package"
     if problem:
         return _report(url, built_from, "could not tell", problem)
-    timeouts = asdict(session.settings.timeouts)
-    del timeouts["total"]
+    timeouts = session.settings.timeouts.of_a_request()
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "gzip",

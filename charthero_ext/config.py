@@ -14,11 +14,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Any, Final, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from attrs import Attribute, field, fields, frozen
+from attrs.validators import optional
 
 from charthero_ext._key_source import ApiKey, EnvironmentVariable, KeyFile, KeySource, given_key, key_file, key_lost
 from charthero_ext._secret import Secret, hide
@@ -129,16 +131,17 @@ class Timeouts:
     read: float = field(default=30.0, validator=_check_seconds)
     write: float = field(default=30.0, validator=_check_seconds)
     pool: float = field(default=30.0, validator=_check_seconds)
-    total: float | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if self.total is not None:
-            _check_seconds(self, fields(Timeouts).total, self.total)
+    total: float | None = field(default=None, validator=optional(_check_seconds))
 
     @classmethod
     def of(cls, value: float | Timeouts) -> Timeouts:
         """Return *value*, or the same number of seconds for each part of a request."""
         return value if isinstance(value, Timeouts) else cls(connect=value, read=value, write=value, pool=value)
+
+    def of_a_request(self, seconds_left: float = inf) -> dict[str, float]:
+        """Return the limits of one request, none of them beyond *seconds_left*."""
+        limits = {"connect": self.connect, "read": self.read, "write": self.write, "pool": self.pool}
+        return {name: min(seconds, seconds_left) for name, seconds in limits.items()}
 
 
 @frozen(kw_only=True)
