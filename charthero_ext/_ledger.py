@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 from attrs import astuple, field, frozen
 from charthero_client.showing import show_id
 
+from charthero_ext._private_file import keep_private
 from charthero_ext.errors import ConfigurationError
 
 __all__ = ["Entry", "Ledger", "LedgerStore"]
@@ -108,7 +109,7 @@ class Ledger:
             OSError: The file cannot be created, or others may read it and you do not own it.
         """
         path = Path(path)
-        _keep_private(path)
+        keep_private(path)
         self._lock = Lock()
         self._database = sqlite3.connect(path, timeout=0, check_same_thread=False)
         problem = "is not a ledger"
@@ -180,15 +181,3 @@ class Ledger:
     def _execute(self, statement: str, *values: object) -> list[Any]:
         with self._lock:
             return self._database.execute(statement, values).fetchall()
-
-
-def _keep_private(path: Path) -> None:
-    """Create the file for its owner only, or withdraw the permissions of others."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    if not path.is_file():
-        raise ConfigurationError(f"{path} is not a file")
-    # No file is opened here: closing it would release the locks that this process has on it.
-    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))):
-        if file.exists() and file.stat().st_mode & 0o077:
-            file.chmod(0o600)

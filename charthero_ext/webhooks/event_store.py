@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from charthero_ext._private_file import keep_private
 
 __all__ = ["SQLiteStore", "Store"]
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS events (
-        id TEXT PRIMARY KEY,
-        received_at REAL NOT NULL,
-        pointer TEXT,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        next_attempt_at REAL,
-        leased_until REAL NOT NULL DEFAULT 0,
-        error TEXT
-    )""",
-    "CREATE INDEX IF NOT EXISTS due ON events (next_attempt_at)",
-)
+TABLE = """
+    CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY, received_at REAL NOT NULL, pointer TEXT,
+        attempts INTEGER NOT NULL DEFAULT 0, next_attempt_at REAL, leased_until REAL NOT NULL DEFAULT 0, error TEXT)
+"""
+INDEX = "CREATE INDEX IF NOT EXISTS due ON events (next_attempt_at)"
+ADD = """
+    INSERT INTO events (id, pointer, received_at, next_attempt_at) VALUES (?, ?, ?, ?) ON CONFLICT (id)
+    DO UPDATE SET next_attempt_at = excluded.next_attempt_at, attempts = iif(next_attempt_at IS NULL, 0, attempts)
+    WHERE pointer IS NOT NULL AND leased_until <= excluded.next_attempt_at
+"""
+CLAIM = """
+    UPDATE events SET leased_until = ?, attempts = attempts + 1 WHERE id IN (
+        SELECT id FROM events WHERE next_attempt_at <= ? AND leased_until <= ? ORDER BY next_attempt_at, rowid LIMIT ?
+    ) RETURNING id, pointer, attempts
+"""
+COMPLETE = "UPDATE events SET pointer = NULL, next_attempt_at = NULL, error = NULL WHERE id = ?"
+RETRY = "UPDATE events SET leased_until = 0, next_attempt_at = ?, error = ? WHERE id = ? AND pointer IS NOT NULL"
+FAILED = "SELECT id, error FROM events WHERE pointer IS NOT NULL AND next_attempt_at IS NULL ORDER BY rowid"
 
 
 class Store(Protocol):
@@ -45,7 +52,8 @@ class Store(Protocol):
     def claim(self, now: float, leased_until: float, limit: int) -> Sequence[tuple[str, str, int]]:
         """Lease up to *limit* events that are due and not leased, the longest due first, and add one to their attempts.
 
-        Return the id, the pointer and the attempts of each. In PostgreSQL, select them ``FOR UPDATE SKIP LOCKED``.
+        Return the id, the pointer and the attempts of each, in any order. In PostgreSQL, select them ``FOR UPDATE SKIP
+        LOCKED``.
         """
         ...
 
@@ -81,63 +89,29 @@ class SQLiteStore:
 
     def add(self, event_id: str, pointer: str, now: float) -> None:
         """As :meth:`Store.add`. Like all methods, raises sqlite3.Error or OSError on failure."""
-        with self._transaction() as database:
-            known = database.execute(
-                "UPDATE events SET next_attempt_at = ?, attempts = iif(next_attempt_at IS NULL, 0, attempts)"
-                " WHERE id = ? AND pointer IS NOT NULL AND leased_until <= ?",
-                (now, event_id, now),
-            )
-            if not known.rowcount:
-                new = "INSERT OR IGNORE INTO events (id, pointer, received_at, next_attempt_at) VALUES (?, ?, ?, ?)"
-                database.execute(new, (event_id, pointer, now, now))
+        self._execute(ADD, event_id, pointer, now, now)
 
     def claim(self, now: float, leased_until: float, limit: int) -> list[tuple[str, str, int]]:
         """As :meth:`Store.claim`."""
-        with self._transaction() as database:
-            due = "SELECT id, pointer, attempts + 1 FROM events WHERE next_attempt_at <= ? AND leased_until <= ?"
-            claimed = database.execute(f"{due} ORDER BY next_attempt_at, rowid LIMIT ?", (now, now, limit)).fetchall()
-            lease = "UPDATE events SET leased_until = ?, attempts = attempts + 1 WHERE id = ?"
-            database.executemany(lease, [(leased_until, event_id) for event_id, *_ in claimed])
-        return claimed
+        return self._execute(CLAIM, leased_until, now, now, limit)
 
     def complete(self, event_id: str) -> None:
         """As :meth:`Store.complete`."""
-        with self._transaction() as database:
-            done = "UPDATE events SET pointer = NULL, next_attempt_at = NULL, error = NULL WHERE id = ?"
-            database.execute(done, (event_id,))
+        self._execute(COMPLETE, event_id)
 
     def retry(self, event_id: str, next_attempt_at: float | None, error: str) -> None:
         """As :meth:`Store.retry`."""
-        with self._transaction() as database:
-            ended = "UPDATE events SET leased_until = 0, next_attempt_at = ?, error = ?"
-            database.execute(f"{ended} WHERE id = ? AND pointer NOTNULL", (next_attempt_at, error, event_id))
+        self._execute(RETRY, next_attempt_at, error, event_id)
 
     def failed(self) -> list[tuple[str, str]]:
         """As :meth:`Store.failed`."""
-        with self._transaction() as database:
-            failed = "SELECT id, error FROM events WHERE pointer NOTNULL AND next_attempt_at IS NULL ORDER BY rowid"
-            return database.execute(failed).fetchall()
+        return self._execute(FAILED)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        # A connection for each transaction costs little and needs no rules for threads, forks and the end.
-        _make_private(self._path)
-        with closing(sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None)) as database, database:
+    def _execute(self, statement: str, *values: object) -> list[Any]:
+        keep_private(self._path)
+        # A connection for each statement costs little and needs no rules for threads, forks and the end.
+        with closing(sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None)) as database:
             database.execute("PRAGMA secure_delete = ON")
-            database.execute("BEGIN IMMEDIATE")
-            for statement in SCHEMA:
-                database.execute(statement)
-            yield database
-
-
-def _make_private(path: Path) -> None:
-    """Make the file and what SQLite keeps beside it readable for the owner only."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-journal", "-wal", "-shm"))):
-        with suppress(FileNotFoundError):
-            if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
-                try:
-                    file.chmod(0o600)
-                except PermissionError:
-                    raise PermissionError(f"other users can read {file}; its owner must run chmod 600 on it") from None
+            database.execute(TABLE)
+            database.execute(INDEX)
+            return database.execute(statement, values).fetchall()

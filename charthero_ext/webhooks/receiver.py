@@ -12,13 +12,13 @@ from typing import Any, Self, TypeAlias
 
 from charthero_client.showing import show_id
 
-from charthero_ext._secret import Secret
-from charthero_ext.errors import BodyTooLargeError, WebhookVerificationError
+from charthero_ext._secret import Secret, hide
+from charthero_ext.errors import WebhookVerificationError
 from charthero_ext.models import TranscriptReadyEvent
 from charthero_ext.webhooks import verification
 from charthero_ext.webhooks.event_store import Store
 from charthero_ext.webhooks.verification import MAX_BODY, Event, UnknownEvent
-from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker, in_thread, place_of
+from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker, place_of
 
 __all__ = ["Handler", "Receiver"]
 
@@ -67,8 +67,8 @@ class Receiver:
         Raises:
             ConfigurationError: There is no secret, or one is blank.
         """
-        secrets = hidden = Secret(secrets)  # type: ignore[assignment]
-        self._keys = verification.signing_keys(hidden)
+        secrets = hide(secrets)
+        self._keys = verification.signing_keys(secrets)
         self._store = store
         self._handler = handler
         self._max_body = max_body
@@ -97,9 +97,9 @@ class Receiver:
         return list(self._storing.submit(self._store.failed).result())
 
     async def __aenter__(self) -> Self:
-        worker = self._worker()
-        await worker.start_due()
-        worker.wake()
+        # A store that does not work is found at the start, not by the first delivery.
+        await asyncio.get_running_loop().run_in_executor(self._storing, self._store.failed)
+        self._worker().wake()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -111,14 +111,14 @@ class Receiver:
             await self._live(receive, send)
         elif scope["type"] == "http":
             try:
-                status, reason = await self._delivered(scope, receive)
+                status, reason = await self._answer(scope, receive)
             except WebhookVerificationError as refusal:
                 status, reason = refusal.status_code, refusal.reason
-            except _DisconnectedError:
+            except ConnectionAbortedError:
                 return
             if 400 <= status < 500:
                 logger.warning("webhook refused: HTTP %d %s", status, reason)
-            await _answer(scope, send, status, reason)
+            await _send(scope, send, status, reason)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -133,18 +133,22 @@ class Receiver:
         await self.__aexit__()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _delivered(self, scope: Mapping[str, Any], receive: Receive) -> tuple[int, str]:
+    async def _answer(self, scope: Mapping[str, Any], receive: Receive) -> tuple[int, str]:
         if scope["method"] != "POST":
             return 405, "method_not_allowed"
         if not _is_json(scope["headers"]):
             return 415, "unsupported_media_type"
-        headers = verification.delivery_headers(Secret(scope["headers"]))
+        headers = verification.checked_headers(scope["headers"])
+        if isinstance(headers, Exception):
+            raise headers
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
-                body = await self._body(receive)
+                body = await _body(receive, self._max_body)
         except TimeoutError:
             return 408, "body_timeout"
-        event = verification.genuine_event(headers, body, self._keys, max_body=self._max_body)
+        event = verification.checked_event(scope["headers"], body, self._keys, max_body=self._max_body)
+        if isinstance(event, Exception):
+            raise event
         try:
             await self._record(event)
         except Exception as error:  # noqa: BLE001 - a store may raise anything
@@ -152,33 +156,30 @@ class Receiver:
             return 503, "not_recorded"
         return 204, ""
 
-    async def _body(self, receive: Receive) -> Secret[bytes]:
-        body = Secret(bytearray())
-        while True:
-            message = Secret(await receive())
-            if message.reveal()["type"] == "http.disconnect":
-                raise _DisconnectedError
-            body.reveal().extend(message.reveal().get("body", b""))
-            if len(body.reveal()) > self._max_body:
-                raise BodyTooLargeError(f"the body is larger than {self._max_body:,} bytes")
-            if not message.reveal().get("more_body", False):
-                return Secret(bytes(body.reveal()))
-
     async def _record(self, event: Event) -> None:
-        await in_thread(self._storing, self._store.add, event.id, _pointer(event), time.time())
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._storing, self._store.add, event.id, _pointer(event), time.time())
         self._worker().wake()
 
     def _worker(self) -> Worker:
-        for loop in [loop for loop in self._workers if not loop.is_running()]:
-            self._workers.pop(loop).abandon()
         loop = asyncio.get_running_loop()
         if loop not in self._workers:
+            self._workers = {each: worker for each, worker in self._workers.items() if not each.is_closed()}
             self._workers[loop] = Worker(self._store, self._storing, self._handler, self._handling)
         return self._workers[loop]
 
 
-class _DisconnectedError(Exception):
-    """The sender closed the connection before its request was complete."""
+async def _body(receive: Receive, max_body: int) -> Secret[bytearray]:
+    """Read a body to its end, or a part that is too large."""
+    body = Secret(bytearray())
+    has_more = True
+    while has_more and len(body.reveal()) <= max_body:
+        message = Secret(await receive())
+        if message.reveal()["type"] == "http.disconnect":
+            raise ConnectionAbortedError
+        body.reveal().extend(message.reveal().get("body", b""))
+        has_more = message.reveal().get("more_body", False)
+    return body
 
 
 def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -203,7 +204,7 @@ def _pointer(event: Event) -> str:
     return json.dumps(kept)
 
 
-async def _answer(scope: Mapping[str, Any], send: Send, status: int, reason: str) -> None:
+async def _send(scope: Mapping[str, Any], send: Send, status: int, reason: str) -> None:
     body = reason.encode()
     headers = [(b"allow", b"POST")] if status == 405 else []
     # The rest of the body is not read. HTTP/2 has no such header and needs none.

@@ -1,4 +1,7 @@
-"""Checks the headers, signature, age and body of a delivery, without I/O."""
+"""Checks the headers, signature, age and body of a delivery, without I/O.
+
+The functions that see a secret or a body return an error and never raise, so no traceback contains their variables.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from attrs import field, frozen
 from charthero_client.showing import show_id
 
 from charthero_ext import errors
-from charthero_ext._secret import Secret
+from charthero_ext._secret import Secret, hide
 from charthero_ext.models import TranscriptReadyEvent
 
-__all__ = ["Event", "UnknownEvent", "delivery_headers", "event_from", "genuine_event", "sign", "signing_keys", "verify"]
+__all__ = ["Event", "UnknownEvent", "checked_event", "checked_headers", "event_from", "sign", "signing_keys", "verify"]
 
 #: An event is a few hundred bytes long.
 MAX_BODY = 65_536
@@ -32,7 +35,7 @@ TYPE, VERSION = "recording.transcript_ready", "2026-05-01"
 _NAMES = ("Event-Id", "Delivery-Id", "Timestamp", "Signature", "Webhook-Version")
 HEADERS = {f"charthero-{name.lower()}": f"ChartHero-{name}" for name in _NAMES}
 
-Keys: TypeAlias = Secret[tuple[bytes, ...]]
+Keys: TypeAlias = Secret[list[bytes]]
 
 
 @frozen
@@ -76,12 +79,11 @@ def verify(
         ConfigurationError: There is no secret, or one is blank.
         TypeError: *body* is not bytes.
     """
-    headers, body, secrets = hidden = Secret(headers), Secret(body), Secret(secrets)  # type: ignore[assignment]
-    if not isinstance(hidden[1].reveal(), bytes | bytearray | memoryview):
-        raise TypeError("body must be the raw bytes of the request")
-    keys, found = signing_keys(hidden[2]), delivery_headers(hidden[0])
-    content = Secret(bytes(hidden[1].reveal()))
-    return genuine_event(found, content, keys, tolerance=tolerance, now=now, max_body=max_body)
+    headers, body, secrets = hide(headers), hide(body), hide(secrets)
+    event = checked_event(headers, body, signing_keys(secrets), max_body=max_body, tolerance=tolerance, now=now)
+    if isinstance(event, Exception):
+        raise event
+    return event
 
 
 def sign(body: bytes, secret: str, *, timestamp: int | None = None, delivery_id: str | None = None) -> dict[str, str]:
@@ -97,104 +99,60 @@ def sign(body: bytes, secret: str, *, timestamp: int | None = None, delivery_id:
         ValueError: *body* is not JSON with ``id`` and ``api_version``.
         ConfigurationError: The secret is blank.
     """
-    body, secret = hidden = Secret(body), Secret(secret)  # type: ignore[assignment]
-    keys = signing_keys(hidden[1])
-    event = _decoded(hidden[0])
-    if not _has_texts(event, "id", "api_version"):
+    content = body = hide(body)
+    secret = hide(secret)
+    keys, event = signing_keys(secret), Secret(_decoded(content.reveal()))
+    if not _has_texts(event.reveal(), "id", "api_version"):
         raise ValueError("the body is not an event: it needs id and api_version")
     stamp = str(int(time.time()) if timestamp is None else timestamp)
-    (signature,) = _signatures(keys, Secret(stamp), hidden[0]).reveal()
+    (signature,) = _signatures(keys, stamp, content.reveal())
     values = (event.reveal()["id"], delivery_id or f"whd_{uuid4().hex}", stamp, signature)
-    found = zip(HEADERS.values(), (*values, event.reveal()["api_version"]), strict=True)
-    return {"Content-Type": "application/json", **dict(found)}
+    headers = zip(HEADERS.values(), (*values, event.reveal()["api_version"]), strict=True)
+    return {"Content-Type": "application/json", **dict(headers)}
 
 
-def signing_keys(secrets: Secret[Any]) -> Keys:
+def signing_keys(secrets: Any) -> Keys:
     """Return signing secrets as keys.
 
     Raises:
         ConfigurationError: There is no secret, or one is blank or has white space around it.
     """
-    given = Secret([secrets.reveal()] if isinstance(secrets.reveal(), str) else list(secrets.reveal()))
-    keys = Secret(tuple(_key(secret) for secret in given.reveal()))
-    if not keys.reveal() or not all(keys.reveal()):
+    secrets = hide(secrets)
+    keys = Secret(_keys(secrets.reveal()))
+    if not keys.reveal():
         raise errors.ConfigurationError("webhooks need one or more signing secrets: text without white space around it")
     return keys
 
 
-def _key(secret: object) -> bytes:
+def _keys(secrets: Any) -> list[bytes]:
+    """Return signing secrets as keys, or nothing if one of them is not usable."""
+    try:
+        given = [secrets] if isinstance(secrets, str) else list(secrets)
+        keys = [secret.encode("utf-8", "surrogateescape") for secret in given]
+    except Exception:  # noqa: BLE001 - callers may pass anything
+        return []
     # White space at an end was copied by mistake. With it, no signature would ever match.
-    if isinstance(secret, str) and secret == secret.strip():
-        with suppress(UnicodeEncodeError):
-            return secret.encode("utf-8", "surrogateescape")
-    return b""
+    return keys if all(secret and secret == secret.strip() for secret in given) else []
 
 
-def delivery_headers(headers: Secret[Any]) -> dict[str, Secret[str]]:
-    """Return the five headers of a delivery, which are not authenticated yet.
-
-    Raises:
-        WebhookVerificationError: A header is missing, repeated, too long or malformed.
-    """
-    found: dict[str, Secret[str]] = {}
-    pairs = Secret(headers.reveal().items() if hasattr(headers.reveal(), "items") else headers.reveal())
-    for pair in map(Secret, pairs.reveal()):
-        name = HEADERS.get(_text(pair.reveal()[0]).lower())
-        if name in found:
-            raise errors.RepeatedHeaderError(f"{name} is repeated")
-        if name is not None:
-            found[name] = Secret(_text(pair.reveal()[1]))
+def checked_headers(headers: Any) -> dict[str, str] | Exception:
+    """Return the five headers of a delivery, which are not authenticated yet, or the error."""
+    found: dict[str, str] = {}
+    try:
+        for sent, value in headers.items() if hasattr(headers, "items") else headers:
+            name = HEADERS.get(_text(sent).lower())
+            if name in found:
+                return errors.RepeatedHeaderError(f"{name} is repeated")
+            if name is not None:
+                found[name] = _text(value)
+    except Exception:  # noqa: BLE001 - callers may pass anything
+        return TypeError("headers must be a mapping, or pairs of names and values")
     for name in HEADERS.values():
-        if name not in found or not found[name].reveal():
-            raise errors.MissingHeaderError(f"{name} is missing, empty or longer than {MAX_HEADER:,} characters")
-    if not re.fullmatch("[0-9]{1,12}", found["ChartHero-Timestamp"].reveal()):
-        raise errors.InvalidTimestampError("ChartHero-Timestamp is not a whole number of seconds")
+        if not found.get(name):
+            return errors.MissingHeaderError(f"{name} is missing, empty or longer than {MAX_HEADER:,} characters")
+    if not re.fullmatch("[0-9]{1,12}", found["ChartHero-Timestamp"]):
+        return errors.InvalidTimestampError("ChartHero-Timestamp is not a whole number of seconds")
     return found
-
-
-def genuine_event(
-    headers: Mapping[str, Secret[str]],
-    body: Secret[bytes],
-    keys: Keys,
-    *,
-    tolerance: float = TOLERANCE,
-    now: float | None = None,
-    max_body: int = MAX_BODY,
-) -> Event:
-    """Return the event in the body of a delivery. Raises the same errors as :func:`verify`."""
-    if len(body.reveal()) > max_body:
-        raise errors.BodyTooLargeError(f"the body is larger than {max_body:,} bytes")
-    event_id, _, timestamp, signature, version = (headers[name] for name in HEADERS.values())
-    sent = Secret([part.strip(" \t") for part in signature.reveal().split(",")])
-    candidates = Secret([part for part in sent.reveal() if re.fullmatch("v1=[0-9a-f]{64}", part)])
-    if not candidates.reveal():
-        raise errors.UnsupportedSignatureError("ChartHero-Signature has no signature of version v1")
-    pairs = product(_signatures(keys, timestamp, body).reveal(), candidates.reveal())
-    # Every pair is compared, even after a match, so that the time taken reveals nothing.
-    if not sum(hmac.compare_digest(*pair) for pair in pairs):
-        raise errors.SignatureMismatchError("no signature matches this body, this timestamp and any of the secrets")
-    if abs((time.time() if now is None else now) - int(timestamp.reveal())) > tolerance:
-        raise errors.StaleTimestampError(f"ChartHero-Timestamp is more than {tolerance:g} seconds from the clock")
-    event = Secret(event_from(_decoded(body)))
-    if (event.reveal().id, event.reveal().api_version) != (event_id.reveal(), version.reveal()):
-        raise errors.MismatchedEventError("ChartHero-Event-Id or ChartHero-Webhook-Version differs from the body")
-    return event.reveal()
-
-
-def event_from(payload: Secret[Any]) -> Event:
-    """Return the event that a JSON value describes.
-
-    Raises:
-        MalformedEventError: The value is not an event.
-    """
-    if not _has_texts(payload, "id", "type", "api_version"):
-        raise errors.MalformedEventError("the body is not an event: it needs id, type and api_version")
-    codes = payload.reveal()["type"], payload.reveal()["api_version"]
-    if codes != (TYPE, VERSION):
-        return UnknownEvent(payload.reveal()["id"], *codes, payload.reveal())
-    if not _has_texts(Secret(payload.reveal().get("resources")), "encounter_id", "document_id"):
-        raise errors.MalformedEventError("the event's resources need encounter_id and document_id")
-    return TranscriptReadyEvent.from_dict(payload.reveal())
 
 
 def _text(value: str | bytes) -> str:
@@ -204,18 +162,57 @@ def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def _signatures(keys: Keys, timestamp: Secret[str], body: Secret[bytes]) -> Secret[list[str]]:
-    signed = Secret(timestamp.reveal().encode() + b"." + body.reveal())
-    return Secret(["v1=" + hmac.new(key, signed.reveal(), hashlib.sha256).hexdigest() for key in keys.reveal()])
+def checked_event(
+    headers: Any, body: Any, keys: Keys, *, max_body: int, tolerance: float = TOLERANCE, now: float | None = None
+) -> Event | Exception:
+    """Return the event of a delivery, or the error that refuses it. The headers and the body may be Secrets."""
+    headers, body = hide(headers).reveal(), hide(body).reveal()
+    found = checked_headers(headers)
+    if isinstance(found, Exception):
+        return found
+    if not isinstance(body, bytes | bytearray | memoryview):
+        return TypeError("body must be the raw bytes of the request")
+    if len(body) > max_body:
+        return errors.BodyTooLargeError(f"the body is larger than {max_body:,} bytes")
+    event_id, _, timestamp, signature, version = (found[name] for name in HEADERS.values())
+    sent = [part.strip(" \t") for part in signature.split(",")]
+    candidates = [part for part in sent if re.fullmatch("v1=[0-9a-f]{64}", part)]
+    if not candidates:
+        return errors.UnsupportedSignatureError("ChartHero-Signature has no signature of version v1")
+    # Every pair is compared, even after a match, so that the time taken reveals nothing.
+    pairs = product(_signatures(keys, timestamp, body), candidates)
+    if not sum(hmac.compare_digest(*pair) for pair in pairs):
+        return errors.SignatureMismatchError("no signature matches this body, this timestamp and any of the secrets")
+    if abs((time.time() if now is None else now) - int(timestamp)) > tolerance:
+        return errors.StaleTimestampError(f"ChartHero-Timestamp is more than {tolerance:g} seconds from the clock")
+    event = event_from(_decoded(body))
+    if not isinstance(event, Exception) and (event.id, event.api_version) != (event_id, version):
+        return errors.MismatchedEventError("ChartHero-Event-Id or ChartHero-Webhook-Version differs from the body")
+    return event
 
 
-def _decoded(body: Secret[bytes]) -> Secret[Any]:
-    with suppress(ValueError, RecursionError):
-        return Secret(json.loads(body.reveal()))
-    return Secret(None)
+def event_from(payload: Any) -> Event | errors.MalformedEventError:
+    """Return the event that a JSON value describes, or the error."""
+    if not _has_texts(payload, "id", "type", "api_version"):
+        return errors.MalformedEventError("the body is not an event: it needs id, type and api_version")
+    if (payload["type"], payload["api_version"]) != (TYPE, VERSION):
+        return UnknownEvent(payload["id"], payload["type"], payload["api_version"], payload)
+    if not _has_texts(payload.get("resources"), "encounter_id", "document_id"):
+        return errors.MalformedEventError("the event's resources need encounter_id and document_id")
+    return TranscriptReadyEvent.from_dict(payload)
 
 
-def _has_texts(value: Secret[Any], *names: str) -> bool:
-    """Tell whether a JSON value is an object with these names, each with a text that is not empty."""
-    found = Secret(value.reveal() if isinstance(value.reveal(), dict) else {})
-    return all(isinstance(found.reveal().get(name), str) and found.reveal()[name] for name in names)
+def _signatures(keys: Keys, timestamp: str, body: Any) -> list[str]:
+    signed = timestamp.encode() + b"." + body
+    return ["v1=" + hmac.new(key, signed, hashlib.sha256).hexdigest() for key in keys.reveal()]
+
+
+def _decoded(body: Any) -> Any:
+    with suppress(TypeError, ValueError, RecursionError):
+        return json.loads(bytes(body))
+    return None
+
+
+def _has_texts(value: Any, *names: str) -> bool:
+    """Return whether a JSON value is an object with these names, each with a text that is not empty."""
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) and value[name] for name in names)

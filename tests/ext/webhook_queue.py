@@ -72,6 +72,7 @@ class MemoryStore:
             row.leased_until, row.next_attempt_at, row.error = 0.0, next_attempt_at, error
 
     def failed(self) -> list[tuple[str, str]]:
+        self._fail()
         return [
             (event_id, row.error)
             for event_id, row in self.rows.items()
