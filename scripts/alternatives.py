@@ -18,7 +18,7 @@ from attrs import Factory, frozen
 
 from scripts.artifact import ArtifactError
 
-__all__ = ["BOUNDS", "EVERY_TYPE", "NULL", "Alternative", "Said", "Together"]
+__all__ = ["BOUNDS", "CONSTRAINTS", "EVERY_TYPE", "NULL", "Alternative", "Said", "Together"]
 __all__ += ["as_text", "each_with_each", "is_prose", "listed", "own_alternative", "room", "types_of", "words_of"]
 
 #: A schema, or several that apply at once.

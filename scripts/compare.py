@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
-from scripts.alternatives import BOUNDS, room
+from scripts.alternatives import BOUNDS, CONSTRAINTS, room
 from scripts.artifact import ArtifactError, parse
 from scripts.canonicalize import canonicalize
 from scripts.facts import statements
@@ -27,8 +27,11 @@ Subjects = dict[Key, Subject]
 LISTS = frozenset({"value", "format"})
 #: Statuses that stand for every success.
 EVERY_SUCCESS = frozenset({"2XX", "default"})
-CONSTRAINTS = ("pattern", "multipleOf", "uniqueItems", "readOnly", "writeOnly", "additionalProperties", "combination")
-KINDS = {**dict.fromkeys(CONSTRAINTS, "constraint"), **dict.fromkeys(BOUNDS, "bound")}
+#: The kinds of facts that share a row of the severity table.
+KINDS = {
+    **dict.fromkeys(BOUNDS, "bound"),
+    **dict.fromkeys(CONSTRAINTS | {"additionalProperties", "combination"}, "constraint"),
+}
 
 MAX_FINDINGS = 5_000
 
