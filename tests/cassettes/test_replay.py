@@ -17,6 +17,7 @@ import pytest
 import vcr
 import yaml
 from charthero_client.contract import ROUTES
+from vcr.errors import CannotOverwriteExistingCassetteException
 
 from charthero_ext import ChartHero, Settings
 from charthero_ext.errors import InvalidRequestError, NotFoundError
@@ -223,3 +224,10 @@ def test_a_cassette_replays_a_recording_as_a_short_wav(ch: ChartHero, tmp_path: 
         ch.documents.download_audio(encounter_id, document_id, tmp_path / "visit.wav")
     with wave.open(str(tmp_path / "visit.wav")) as recording:
         assert 0 < recording.getnframes() < 1000
+
+
+def test_a_request_missing_from_a_cassette_is_explained_by_vcrpy(ch: ChartHero) -> None:
+    with cassette("listing.yaml"), pytest.raises(CannotOverwriteExistingCassetteException) as caught:
+        ch.encounters.list(limit=77)
+    assert "limit=77" in str(caught.value)
+    assert "listing.yaml" in str(caught.value)
