@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import threading
-from types import TracebackType
 from typing import Self
 
 import uvicorn
@@ -107,23 +106,13 @@ class Sandbox(State):
         self._running = server, thread
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.__enter__)
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
