@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_SPARK := $(VENV)/.ready-spark
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links
 SPEC_URL ?= https://developers.charthero.ai/openapi/v1/openapi.json
 
 .DEFAULT_GOAL := help
@@ -18,20 +21,22 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(READY_SPARK): $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[spark]'
+$(READY_SPARK): $(READY) .ci/spark.lock
+	@$(PIP) --require-hashes --requirement .ci/spark.lock
 	@touch $@
 
 .PHONY: lock
-lock: ## Resolve the development versions anew into requirements.lock
+lock: ## Resolve the newest development versions into requirements.lock and .ci/
 	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --quiet \
-	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+	@$(LOCK) pyproject.toml --extra dev --upgrade --output-file requirements.lock
+	@$(LOCK) pyproject.toml --extra spark --constraint requirements.lock --upgrade --output-file .ci/spark.lock
+	@printf 'build\nhatchling\n' | $(LOCK) - --constraint requirements.lock --upgrade --output-file .ci/build.lock
 
-.PHONY: demo test test-all test-spark wheel pull generate update check drift release-day sandbox bench clean
+.PHONY: demo test test-all test-spark dist wheel pull generate update check drift release-day sandbox bench clean
 demo: $(READY) ## Start a sandbox, pull the artifact from it, regenerate, list encounters
 	@$(BIN)/python -m scripts.demo
 
@@ -47,8 +52,14 @@ test-all: $(READY) ## Run every test except Spark's, and measure the coverage
 test-spark: $(READY_SPARK) ## Run the tests that need Spark and Java 17
 	@$(BIN)/python -m pytest -m spark tests/connectors
 
-wheel: $(READY) ## Build the wheel and do the main job with it in a clean environment
-	@$(BIN)/python -m scripts.try_wheel
+dist: ## Build dist/ in an environment that holds nothing but the builder
+	@rm -rf dist build/builder
+	@$(PYTHON) -m venv build/builder
+	@build/builder/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .ci/build.lock
+	@build/builder/bin/python -m build --no-isolation --outdir dist .
+
+wheel: ## Install the wheel of dist/ in a clean environment, and do the main job with it
+	@$(PYTHON) -m scripts.try_wheel
 
 pull: $(READY) ## Fetch the published artifact into openapi/ (SPEC_URL=, an http(s) URL or a file)
 	@$(BIN)/python -m scripts.pull $(SPEC_URL)

@@ -1,13 +1,13 @@
-"""Build dist/, and do the main job with the wheel in it: list, walk, read, transcribe, download.
+"""Install the wheel in dist/ and do the main job with it: list, walk, read, transcribe, download.
 
-That is done in an environment of its own, with nothing of the repository on its path, so what works there works for
-those who install it.
+The environment is new and has nothing of the repository on its path, so what works there works for users. Needs only
+the standard library.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import re
 import subprocess
 import sys
 import tempfile
@@ -56,18 +56,22 @@ print("the installed wheel lists, walks, reads, transcribes and downloads")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build, install, run."""
+    """Install the wheel and run the program."""
     argparse.ArgumentParser(description=__doc__).parse_args(arguments)
-    shutil.rmtree(DIST, ignore_errors=True)
+    wheels = [*DIST.glob("*.whl")]
+    if len(wheels) != 1:
+        print(f"try_wheel: dist/ holds {len(wheels)} wheels instead of one; run `make dist`", file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory() as scratch:
+        # The locked versions without their hashes: with hashes, pip refuses a wheel that has no hash in the lock.
+        versions = Path(scratch) / "constraints.txt"
+        locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+        versions.write_text("\n".join(re.findall(r"^[\w.-]+==[^ ]+", locked, re.MULTILINE)), encoding="utf-8")
         try:
-            # By way of the source distribution, so that this is proven to hold all that a build needs.
-            _run([sys.executable, "-m", "build", "--outdir", str(DIST), str(ROOT)])
-            (wheel,) = DIST.glob("*.whl")
             venv.create(Path(scratch) / "venv", with_pip=True)
             python = str(Path(scratch) / "venv" / "bin" / "python")
             pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            _run([*pip, "--constraint", str(ROOT / "requirements.lock"), f"{wheel}[sandbox]"])
+            _run([*pip, "--constraint", str(versions), f"{wheels[0]}[sandbox]"])
             print(_run([python, "-I", "-W", "error", "-c", PROGRAM], cwd=scratch), end="")
         except subprocess.CalledProcessError as error:
             print(error.output, file=sys.stderr)

@@ -50,6 +50,14 @@ def test_nothing_from_outside_is_pasted_into_a_shell(workflow: Path) -> None:
     assert not re.search(r"run:.*\${{", workflow.read_text())
 
 
+@pytest.mark.parametrize("lock", [ROOT / "requirements.lock", *sorted((ROOT / ".ci").glob("*.lock"))], ids=str)
+def test_every_locked_version_has_hashes_and_no_address(lock: Path) -> None:
+    text = lock.read_text()
+    entries = re.split(r"\n(?=\S)", text.strip())
+    assert [entry for entry in entries if not re.match(r"[\w.-]+==\S+.*--hash=sha256:[0-9a-f]{64}", entry, re.S)] == []
+    assert "://" not in text
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
