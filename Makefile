@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_SPARK := $(VENV)/.ready-spark
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-header --no-annotate \
-  --no-emit-index-url --no-emit-find-links
+  --no-emit-index-url --no-emit-find-links --no-strip-extras
 SPEC_URL ?= https://developers.charthero.ai/openapi/v1/openapi.json
 
 .DEFAULT_GOAL := help
