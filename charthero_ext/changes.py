@@ -21,8 +21,9 @@ remembers what you received. Run a pass every few minutes, or every night::
 before the last pass began if that was earlier. What was created before the window is left alone.
 
 **Delivery.** A change is recorded when you ask for the next one, or when the loop ends. If your code raises or the
-process dies, you receive the change again, and after a crash at most one page more. So your code must be idempotent. An
-interrupted pass is resumed by the next one, in its own window. Memory use does not grow with the number of encounters.
+process dies, you receive the change again, and after a crash at most one page more. A deletion can then be of an
+encounter that you never received. So your code must be idempotent. The next pass resumes an interrupted one, in the
+window of that one. Memory use does not grow with the number of encounters.
 
 **Deletions** come at the end of a pass, once the walk has proven that it saw everything. A revoked scope looks like
 many deletions. So the pass raises `MassDeletionError` and deletes nothing if the list is empty although its ``total``
@@ -43,6 +44,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from functools import partial
 from hashlib import blake2b
 from secrets import token_hex
@@ -66,8 +68,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Delete", "Entry", "Ledger", "LedgerStore", "Upsert"]
 
-#: This many deletions at once, or this part of the encounters known in the window, need no permission.
-FEW, PART = 20, 1 / 5
+#: Deletions at once that need permission exceed both: this number, and this share of those known in the window.
+MAX_DELETIONS, MAX_SHARE = 20, Fraction(1, 5)
 #: Deletions that are found, and then saved, at once.
 BATCH = 100
 #: An open start, in microseconds since 1970.
@@ -172,13 +174,13 @@ class PassState:
         is_complete: Every change was recorded.
     """
 
-    number: int
-    start: int
-    began: int
-    known: int
+    number: int = 0
+    start: int = OPEN
+    began: int = OPEN
+    known: int = 0
     newest: int = OPEN
     checkpoint: str | None = None
-    is_complete: bool = False
+    is_complete: bool = True
 
 
 @define(repr=False)
@@ -200,27 +202,31 @@ class Pass:
         if owner != self.base_url:
             raise ConfigurationError(f"the ledger belongs to {owner}, not to {self.base_url}")
         self.key = Secret(stored.reveal().get("key") or token_hex(32))
-        last = PassState(**stored.reveal()["pass"]) if stored.reveal() else None
-        if last is None:
-            self._start(1, self._window_start(None), newest=OPEN)
-        elif last.is_complete:
-            self._start(last.number + 1, self._window_start(last), newest=last.newest)
-        else:
-            self.state = last
-            if last.checkpoint is not None:
-                self.position = read_checkpoint(last.checkpoint)[1]
+        last = PassState(**stored.reveal()["pass"]) if stored.reveal() else PassState()
+        if last.is_complete:
+            self._start(last, self._window_start(last), known=None)
+            return
+        self.state = last
+        if last.checkpoint is not None:
+            self.position = read_checkpoint(last.checkpoint)[1]
 
-    def _window_start(self, last: PassState | None) -> int:
+    def _window_start(self, last: PassState) -> int:
         start = OPEN if self.start_at is None else microseconds(self.start_at)
-        if last is None or last.newest == OPEN:
+        if last.newest == OPEN:
             return start
         # Encounters that changed while the last pass ran may be older than the newest less the look-back.
         return max(start, min(last.newest, last.began) - self.look_back // timedelta(microseconds=1))
 
-    def _start(self, number: int, start: int, *, newest: int, known: int | None = None) -> None:
-        began = microseconds(datetime.now(UTC))
-        known = self.ledger.count_unseen(start, number) if known is None else known
-        self.state = PassState(number=number, start=start, began=began, known=known, newest=newest)
+    def _start(self, last: PassState, start: int, *, known: int | None) -> None:
+        number = last.number + 1
+        self.state = PassState(
+            number=number,
+            start=start,
+            began=microseconds(datetime.now(UTC)),
+            known=self.ledger.count_unseen(start, number) if known is None else known,
+            newest=last.newest,
+            is_complete=False,
+        )
         self.position = Position()
         self.save()
 
@@ -279,9 +285,9 @@ class Pass:
     def check_deletions(self, total: int) -> None:
         """Refuse a mass deletion. *total* is not 0 if the list was empty although the server counts encounters."""
         state, missing = self.state, self.ledger.count_unseen(self.state.start, self.state.number)
-        if total or (missing > FEW and missing > state.known * PART):
+        if total or (missing > MAX_DELETIONS and missing > state.known * MAX_SHARE):
             # The next pass walks the same window, and new encounters must not hide the loss from it.
-            self._start(state.number + 1, state.start, newest=state.newest, known=state.known)
+            self._start(state, state.start, known=state.known)
             raise MassDeletionError(missing=missing, known=state.known, total=total)
 
     def _digest(self, encounter: Encounter) -> str:
@@ -298,7 +304,8 @@ def _unconfirmed(delivered: str) -> str:
 def _completed_transcripts(encounter: Encounter) -> list[str]:
     documents = [each for each in encounter.documents or () if isinstance(each, DocumentSummary)]
     wanted = ("ambient_transcript", "completed")
-    return [each.document_id for each in documents if (each.schema_type, each.status) == wanted]
+    ids = [each.document_id for each in documents if (each.schema_type, each.status) == wanted]
+    return [each for each in dict.fromkeys(ids) if isinstance(each, str)]
 
 
 def _event(encounter: Encounter, document_id: str) -> TranscriptReadyEvent:
