@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from charthero_ext import ChartHero
+from charthero_ext.errors import ConfigurationError
 from charthero_ext.sandbox import Sandbox
 from tests.connectors.conftest import LEFT_OUT
 
-pytest.importorskip("pyspark", reason=LEFT_OUT)
+pyspark = pytest.importorskip("pyspark", reason=LEFT_OUT)
 pytestmark = [
     pytest.mark.spark,
     # py4j leaves its sockets to the garbage collector.
@@ -262,6 +263,37 @@ def test_a_stream_waits_for_what_may_still_show_up(spark: SparkSession, sandbox:
     assert sorted(seen) == sorted(settled)
 
 
+def test_the_offsets_of_a_stream_need_no_network(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTHERO_BASE_URL", sandbox.base_url)
+    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+    sandbox.fail("status", status=503, times=None)
+    options = {"path": "encounters", "start_at": "2025-01-01T00:00:00Z", "attempts": "3"}
+    stream = ChartHeroDataSource(options).streamReader(ENCOUNTERS)
+    start = stream.initialOffset()
+    end = stream.latestOffset(start, None)
+    assert datetime.fromisoformat(start["before"]) < datetime.fromisoformat(end["before"]) < datetime.now(UTC)
+    assert stream.latestOffset(end, None) is end
+    sandbox.faults.clear()
+    sandbox.fail("status", status=503, times=2)
+    assert stream.partitions(start, end)
+
+
+@pytest.mark.parametrize("other", [{"start_at": "2025-02-01T00:00:00Z"}, {}])
+def test_a_start_that_differs_from_the_checkpoint_is_refused(
+    other: dict[str, str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARTHERO_BASE_URL", sandbox.base_url)
+    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+    options = {"path": "encounters", "start_at": "2025-01-01T01:00:00+01:00"}
+    kept = ChartHeroDataSource(options).streamReader(ENCOUNTERS).initialOffset()
+    same = {"path": "encounters", "start_at": "2025-01-01T00:00:00Z"}
+    assert ChartHeroDataSource(same).streamReader(ENCOUNTERS).latestOffset(kept, None)
+    stream = ChartHeroDataSource({"path": "encounters", **other}).streamReader(ENCOUNTERS)
+    for use in (lambda: stream.latestOffset(kept, None), lambda: stream.partitions(kept, stream.latestOffset())):
+        with pytest.raises(ConfigurationError, match=r"start_at 2025-01-01T00:00:00\+00:00, and not"):
+            use()
+
+
 @pytest.mark.parametrize("name", ["api_key", "Api_Key", "CHARTHERO_API_KEY"])
 def test_a_key_given_as_an_option_is_refused_and_not_repeated(name: str, spark: SparkSession) -> None:
     for reader in (spark.read, spark.readStream):
@@ -273,26 +305,63 @@ def test_a_key_given_as_an_option_is_refused_and_not_repeated(name: str, spark: 
 
 
 @pytest.mark.parametrize(
-    ("options", "path", "message"),
+    ("options", "message"),
     [
-        ({"start": "2026-01-01T00:00:00Z"}, "encounters", "unknown options: start; there are start_at"),
-        ({"start_at": "2026-01-01T00:00:00"}, "encounters", "start_at has no time zone"),
-        ({"max_rows": "many"}, "encounters", "many"),
-        ({"base_url": "https://elsewhere.example.test"}, "encounters", "another host"),
-        ({}, "patients", r'load\("encounters"\)'),
+        ({"start": "2026-01-01T00:00:00Z"}, "unknown options: start; known are start_at"),
+        ({"start_at": "2026-01-01T00:00:00"}, "start_at has no time zone"),
+        ({"end_at": ""}, "end_at is not"),
+        ({"start_at": "2026-01-02T00:00:00Z", "end_at": "2026-01-01T00:00:00Z"}, "start_at must be before end_at"),
+        *(({"max_rows": value}, "max_rows must be a whole number") for value in ("abc", "", "-5", "0", "1.5", "nan")),
+        *(({"delay_seconds": value}, "delay_seconds must be a number") for value in ("nan", "inf", "-1", "soon")),
+        ({"attempts": "0"}, "attempts must be a whole number of at least 1"),
+        ({"push_filters": "perhaps"}, "push_filters must be true or false"),
+        ({"base_url": "https://elsewhere.example.test"}, "base_url names another host"),
+        ({"path": "patients"}, r'only load\("encounters"\)'),
     ],
 )
-def test_options_that_make_no_sense_are_refused(
-    options: dict[str, str], path: str, message: str, spark: SparkSession
+def test_options_that_make_no_sense_are_refused_by_name(
+    options: dict[str, str], message: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(AnalysisException, match=message):
-        spark.read.format("charthero").options(**options).load(path)
+    monkeypatch.setenv("CHARTHERO_BASE_URL", sandbox.base_url)
+    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+    with pytest.raises((ConfigurationError, ValueError), match=message):
+        ChartHeroDataSource({"path": "encounters", **options}).schema()
 
 
-def test_another_schema_is_refused(spark: SparkSession) -> None:
-    frame = spark.read.format("charthero").schema("encounter_id string").load("encounters")
-    with pytest.raises(PySparkException, match="with the columns they have"):
-        frame.collect()
+def test_a_host_in_an_option_gets_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+    with pytest.raises(ConfigurationError, match="CHARTHERO_BASE_URL"):
+        ChartHeroDataSource({"path": "encounters", "base_url": "https://elsewhere.example.test"}).schema()
+
+
+def test_what_spark_is_told_says_what_to_do_instead(spark: SparkSession) -> None:
+    with pytest.raises(PySparkException, match="CREATE TEMPORARY VIEW"):
+        spark.sql("CREATE TABLE encounters_table USING charthero")
+    spark.sql("CREATE TEMPORARY VIEW encounters_view USING charthero OPTIONS (path 'encounters')")
+    assert spark.sql("SELECT count(*) FROM encounters_view").first()[0] == 400
+    with pytest.raises(PySparkException, match="max_rows must be a whole number"):
+        read(spark, max_rows="abc")
+    with pytest.raises(PySparkException, match="the schema cannot be chosen"):
+        spark.read.format("charthero").schema("encounter_id string").load("encounters").collect()
+
+
+@pytest.mark.skipif(pyspark.__version__ < "4.1", reason="Spark pushes filters since 4.1")
+def test_a_filter_on_created_at_reads_only_the_windows_it_needs(spark: SparkSession, client: ChartHero) -> None:
+    since, until = NEWEST - timedelta(days=9, microseconds=1), NEWEST - timedelta(days=2)
+    filters = (
+        f"created_at >= '{since.isoformat()}' AND created_at <= '{until.isoformat()}' AND status IS NOT NULL",
+        f"created_at > '{since.isoformat()}' AND created_at < '{until.isoformat()}'",
+        f"created_at = '{client.encounters.list(limit=1).items[0].created_at.isoformat()}'",
+        "created_at < '2000-01-01' AND created_at > '2001-01-01'",
+    )
+    spark.conf.set("spark.sql.python.filterPushdown.enabled", "true")
+    try:
+        for condition in filters:
+            whole, pushed = read(spark, max_rows="50"), read(spark, max_rows="50", push_filters="true")
+            assert by_id(as_sent(pushed.where(condition))) == by_id(as_sent(whole.where(condition)))
+            assert pushed.where(condition).rdd.getNumPartitions() < 4 < whole.where(condition).rdd.getNumPartitions()
+    finally:
+        spark.conf.unset("spark.sql.python.filterPushdown.enabled")
 
 
 def test_no_key_is_in_a_plan_an_event_log_or_a_checkpoint(
