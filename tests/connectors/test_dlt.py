@@ -1,21 +1,16 @@
-"""The dlt source, loaded into DuckDB and judged by SQL against what the sandbox has."""
+"""The dlt source, loaded into DuckDB and compared by SQL with what the sandbox has."""
 
 from __future__ import annotations
 
 import gc
 import json
-import os
-import subprocess
-import sys
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from charthero_ext import ChartHero
 from charthero_ext.client import Documents
 from charthero_ext.connectors.dlt import charthero_source
 from charthero_ext.errors import PermissionDeniedError
@@ -32,24 +27,8 @@ from tests.connectors.warehouse import (
     truth,
 )
 
-ROOT = Path(__file__).parent.parent.parent
 
-#: The same ten lines as in the README.
-SNIPPET = """\
-import dlt
-
-from charthero_ext import ChartHero
-from charthero_ext.connectors.dlt import charthero_source
-
-pipeline = dlt.pipeline("charthero", destination="duckdb", dataset_name="clinic")
-with ChartHero() as ch:
-    pipeline.run(charthero_source(ch, start_at="2026-01-01T00:00:00Z"))
-with pipeline.sql_client() as sql:
-    print(sql.execute_sql("SELECT status, count(*) FROM encounters GROUP BY status"))
-"""
-
-
-def test_a_first_load_brings_everything_and_asks_for_no_recording(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_a_first_load_brings_everything_and_requests_no_recording(sandbox: Sandbox, warehouse: Warehouse) -> None:
     sandbox.enable_route("documents.audio", False)
     warehouse.load(sandbox)
     assert warehouse.contents() == truth(sandbox)
@@ -57,16 +36,14 @@ def test_a_first_load_brings_everything_and_asks_for_no_recording(sandbox: Sandb
     assert warehouse.query("SELECT 1 FROM information_schema.columns WHERE column_name ILIKE '%url%'") == []
 
 
-def test_a_second_load_makes_the_warehouse_equal_to_the_truth_inside_the_look_back(
-    sandbox: Sandbox, warehouse: Warehouse
-) -> None:
+def test_a_second_load_makes_the_look_back_equal_to_the_api(sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
     change_everything(sandbox)
     warehouse.load(sandbox)
     assert warehouse.contents() == truth(sandbox)
 
 
-def test_what_changes_before_the_look_back_is_left_as_it_was_loaded(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_rows_before_the_look_back_stay_as_they_were_loaded(sandbox: Sandbox, warehouse: Warehouse) -> None:
     before = truth(sandbox)
     warehouse.load(sandbox)
     oldest, next_oldest, *_ = sandbox.encounter_ids()
@@ -76,7 +53,7 @@ def test_what_changes_before_the_look_back_is_left_as_it_was_loaded(sandbox: San
     assert warehouse.contents() == before
 
 
-def test_a_range_that_was_deleted_altogether_is_gone(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_a_look_back_without_encounters_is_deleted(sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
     for encounter_id in inside(sandbox):
         sandbox.delete(encounter_id)
@@ -85,7 +62,7 @@ def test_a_range_that_was_deleted_altogether_is_gone(sandbox: Sandbox, warehouse
     assert warehouse.query("SELECT count(*) FROM encounters") == [(len(sandbox.store),)]
 
 
-def test_a_server_that_lists_nothing_of_what_it_counts_deletes_nothing(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_an_empty_list_with_a_total_deletes_nothing(sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
     sandbox.fail("clamp", limit=0, times=None)
     with pytest.raises(PipelineStepFailed, match="refusing to delete 9 encounters"):
@@ -97,12 +74,12 @@ def test_a_server_that_lists_nothing_of_what_it_counts_deletes_nothing(sandbox: 
     "failure",
     [
         {"kind": "status", "status": 401, "times": None},
-        {"kind": "status", "status": 503, "times": None},
-        {"kind": "status", "status": 429, "retry_after": "3600", "times": None},
-        {"kind": "truncate", "times": None},
+        pytest.param({"kind": "status", "status": 503, "times": None}, marks=pytest.mark.slow),
+        pytest.param({"kind": "status", "status": 429, "retry_after": "3600", "times": None}, marks=pytest.mark.slow),
+        pytest.param({"kind": "truncate", "times": None}, marks=pytest.mark.slow),
     ],
 )
-def test_a_failure_in_the_middle_ends_the_run_with_the_warehouse_as_it_was(
+def test_a_failure_in_the_middle_leaves_the_tables_as_they_were(
     failure: dict[str, Any], sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("charthero_ext._call.WAIT_JITTER", 0.0)
@@ -119,9 +96,7 @@ def test_a_failure_in_the_middle_ends_the_run_with_the_warehouse_as_it_was(
     assert warehouse.contents() == truth(sandbox)
 
 
-def test_documents_and_transcripts_of_unchanged_encounters_are_not_fetched_again(
-    sandbox: Sandbox, warehouse: Warehouse
-) -> None:
+def test_documents_of_unchanged_encounters_are_not_fetched_again(sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
     again = warehouse.load(sandbox)
     assert again["encounters"] == len(inside(sandbox))
@@ -133,7 +108,7 @@ def test_documents_and_transcripts_of_unchanged_encounters_are_not_fetched_again
     assert warehouse.contents() == truth(sandbox)
 
 
-def test_a_transcript_that_was_not_ready_is_asked_for_again(empty_sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_a_transcript_that_was_not_ready_is_requested_again(empty_sandbox: Sandbox, warehouse: Warehouse) -> None:
     """Also where another of the encounter was, and where ``updated_at`` does not say that it is now."""
 
     def documents(*statuses: str) -> list[dict[str, Any]]:
@@ -151,7 +126,7 @@ def test_a_transcript_that_was_not_ready_is_asked_for_again(empty_sandbox: Sandb
     assert warehouse.query("SELECT count(*), count(DISTINCT document_id) FROM transcripts") == [(3, 2)]
 
 
-def test_instants_have_a_zone_and_columns_have_their_type_without_a_value(
+def test_columns_have_their_type_without_a_value(
     empty_sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A whole number is a number, and one with a fraction that comes later belongs into the same column."""
@@ -182,7 +157,7 @@ def test_instants_have_a_zone_and_columns_have_their_type_without_a_value(
     }
 
 
-def test_fields_and_values_that_nobody_has_seen_land_without_loss(empty_sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_unknown_fields_become_columns(empty_sandbox: Sandbox, warehouse: Warehouse) -> None:
     encounter_id = add(empty_sandbox, NEWEST)
     documents = empty_sandbox.store.find(encounter_id)["documents"]
     warehouse.load(empty_sandbox)
@@ -212,7 +187,7 @@ def test_fields_and_values_that_nobody_has_seen_land_without_loss(empty_sandbox:
     ]
 
 
-def test_one_odd_encounter_does_not_keep_the_others_out(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_an_encounter_of_another_shape_is_loaded_with_the_others(sandbox: Sandbox, warehouse: Warehouse) -> None:
     odd: list[dict[str, Any]] = [
         {"documents": None, "patient": None},
         {"documents": "none", "patient": "nobody"},
@@ -229,20 +204,14 @@ def test_one_odd_encounter_does_not_keep_the_others_out(sandbox: Sandbox, wareho
         ]
 
 
-def test_transcripts_can_be_left_out_and_had_later(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_documents_and_transcripts_can_be_left_out_and_added_later(sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox, "encounters")
-    since = NEWEST - timedelta(days=20)
-    deleted = inside(sandbox)[0]
-    sandbox.delete(deleted)
+    sandbox.delete(inside(sandbox)[0])
     warehouse.load(sandbox)
-    held = warehouse.contents()
-    assert held["encounters"] == truth(sandbox)["encounters"]
-    for table in ("documents", "transcripts"):
-        expected = truth(sandbox, since)[table]
-        assert expected.items() <= held[table].items()
+    assert warehouse.contents() == truth(sandbox)
 
 
-def test_what_only_a_part_was_loaded_of_is_deleted_from_all_tables(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_a_deletion_reaches_tables_that_a_run_left_out(sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
     sandbox.delete(inside(sandbox, has_transcript)[0])
     warehouse.load(sandbox, "encounters")
@@ -250,15 +219,7 @@ def test_what_only_a_part_was_loaded_of_is_deleted_from_all_tables(sandbox: Sand
     assert warehouse.contents() == truth(sandbox)
 
 
-@pytest.mark.parametrize("refresh", ["drop_data", "drop_sources"])
-def test_a_refresh_loads_everything_anew(refresh: str, sandbox: Sandbox, warehouse: Warehouse) -> None:
-    warehouse.load(sandbox)
-    sandbox.change(next(sandbox.encounter_ids()), status="amended")
-    warehouse.load(sandbox, run={"refresh": refresh})
-    assert warehouse.contents() == truth(sandbox)
-
-
-def test_a_load_starts_where_it_is_told_and_no_look_back_goes_further(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_no_look_back_goes_before_the_start(sandbox: Sandbox, warehouse: Warehouse) -> None:
     since = NEWEST - timedelta(days=10)
     for _ in range(2):
         warehouse.load(sandbox, start_at=since.isoformat())
@@ -291,7 +252,7 @@ def test_a_request_that_fails_ends_the_run_with_nothing_loaded(sandbox: Sandbox,
     assert warehouse.contents() == truth(sandbox)
 
 
-def test_neither_the_key_nor_a_patient_is_in_what_dlt_remembers_or_logs(
+def test_dlt_keeps_and_logs_neither_the_key_nor_a_patient(
     sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LOAD__DELETE_COMPLETED_JOBS", "true")
@@ -309,10 +270,10 @@ def test_neither_the_key_nor_a_patient_is_in_what_dlt_remembers_or_logs(
         assert sandbox.api_key.encode() not in file.read()
 
 
-def test_documents_are_fetched_several_at_once_and_no_more_than_dlt_allows(
+def test_documents_are_fetched_by_as_many_workers_as_dlt_allows(
     sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three, as the test has it; five where nobody says."""
+    """Three, as set here; dlt's default is five."""
     monkeypatch.setenv("EXTRACT__WORKERS", "3")
     together, lock, now, peak = threading.Barrier(3, timeout=10), threading.Lock(), 0, 0
     get, first = Documents.get, iter([True] * 3)
@@ -342,7 +303,7 @@ def test_an_encounter_of_the_future_does_not_stop_the_sync(sandbox: Sandbox, war
     assert warehouse.contents() == truth(sandbox)
 
 
-def test_a_source_can_be_looked_at_without_a_pipeline(sandbox: Sandbox) -> None:
+def test_a_source_can_be_iterated_without_a_pipeline(sandbox: Sandbox) -> None:
     with client_of(sandbox) as client:
         assert [row["encounter_id"] for row in charthero_source(client).encounters] == list(sandbox.encounter_ids())
     gc.collect()
@@ -351,25 +312,6 @@ def test_a_source_can_be_looked_at_without_a_pipeline(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "options", [{"look_back": timedelta(0)}, {"look_back": timedelta(days=-1)}, {"start_at": datetime(2025, 1, 1)}]
 )
-def test_arguments_that_make_no_sense_are_refused(options: dict[str, Any], sandbox: Sandbox) -> None:
+def test_invalid_arguments_are_refused_by_name(options: dict[str, Any], sandbox: Sandbox) -> None:
     with client_of(sandbox) as client, pytest.raises(ValueError, match=r"look_back|time zone"):
         charthero_source(client, **options)
-
-
-def test_the_ten_lines_of_the_readme_load_a_warehouse(tmp_path: Path) -> None:
-    assert len(SNIPPET.splitlines()) == 10
-    assert SNIPPET in (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
-    with Sandbox(encounters=30) as sandbox:
-        environment = {**os.environ, "CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", SNIPPET],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-    assert done.returncode == 0, done.stderr
-    assert "completed" in done.stdout
-    assert ChartHero.__name__ not in done.stderr

@@ -87,7 +87,7 @@ FREEZING: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("how", FREEZING)
+@pytest.mark.parametrize("how", ["a new column", pytest.param("another type", marks=pytest.mark.slow)])
 def test_a_frozen_contract_fails_without_the_row(
     how: str, sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +109,13 @@ def test_a_frozen_contract_fails_without_the_row(
     assert len(warehouse.query("SELECT 1 FROM encounters")) == len(sandbox.store)
 
 
-@pytest.mark.parametrize("operation", ["encounters.list", "documents.get", "documents.transcript"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "documents.get",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("encounters.list", "documents.transcript")),
+    ],
+)
 def test_a_failing_run_shows_no_patient(operation: str, sandbox: Sandbox, warehouse: Warehouse) -> None:
     sandbox.fail("status", status=403, times=None, operation=operation, after=4 if "documents" in operation else 0)
     with pytest.raises(PipelineStepFailed) as caught:

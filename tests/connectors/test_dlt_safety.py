@@ -1,4 +1,4 @@
-"""What must not lose rows while the run reports success: other sources, emptied tables, colliding names."""
+"""No run loses rows and reports success: other sources, emptied tables, changed hints, colliding names."""
 
 from __future__ import annotations
 
@@ -130,7 +130,12 @@ EMPTIED: dict[str, Callable[[Warehouse], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("how", EMPTIED)
+FAST = {"replace", "a dropped table of documents"}
+
+
+@pytest.mark.parametrize(
+    "how", [each if each in FAST else pytest.param(each, marks=pytest.mark.slow) for each in EMPTIED]
+)
 def test_a_table_that_is_emptied_is_loaded_again(how: str, sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
     warehouse.load(sandbox, run=EMPTIED[how](warehouse))
@@ -140,18 +145,14 @@ def test_a_table_that_is_emptied_is_loaded_again(how: str, sandbox: Sandbox, war
     assert warehouse.contents() == truth(sandbox)
 
 
-@pytest.mark.parametrize("run", [{"write_disposition": "replace"}, {"refresh": "drop_resources"}])
+@pytest.mark.parametrize(
+    "run", [{"refresh": "drop_resources"}, pytest.param({"write_disposition": "replace"}, marks=pytest.mark.slow)]
+)
 def test_documents_alone_are_emptied_and_loaded_alone(
     run: dict[str, Any], sandbox: Sandbox, warehouse: Warehouse
 ) -> None:
     warehouse.load(sandbox)
     warehouse.load(sandbox, "documents", run=run)
-    assert warehouse.contents() == truth(sandbox)
-
-
-def test_encounters_added_later_begin_with_the_first_one(sandbox: Sandbox, warehouse: Warehouse) -> None:
-    warehouse.load(sandbox, "documents")
-    warehouse.load(sandbox)
     assert warehouse.contents() == truth(sandbox)
 
 
