@@ -8,7 +8,7 @@ READY_SPARK := $(VENV)/.ready-spark
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-header --no-annotate \
   --no-emit-index-url --no-emit-find-links --no-strip-extras
-SPEC_URL ?= https://developers.charthero.ai/openapi/v1/openapi.json
+SPEC := $(if $(SPEC_URL),'$(SPEC_URL)')
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -62,13 +62,13 @@ wheel: ## Install the wheel of dist/ in a clean environment, and do the main job
 	@$(PYTHON) -m scripts.try_wheel
 
 pull: $(READY) ## Fetch the published artifact into openapi/ (SPEC_URL=, an http(s) URL or a file)
-	@$(BIN)/python -m scripts.pull $(SPEC_URL)
+	@$(BIN)/python -m scripts.pull $(SPEC)
 
 generate: $(READY) ## Write generated/ from the snapshot
 	@$(BIN)/python -m scripts.generate
 
 update: $(READY) ## Release day: pull, generate, make check, make test; all or nothing (SPEC_URL=)
-	@$(BIN)/python -m scripts.update $(SPEC_URL)
+	@$(BIN)/python -m scripts.update $(SPEC)
 
 # Offline: the snapshot against generated/, lint, types.
 check: $(READY) ## Compare the snapshot with generated/, lint, check types; offline
@@ -83,10 +83,10 @@ check: $(READY) ## Compare the snapshot with generated/, lint, check types; offl
 	@$(BIN)/pyright --project . --pythonpath $(BIN)/python
 
 drift: $(READY) ## Compare the published artifact with the snapshot (SPEC_URL=, FAIL_ON=, FORMAT=)
-	@$(BIN)/python -m scripts.drift $(SPEC_URL) --fail-on $(or $(FAIL_ON),any) --format $(or $(FORMAT),text)
+	@$(BIN)/python -m scripts.drift $(SPEC) --fail-on $(or $(FAIL_ON),any) --format $(or $(FORMAT),text)
 
 release-day: $(READY) ## The daily job: look, update, lay out a proposal (SPEC_URL=, BUNDLE=)
-	@$(BIN)/python -m scripts.release_day $(SPEC_URL) --bundle $(or $(BUNDLE),release-day)
+	@$(BIN)/python -m scripts.release_day $(SPEC) --bundle $(or $(BUNDLE),release-day)
 
 sandbox: $(READY) ## Run a local ChartHero with synthetic data (PORT=, ENCOUNTERS=)
 	@$(BIN)/python -m charthero_ext.sandbox --port $(or $(PORT),8400) --encounters $(or $(ENCOUNTERS),1000)

@@ -17,7 +17,6 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
-import stamina
 
 from scripts.artifact import SNAPSHOT, SOURCE, ArtifactError, parse, sha256, write_atomically
 from scripts.canonicalize import canonicalize
@@ -29,6 +28,8 @@ PUBLISHED = "https://developers.charthero.ai/openapi/v1/openapi.json"
 MAX_BYTES = 20_000_000
 MAX_SECONDS = 60.0
 PIECE = 65_536
+#: Seconds to wait before each further attempt.
+WAITS = (0.5, 1.5)
 
 
 def fetch(source: str) -> bytes:
@@ -41,9 +42,14 @@ def fetch(source: str) -> bytes:
         return _read(Path(source))
     address = public(source)
     try:
-        for attempt in stamina.retry_context(on=_may_pass, attempts=3, timeout=MAX_SECONDS):
-            with attempt:
+        for pause in WAITS:
+            try:
                 return _download(source)
+            except (httpx.HTTPStatusError, httpx.TransportError) as error:
+                if not _may_pass(error):
+                    raise
+            time.sleep(pause)
+        return _download(source)
     except httpx.HTTPStatusError as error:
         raise ArtifactError(f"{address}: HTTP {error.response.status_code}") from None
     except httpx.RemoteProtocolError:
@@ -54,7 +60,6 @@ def fetch(source: str) -> bytes:
         raise ArtifactError(f"{address}: cannot be reached ({type(error).__name__})") from None
     except (httpx.InvalidURL, UnicodeError):
         raise ArtifactError(f"{address}: not a URL") from None
-    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def store(content: bytes, source: str, *, snapshot: Path = SNAPSHOT, record: Path = SOURCE) -> bool:

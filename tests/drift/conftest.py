@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-import stamina
 from attrs import Factory, define
 
 __all__ = ["Docs"]
@@ -50,6 +49,5 @@ def docs() -> Iterator[Docs]:
 
 
 @pytest.fixture(autouse=True)
-def _one_attempt() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=1):
-        yield
+def _one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.pull.WAITS", ())
