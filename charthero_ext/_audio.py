@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from charthero_ext import _operations
 from charthero_ext._call import LASTING_REASONS, WAIT_INITIAL, WAIT_MAX, Session, user_agent
 from charthero_ext._secret import Secret, hide
-from charthero_ext._steps import CallbackError, Request, Run, Send, Sleep, Steps, without_origin
+from charthero_ext._steps import CallbackError, Request, Run, Send, Sleep, Steps, of_callback, without_origin
 from charthero_ext.config import Settings, is_loopback
 from charthero_ext.errors import TransportError
 
@@ -167,8 +167,7 @@ class RecordingFile:
             try:
                 self._progress(self._received, self._total)
             except Exception as error:  # noqa: BLE001 - the caller's exception goes back to the caller
-                own_frames = error.__traceback__.tb_next if error.__traceback__ else None
-                raise CallbackError(error.with_traceback(own_frames)) from None
+                raise of_callback(error) from None
         return True
 
     def end(self) -> None:

@@ -21,7 +21,7 @@ from attrs import asdict, define, field, frozen
 
 from charthero_ext._response import Response, status_error
 from charthero_ext._secret import Secret
-from charthero_ext._steps import ReadKey, Request, Send, Sleep, Steps
+from charthero_ext._steps import ReadKey, Request, Send, Sleep, Steps, of_callback
 from charthero_ext.config import Attempt, Settings, Timeouts
 from charthero_ext.errors import (
     ApiStatusError,
@@ -260,7 +260,10 @@ class Session:
             extra={**asdict(attempt), "attempt": attempt.number},
         )
         if on_attempt is not None:
-            on_attempt(attempt)
+            try:
+                on_attempt(attempt)
+            except Exception as error:  # noqa: BLE001 - the caller's exception goes back to the caller
+                raise of_callback(error) from None
 
 
 @cache

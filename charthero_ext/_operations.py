@@ -13,6 +13,7 @@ from charthero_client.contract import DEPRECATED
 
 from charthero_ext._call import Operation
 from charthero_ext.models import UNSET, AudioUrl, Document, Encounter, EncounterPage, Transcript
+from charthero_ext.pagination.window import in_utc
 
 __all__ = ["Instant", "SortOrder", "as_instant", "audio", "document", "encounter", "encounters", "transcript"]
 
@@ -121,6 +122,6 @@ def as_instant(value: Instant | None, name: str) -> datetime | None:
     if value.utcoffset() is None:
         raise ValueError(f"{name} has no time zone; add one, such as datetime(..., tzinfo=UTC) or a Z at its end")
     try:
-        return value.astimezone(UTC)
+        return in_utc(value)
     except OverflowError:
         raise ValueError(f"{name} is beyond the calendar") from None

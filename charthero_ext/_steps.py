@@ -31,6 +31,7 @@ __all__ = [
     "Step",
     "Steps",
     "StoppedError",
+    "of_callback",
     "without_origin",
 ]
 
@@ -114,6 +115,13 @@ class CallbackError(Exception):
     def __init__(self, raised: BaseException) -> None:
         super().__init__()
         self.raised = raised
+
+
+def of_callback(error: Exception) -> CallbackError:
+    """Return what carries *error*, which the caller's own code raised, with the frames of that code only."""
+    own_frames = error.__traceback__.tb_next if error.__traceback__ else None
+    error.__context__ = None
+    return CallbackError(error.with_traceback(own_frames))
 
 
 class StoppedError(Exception):

@@ -59,9 +59,15 @@ def _aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None
         raise ValueError(f"{attribute.name} needs a time zone")
 
 
-def _in_utc(value: datetime | None) -> datetime | None:
+def in_utc(value: datetime) -> datetime:
+    """Return an aware ``datetime``, or one of a subclass such as pendulum's or pandas's, as a plain one in UTC."""
+    value = value.astimezone(UTC)
+    return datetime.combine(value.date(), value.time(), UTC)
+
+
+def _bound(value: datetime | None) -> datetime | None:
     # Python compares two datetimes of one zone by the wall clock, which repeats an hour in autumn.
-    return value if value is None or value.utcoffset() is None else value.astimezone(UTC)
+    return value if value is None or value.utcoffset() is None else in_utc(value)
 
 
 @frozen(kw_only=True)
@@ -72,8 +78,8 @@ class Window:
         ValueError: A bound has no time zone, ``start_at`` is not before ``end_at``, or the order is unknown.
     """
 
-    start_at: datetime | None = field(default=None, converter=_in_utc, validator=_aware)
-    end_at: datetime | None = field(default=None, converter=_in_utc, validator=_aware)
+    start_at: datetime | None = field(default=None, converter=_bound, validator=_aware)
+    end_at: datetime | None = field(default=None, converter=_bound, validator=_aware)
     sort_order: SortOrder = field(default="asc", validator=in_(("asc", "desc")))
 
     def __attrs_post_init__(self) -> None:

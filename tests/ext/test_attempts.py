@@ -188,3 +188,12 @@ def test_a_key_callable_runs_on_the_thread_that_sends_each_request(client: MakeC
     ch.encounters.list()
     assert list(ch.encounters.iter()) == []
     assert threads == [threading.current_thread().name, "charthero-walk"]
+
+
+def test_an_exception_of_on_attempt_keeps_the_frames_of_the_callers_code(client: MakeClient) -> None:
+    def told(attempt: Attempt) -> None:
+        raise LookupError("a bug of the caller")
+
+    with pytest.raises(LookupError) as caught:
+        client(lambda request: httpx.Response(200), on_attempt=told).get("/")
+    assert caught.traceback[-1].name == "told"

@@ -122,6 +122,13 @@ def test_an_instant_may_be_a_datetime_a_date_or_iso_text(client: MakeClient, giv
     assert server.requests[0].url.params["end_at"] == sent
 
 
+def test_a_datetime_of_pendulum_bounds_a_walk(client: MakeClient) -> None:
+    pendulum = pytest.importorskip("pendulum")
+    server = Server(httpx.Response(200, json={"items": [], "total": 0}))
+    assert list(client(server).encounters.iter(start_at=pendulum.datetime(2026, 5, 1))) == []
+    assert server.requests[0].url.params["start_at"] == "2026-05-01T00:00:00+00:00"
+
+
 @pytest.mark.parametrize("given", ["yesterday", "", 5, 1.5, True])
 def test_what_is_no_instant_is_refused_by_name(client: MakeClient, given: Any) -> None:
     with pytest.raises(ValueError, match="end_at is"):
