@@ -91,7 +91,7 @@ def test_the_row_after_the_instant_proves_that_it_was_walked_to_its_end(order: s
 
 @DIRECTIONS
 @pytest.mark.parametrize("total", sorted(TOTALS))
-@pytest.mark.parametrize("later", [0, 500])
+@pytest.mark.parametrize("later", [pytest.param(0, marks=pytest.mark.slow), 500])
 def test_an_instant_beyond_the_reach_of_offsets_is_an_error_that_names_it(order: str, total: str, later: int) -> None:
     world = World({**tied(10_150, at=7 * SECOND), **spaced(later, start=8 * SECOND)}, total=total)
     with pytest.raises(PaginationError, match=r"10100 encounters created at 2026-05-01 00:00:07\+00:00") as caught:
