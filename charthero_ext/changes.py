@@ -1,7 +1,7 @@
 """What changed since the last sync: encounters added, changed or deleted, and transcripts that became ready.
 
 The API cannot report changes. So a *pass* walks a window of encounters and compares them with a *ledger*, which
-remembers what you received. Run a pass every few minutes, or every night::
+remembers what you received. Run this program every few minutes, or every night::
 
     from datetime import timedelta
 
@@ -20,8 +20,8 @@ remembers what you received. Run a pass every few minutes, or every night::
 **Window.** The first pass starts at ``start_at``. A later one starts ``look_back`` before the newest encounter, or
 before the last pass began if that was earlier. What was created before the window is left alone.
 
-**Delivery.** A change is recorded when you ask for the next one, or when the loop ends. If your code raises or the
-process dies, you receive the change again, and after a crash at most one page more. A deletion can then be of an
+**Delivery.** A change is recorded when you ask for the next one, or when the loop ends. If your code raises, you receive
+the change again. If the process dies, you receive up to one page of changes again, and perhaps the deletion of an
 encounter that you never received. So your code must be idempotent. The next pass resumes an interrupted one, in the
 window of that one. Memory use does not grow with the number of encounters.
 
@@ -145,7 +145,6 @@ def change_feed(
             for change, entry in (yield Run(partial(current.compare, encounters))):
                 yield change
                 yield Run(partial(ledger.record, [entry]))
-            yield Run(current.save)
     # Now the walk has proven that it saw everything.
     if not allow_mass_delete:
         yield Run(partial(current.check_deletions, walk.remaining or 0 if is_empty else 0))
@@ -155,7 +154,6 @@ def change_feed(
         for entry in missing:
             yield Delete(encounter_id=entry.encounter_id)
             yield Run(partial(ledger.remove, entry.encounter_id))
-        yield Run(current.save)
         since = missing[-1].created_at
     yield Run(partial(current.save, is_complete=True))
 
@@ -170,7 +168,7 @@ class PassState:
         began: When the walk began.
         known: Entries in the window at that time.
         newest: When the newest encounter of all passes was created.
-        checkpoint: Of the walk, after the last page whose changes were recorded.
+        checkpoint: Of the walk, after a page whose changes were recorded.
         is_complete: Every change was recorded.
     """
 
@@ -236,7 +234,7 @@ class Pass:
         return Window(start_at=as_instant(self.state.start - MARGINS[-1]))
 
     def save(self, *, is_complete: bool = False) -> None:
-        """Save how far the pass is, and make everything recorded durable."""
+        """Save how far the pass is, with everything recorded until now."""
         checkpoint = None if self.position.last is None else write_checkpoint(self.window, self.position)
         self.state = evolve(self.state, checkpoint=checkpoint, is_complete=is_complete)
         stored = {"base_url": self.base_url, "key": self.key.reveal(), "pass": asdict(self.state)}
@@ -266,15 +264,14 @@ class Pass:
             different.append(entry)
             changes.append((change, Entry(encounter_id, created_at, json.dumps([digest, *handled]), number)))
         self.ledger.record(same)
-        if different:
-            newest = max(entry.created_at for _, entry in changes)
-            self.state = evolve(self.state, newest=max(newest, self.state.newest))
-            self.announce(different)
+        newest = max((entry.created_at for entry in different), default=OPEN)
+        self.state = evolve(self.state, newest=max(newest, self.state.newest))
+        self.announce(different)
         self.position.take_all(encounters, "asc")
         return changes
 
     def announce(self, entries: Sequence[Entry]) -> None:
-        """Make it durable that changes of these encounters may be delivered from now on.
+        """Save, with everything recorded until now, that changes of these encounters may be delivered from now on.
 
         After a crash nothing else tells that you may have received them. They differ from every encounter, so they are
         delivered again if the encounter is there, and deleted if it is gone.
