@@ -20,10 +20,10 @@ remembers what you received. Run this program every few minutes, or every night:
 **Window.** The first pass starts at ``start_at``. A later one starts ``look_back`` before the newest encounter, or
 before the last pass began if that was earlier. What was created before the window is left alone.
 
-**Delivery.** A change is recorded when you ask for the next one, or when the loop ends. If your code raises, you receive
-the change again. If the process dies, you receive up to one page of changes again, and perhaps the deletion of an
-encounter that you never received. So your code must be idempotent. The next pass resumes an interrupted one, in the
-window of that one. Memory use does not grow with the number of encounters.
+**Delivery.** A change is recorded when you ask for the next one, or when the loop ends. If your code raises, you get
+the change again. If the process dies, you get up to one page of changes again, and perhaps the deletion of an encounter
+that you never received. So your code must be idempotent. The next pass resumes an interrupted one, in the window of
+that one. Memory use does not grow with the number of encounters.
 
 **Deletions** come at the end of a pass, once the walk has proven that it saw everything. A revoked scope looks like
 many deletions. So the pass raises `MassDeletionError` and deletes nothing if the list is empty although its ``total``
