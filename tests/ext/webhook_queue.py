@@ -88,9 +88,11 @@ class MemoryStore:
             raise self.failures.pop()
 
 
-async def deliver(app: Any, content: bytes | None = None, *, path: str = "/hooks", **headers: str) -> httpx.Response:
+async def deliver(
+    app: Any, content: bytes | None = None, *, path: str = "/hooks", secret: str = SECRET, **headers: str
+) -> httpx.Response:
     """Deliver an event to an ASGI application."""
     content = body() if content is None else content
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        return await client.post(path, content=content, headers={**sign(content, SECRET), **headers})
+        return await client.post(path, content=content, headers={**sign(content, secret), **headers})
