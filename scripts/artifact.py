@@ -1,4 +1,4 @@
-"""The published OpenAPI artifact: where the snapshot lives, and what makes bytes worth keeping.
+"""The published OpenAPI artifact: the place of its snapshot, and the checks that bytes must pass to be one.
 
 The artifact is untrusted text that becomes code. Nothing here executes, follows or fetches anything in it.
 """
@@ -27,12 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOT = ROOT / "openapi" / "openapi.json"
 SOURCE = ROOT / "openapi" / "source.json"
 
-#: A document nested deeper than this is not an API description, and would exhaust the interpreter's stack.
+#: A document nested deeper than this is no API description and would exhaust the interpreter's stack.
 MAX_DEPTH = 100
 
 
 class ArtifactError(Exception):
-    """The bytes are not an artifact this project can use. The text is one line for people."""
+    """The bytes are not an artifact that this client can be built from. The text is one line."""
 
 
 def sha256(content: bytes) -> str:

@@ -1,7 +1,7 @@
-"""Write generated/charthero_client from the snapshot: canonicalize, generate, lay out, replace whole.
+"""Write generated/charthero_client from the snapshot: canonicalize, generate, format, replace as a whole.
 
-The result depends on the snapshot, openapi/ and the pinned versions of the generator and ruff, and on nothing else: not
-on the directory, the hash seed, or configuration around it.
+The result depends only on the snapshot, openapi/ and the pinned versions of the generator and ruff, and not on the
+directory, the hash seed or other configuration.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ MAX_OFFSET: Final = {max_offset}
 
 
 class GenerateError(Exception):
-    """The generator, or the layout of what it wrote, failed. The text is for people."""
+    """The generator or the formatter failed. The text is for people."""
 
 
 def generate_into(target: Path, snapshot: Path = SNAPSHOT) -> list[str]:
@@ -106,10 +106,10 @@ def differences(expected: Path, actual: Path) -> list[str]:
 
 
 def replace_whole(new: Path, old: Path) -> None:
-    """Put the directory *new* in the place of *old*, leaving nothing of *old* behind.
+    """Replace the directory *old* by *new* as a whole.
 
-    A process killed in between leaves the old tree, the new one, or none, and then `alone` finds the old one again;
-    never a mixture.
+    A process killed in between leaves the old tree, the new one or none, never a mixture. If it leaves none, `alone`
+    restores the old one.
     """
     aside = _aside(old)
     if old.exists():
@@ -125,9 +125,9 @@ def replace_whole(new: Path, old: Path) -> None:
 
 @contextmanager
 def alone(directory: Path) -> Iterator[Path]:
-    """Wait until no other process writes the package *directory*, and give a place beside it for the new one.
+    """Lock the package *directory* against other processes, and yield a place beside it for the new one.
 
-    What a killed process left behind is put back or removed.
+    Restores or removes what a killed process has left.
     """
     directory.parent.mkdir(exist_ok=True)
     descriptor = os.open(directory.parent, os.O_RDONLY)
@@ -162,7 +162,7 @@ def _lay_out(target: Path) -> None:
 
 
 def _run(module: str, *arguments: str) -> None:
-    """Run a module of this environment, unmoved by the directory and the settings of whoever runs this.
+    """Run a module of this environment, independent of the directory and the settings of the caller.
 
     Raises:
         GenerateError: It failed.
@@ -206,13 +206,9 @@ def _check_record() -> None:
     try:
         recorded = json.loads(SOURCE.read_bytes())["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise ArtifactError(
-            f"openapi/{SOURCE.name} cannot be read, so nobody knows where the snapshot is from"
-        ) from None
+        raise ArtifactError(f"openapi/{SOURCE.name} cannot be read, so the origin of the snapshot is unknown") from None
     if recorded != sha256(content):
-        raise ArtifactError(
-            f"openapi/{SOURCE.name} is about another snapshot: its sha256 does not fit; run `make pull`"
-        )
+        raise ArtifactError(f"openapi/{SOURCE.name} is about another snapshot: its sha256 differs; run `make pull`")
 
 
 def _files(directory: Path) -> set[str]:

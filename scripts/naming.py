@@ -1,7 +1,4 @@
-"""Turning an artifact's words into names that generated code can bear, and into text that a docstring can.
-
-What comes in is untrusted; what goes out is an ASCII identifier of bounded length, or one line of printable text.
-"""
+"""Turns untrusted words of an artifact into safe identifiers of limited length, and into lines of plain text."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ from attrs import Factory, define
 
 __all__ = ["Names", "folded", "identifier", "is_property_name", "pascal", "shown", "text"]
 
-#: Longer names would make file names that some file systems refuse.
+#: Some file systems refuse the file names of longer names.
 MAX_LENGTH = 80
 
-#: What generated modules import or define for themselves, as `folded` sees it; a schema called so gets another name.
+#: Folded names that generated modules import or define. A schema with such a name gets another one.
 OF_THE_CODE = frozenset(
     [
         "any",
@@ -37,8 +34,7 @@ OF_THE_CODE = frozenset(
     ]
 )
 
-#: Names a generated model needs for itself, as `folded` sees them. A property called so still arrives, as an additional
-#: property.
+#: Folded names that a generated model needs for itself. A property with such a name is read as an additional property.
 OF_THE_MODEL = frozenset(
     [
         *("additionalproperties", "fromdict", "frombody", "todict", "self", "cls", "none"),
@@ -49,12 +45,12 @@ OF_THE_MODEL = frozenset(
 
 @define
 class Names:
-    """Names given out, no two of which differ in case or punctuation only: they also name files."""
+    """Hands out names that differ in more than case and punctuation, because they also name files."""
 
     taken: set[str] = Factory(set)
 
     def unused(self, name: str) -> str:
-        """Return *name*, or one like it that was not given out before."""
+        """Return *name*, or a similar one that is still unused."""
         name, number = name[:MAX_LENGTH], 1
         candidate = name
         while folded(candidate) in self.taken:
@@ -65,7 +61,7 @@ class Names:
 
 
 def identifier(words: object, fallback: str) -> str:
-    """Return *words* as an identifier, or *fallback* where nothing of them can be one."""
+    """Return *words* as an identifier, or *fallback* if they do not give one."""
     name = re.sub(r"[^0-9A-Za-z]+", "_", words).strip("_") if isinstance(words, str) else ""
     return name[:MAX_LENGTH] if name[:1].isalpha() else fallback
 
@@ -76,7 +72,7 @@ def pascal(words: str) -> str:
 
 
 def folded(name: str) -> str:
-    """Return what names have in common that cannot be told apart on every file system, or once they are Python."""
+    """Return the key under which names collide, on some file systems or in Python."""
     return re.sub(r"[^0-9a-z]", "", name.lower())
 
 
@@ -90,12 +86,12 @@ def is_property_name(name: str) -> bool:
 
 
 def text(value: object) -> str:
-    """Return a description as one line of printable text: it ends in a docstring."""
+    """Return a description as one line of printable text, for a docstring."""
     if not isinstance(value, str):
         return ""
     return "".join(character for character in " ".join(value[:5000].split()) if character.isprintable())[:500]
 
 
 def shown(value: object) -> str:
-    """Return a name of the artifact as a message for people may hold it."""
+    """Return a name of the artifact, safe to print in a message."""
     return f"`{text(value)[:60]}`"

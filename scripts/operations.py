@@ -1,4 +1,4 @@
-"""Rebuilding an artifact's operations: the promised ones under promised names, the others under their own."""
+"""Rebuilds an artifact's operations: the promised ones under promised names, the others under their own."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from scripts.surface import KINDS, Surface, SurfaceError
 
 __all__ = ["Operations"]
 
-#: OpenAPI has these described elsewhere, and says to ignore them as parameters.
+#: OpenAPI describes these elsewhere and says to ignore them as parameters.
 NOT_PARAMETERS = frozenset({"accept", "authorization", "content-type"})
 
-#: What a generated function calls its own variables, as `folded` sees it: no parameter can be called so.
+#: The folded names of a generated function's own variables; no parameter can have such a name.
 OF_THE_FUNCTION = frozenset(["cast", "cookies", "errors", "headers", "httpx", "kwargs", "params", "quote", "response"])
 
 
 class _UnfitError(Exception):
-    """An operation nobody promised cannot be generated; the text says why."""
+    """An operation that is not promised cannot be generated; the text says why."""
 
 
 @define
@@ -39,7 +39,7 @@ class Operations:
     _names: Names = Factory(Names)
 
     def promised(self, name: str, operation: dict[str, Any]) -> dict[str, Any]:
-        """Return the operation *name* as it is promised.
+        """Return the promised operation *name*.
 
         Raises:
             SurfaceError: The artifact lacks a parameter that is sent, or needs one that is not.
@@ -101,7 +101,7 @@ class Operations:
         return "" if None in listed_values else ", ".join(one for one in needed if f'"{one}"' not in accepted)
 
     def scopes(self, name: str, operation: dict[str, Any]) -> list[str]:
-        """Return the scopes the artifact asks for: those of the alternative that asks for least."""
+        """Return the scopes that the artifact asks for; of several alternatives, the one with the fewest."""
         security = operation.get("security", self.schemas.document.get("security"))
         alternatives = [
             sorted({scope for scopes in entry.values() for scope in listed(scopes) if isinstance(scope, str)})
@@ -116,7 +116,7 @@ class Operations:
         return declared
 
     def other(self, method: str, path: str, operation: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-        """Return an operation nobody promised, and its path; None, with a note, where it cannot be generated."""
+        """Return an operation that is not promised, and its path; None, with a note, if it cannot be generated."""
         try:
             return self._other(method, path, operation)
         except _UnfitError as reason:
@@ -158,7 +158,7 @@ class Operations:
         return body, request.get("required") is True
 
     def _parameters(self, operation: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the parameters that are described as such, each once."""
+        """Return the parameters that OpenAPI describes as parameters, each once."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for node in operation["parameters"]:
             parameter, _ = self.schemas.target(node)
@@ -170,7 +170,7 @@ class Operations:
         return list(found.values())
 
     def _sendable(self, path: str, operation: dict[str, Any], name: str, body: str) -> tuple[str, list[dict[str, Any]]]:
-        """Return the path and the parameters, each under a name that a generated function can bear."""
+        """Return the path and the parameters, under names that generated code can use."""
         described = self._parameters(operation)
         arguments = Names({*OF_THE_FUNCTION, body})
         rebuilt = []
@@ -193,7 +193,7 @@ class Operations:
         return path, rebuilt
 
     def _scalar(self, parameter: dict[str, Any], name: str, key: str) -> dict[str, Any]:
-        """Rebuild a parameter's schema; outside of the query, it is one value or a text."""
+        """Rebuild a parameter's schema; outside of the query, it is a scalar."""
         schema = self.rebuilder.schema([parameter.get("schema", {})], pascal(f"{name}_{key}"))
         if parameter.get("in") != "query" and (schema.get("type") not in SCALARS or "format" in schema):
             schema = {"type": "string"}

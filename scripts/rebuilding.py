@@ -1,4 +1,4 @@
-"""Rebuilding an artifact's schemas under canonical names, from the few keywords that matter to generated code.
+"""Rebuilds an artifact's schemas under canonical names, from the few keywords that matter to generated code.
 
 Nothing is copied: types, references, property names that can be attributes, and descriptions are written anew, so that
 no other part of an untrusted document reaches the generator.
@@ -25,7 +25,7 @@ SCALARS = frozenset({"string", "integer", "number", "boolean"})
 
 @define
 class Rebuilder:
-    """Rebuilds the schemas of one document; what becomes a component lands in ``components``."""
+    """Rebuilds the schemas of one document into ``components``."""
 
     schemas: Schemas
     surface: Surface
@@ -52,7 +52,7 @@ class Rebuilder:
                 self.components[name]["description"] = text(self.schemas.target(node)[0].get("description"))
 
     def schema(self, nodes: list[Any], name: str, seen: frozenset[int] = frozenset()) -> dict[str, Any]:
-        """Rebuild what any one of *nodes* describes; *name* is for an object that has none."""
+        """Rebuild the union of *nodes*; *name* is for an object without a name of its own."""
         branches = {
             id(self.schemas.target(branch)[0]): branch for node in nodes for branch in self.schemas.branches(node)
         }
@@ -73,7 +73,7 @@ class Rebuilder:
         return union
 
     def _name_components(self) -> None:
-        """Give every upstream component its name: a model's where exactly one claims it directly, else its own."""
+        """Name every upstream component: after the one model that claims it directly, or else as upstream does."""
         claimed: dict[str, set[str]] = {}
         for model, claims in self.placement.claims.items():
             for claim in claims:
@@ -121,7 +121,7 @@ class Rebuilder:
         return schema
 
     def _merged(self, views: list[Alternative], name: str, fields: dict[str, Field] | None = None) -> dict[str, Any]:
-        """Merge the ways an object may look into one object that can look like any of them.
+        """Merge the alternatives of an object into one object that fits each of them.
 
         The promised *fields* have their promised types; every other property is as the artifact describes it.
         """
@@ -141,7 +141,7 @@ class Rebuilder:
                 attributes.unused(key)
                 properties[key] = self.schema(here, name + pascal(key))
             else:
-                self.notes.append(f"{name}: {shown(key)} cannot be an attribute; it is among the additional properties")
+                self.notes.append(f"{name}: {shown(key)} cannot be an attribute and is read as an additional property")
         return {
             "type": "object",
             "properties": properties,

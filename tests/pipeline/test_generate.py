@@ -346,10 +346,10 @@ def test_the_check_of_a_package_that_is_not_there_names_every_file(repository: R
 @pytest.mark.parametrize(
     ("record", "line"),
     [
-        (b'{"sha256": "0000"}', "is about another snapshot: its sha256 does not fit; run `make pull`"),
-        (b"{", "cannot be read, so nobody knows where the snapshot is from"),
-        (b"[]", "cannot be read, so nobody knows where the snapshot is from"),
-        (None, "cannot be read, so nobody knows where the snapshot is from"),
+        (b'{"sha256": "0000"}', "is about another snapshot: its sha256 differs; run `make pull`"),
+        (b"{", "cannot be read, so the origin of the snapshot is unknown"),
+        (b"[]", "cannot be read, so the origin of the snapshot is unknown"),
+        (None, "cannot be read, so the origin of the snapshot is unknown"),
     ],
 )
 def test_a_record_that_does_not_fit_the_snapshot_fails_the_check(
@@ -369,4 +369,4 @@ def test_a_snapshot_edited_by_hand_fails_the_check(repository: Repository) -> No
     snapshot.write_bytes(snapshot.read_bytes() + b"\n")
     code, said = repository.generate("--check")
     assert (code, said.count("\n")) == (1, 1)
-    assert "its sha256 does not fit" in said
+    assert "its sha256 differs" in said

@@ -143,7 +143,7 @@ def test_a_field_that_cannot_be_an_attribute_is_left_out_with_a_note() -> None:
         schemas(document)["PublicPatient"]["properties"]["to_dict"] = {"type": "string"}
 
     assert canonical(change).notes == [
-        "Patient: `to_dict` cannot be an attribute; it is among the additional properties"
+        "Patient: `to_dict` cannot be an attribute and is read as an additional property"
     ]
 
 
