@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from charthero_ext import ChartHero
-from charthero_ext.errors import NotFoundError, PermissionDeniedError
+from charthero_ext.errors import NotFoundError
 from charthero_ext.models import TranscriptReadyEvent
 from charthero_ext.webhooks import FollowUp, UnknownEvent
 from tests.payloads import EVENT
@@ -91,18 +91,6 @@ def test_patience_ends(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(NotFoundError):
         client(server).follow_up(HERE, patience=0)
     assert server.asked == [ENCOUNTER, DOCUMENT, f"{DOCUMENT}/transcript"]
-
-
-def test_a_recording_the_key_may_not_have_is_a_denial_that_names_the_scope(client: MakeClient) -> None:
-    examples = Server()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/audio"):
-            return httpx.Response(403, json={"error": "e", "reason_code": "r", "message": "m", "field": None})
-        return examples(request)
-
-    with pytest.raises(PermissionDeniedError, match="recordings:read"):
-        client(answer).follow_up(HERE, audio=True)
 
 
 @pytest.mark.parametrize("event", [UnknownEvent("evt_1", "other", "2026-05-01", {}), EVENT, None])

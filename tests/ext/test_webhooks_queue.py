@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import json
 import threading
@@ -69,10 +68,6 @@ class Handler:
             raise self.failures.pop(0)
 
 
-def event(number: int = 1) -> TranscriptReadyEvent:
-    return TranscriptReadyEvent.from_dict({**EVENT, "id": f"evt_{number}"})
-
-
 def run(receiver: Receiver, *deliveries: bytes) -> None:
     """Deliver all at once, and wait until everything that is due was handed over."""
 
@@ -100,22 +95,19 @@ def test_an_event_is_handled_once_however_often_it_is_delivered(make_store: Call
     assert sorted(handler.ids) == sorted(f"evt_{number}" for number in range(10))
 
 
-def test_submitted_and_delivered_events_share_one_queue(make_store: Callable[[], Any]) -> None:
+def test_submitted_and_delivered_events_share_one_queue(store: MemoryStore) -> None:
     handler = Handler()
-    receiver = Receiver(SECRET, make_store(), handler)
+    receiver = Receiver(SECRET, store, handler)
 
     async def live() -> None:
         for number in (1, 1, 2):
-            await receiver.submit(event(number))
-        await receiver.run_pending()
-        await receiver.submit(event(1))
-        await deliver(receiver, body(2))
-        await deliver(receiver, body(3))
+            await receiver.submit(TranscriptReadyEvent.from_dict({**EVENT, "id": f"evt_{number}"}))
+        for number in (2, 3):
+            await deliver(receiver, body(number))
         await receiver.run_pending()
 
     asyncio.run(live())
     assert sorted(handler.ids) == ["evt_1", "evt_2", "evt_3"]
-    assert all(isinstance(each, TranscriptReadyEvent) for each in handler.events)
 
 
 def test_only_the_thin_pointer_is_stored_and_handed_over(store: MemoryStore) -> None:
@@ -269,21 +261,6 @@ def test_a_success_that_cannot_be_recorded_only_delays_an_event(
     assert store.completed == ["evt_1", "evt_2"]
 
 
-def test_an_event_of_a_dead_process_is_handed_over_when_its_lease_ends(
-    make_store: Callable[[], Any], clock: Clock
-) -> None:
-    dead, handler = make_store(), Handler()
-    dead.add("evt_1", body(1).decode(), clock.now)
-    dead.claim(clock.now, clock.now + 600, 8)
-    receiver = Receiver(SECRET, make_store(), handler)
-    clock.now += 599
-    run(receiver, body(1), body(2))
-    assert handler.ids == ["evt_2"]
-    clock.now += 1
-    run(receiver)
-    assert handler.ids == ["evt_2", "evt_1"]
-
-
 def cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """As asyncio.run() and Starlette's TestClient do."""
     tasks = asyncio.all_tasks(loop)
@@ -383,8 +360,8 @@ def test_blocking_handlers_do_not_delay_the_recording_of_events(store: MemorySto
 
     async def live() -> None:
         async with receiver:
-            statuses = [(await deliver(receiver, body(number))).status_code for number in range(30)]
-            assert (statuses, store.completed) == ([204] * 30, [])
+            assert {(await deliver(receiver, body(number))).status_code for number in range(30)} == {204}
+            assert store.completed == []
             released.set()
             await receiver.run_pending()
 
@@ -409,16 +386,12 @@ def test_at_most_eight_events_are_handled_at_the_same_time(store: MemoryStore) -
 
 
 def test_a_handler_may_be_any_callable(store: MemoryStore) -> None:
-    found: list[Event] = []
-
-    async def append(where: list[Event], event: Event) -> None:
-        where.append(event)
-
     class AsyncCallable:
         async def __call__(self, event: Event) -> None:
-            found.append(event)
+            handled.append(event)
 
+    handled: list[Event] = []
     called = AsyncCallable()
-    for number, handle in enumerate([found.append, functools.partial(append, found), called, lambda e: called(e)]):
+    for number, handle in enumerate([handled.append, called.__call__, called, lambda event: called(event)]):
         run(Receiver(SECRET, store, handle), body(number))
-    assert [each.id for each in found] == store.completed == [f"evt_{number}" for number in range(4)]
+    assert [event.id for event in handled] == store.completed == [f"evt_{number}" for number in range(4)]

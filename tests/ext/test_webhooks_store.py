@@ -55,14 +55,6 @@ def test_a_completed_event_is_never_claimed_again_and_its_id_stays_known(store: 
     assert list(store.failed()) == []
 
 
-def test_a_failed_attempt_is_due_at_the_time_of_the_next_one(store: Store) -> None:
-    store.add("evt_1", "one", 100)
-    store.claim(100, 500, 8)
-    store.retry("evt_1", 150, "RuntimeError")
-    assert list(store.claim(149, 500, 8)) == []
-    assert list(store.claim(150, 500, 8)) == [("evt_1", "one", 2)]
-
-
 def test_an_event_that_used_up_its_attempts_is_listed_with_its_error(store: Store) -> None:
     for name in ("evt_1", "evt_2"):
         store.add(name, "pointer", 100)
@@ -75,14 +67,17 @@ def test_an_event_that_used_up_its_attempts_is_listed_with_its_error(store: Stor
     assert list(store.claim(200, 500, 8)) == [("evt_1", "pointer", 1)]
 
 
-def test_adding_a_known_event_makes_it_due_unless_it_is_leased(store: Store) -> None:
+def test_an_event_that_waits_is_due_at_its_next_attempt_or_when_it_is_added_again(store: Store) -> None:
     store.add("evt_1", "one", 100)
     store.claim(100, 110, 8)
-    store.add("evt_1", "another", 105)
+    store.add("evt_1", "another", 105)  # Nothing changes, because it is leased.
     assert list(store.claim(105, 120, 8)) == []
+    store.retry("evt_1", 150, "RuntimeError")
+    assert list(store.claim(149, 160, 8)) == []
+    assert list(store.claim(150, 160, 8)) == [("evt_1", "one", 2)]
     store.retry("evt_1", 1000, "RuntimeError")
-    store.add("evt_1", "another", 106)
-    assert list(store.claim(106, 120, 8)) == [("evt_1", "one", 2)]
+    store.add("evt_1", "another", 200)
+    assert list(store.claim(200, 210, 8)) == [("evt_1", "one", 3)]
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
