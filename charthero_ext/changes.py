@@ -43,6 +43,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import partial
@@ -56,7 +57,7 @@ from charthero_client.showing import show_id
 
 from charthero_ext._ledger import Entry, Ledger, LedgerStore
 from charthero_ext._secret import Secret
-from charthero_ext._steps import Run, Step, Steps
+from charthero_ext._steps import Run, Steps
 from charthero_ext.errors import ConfigurationError, MassDeletionError
 from charthero_ext.models import DocumentSummary, Encounter, EncounterPage, EventResources, TranscriptReadyEvent
 from charthero_ext.pagination.position import Position, read_checkpoint, write_checkpoint
@@ -100,35 +101,35 @@ class Delete:
 
 #: Once ``kind`` was compared, type checkers know whether there is an encounter.
 Change: TypeAlias = Upsert | Delete
-Feed: TypeAlias = Generator[Step | Change, Any, None]
+Feed: TypeAlias = Generator[Steps[Any] | Change, Any, None]
 
 
 def iterate(driver: Driver, feed: Feed) -> Iterator[Change]:
-    """Yield the changes of a feed."""
-    while (change := driver.run(_next_change(feed))) is not None:
-        yield change
+    """Perform the steps of a feed, and yield its changes."""
+    answer = None
+    with suppress(StopIteration):
+        while True:
+            item = feed.send(answer)
+            if isinstance(item, Upsert | Delete):
+                answer = yield item
+            else:
+                answer = driver.run(item)
 
 
 async def iterate_async(driver: AsyncDriver, feed: Feed) -> AsyncIterator[Change]:
-    """Yield the changes of a feed."""
-    while (change := await driver.run(_next_change(feed))) is not None:
-        yield change
-
-
-def _next_change(feed: Feed) -> Steps[Change | None]:
-    """Pass on the steps of a feed until it yields a change."""
-    try:
-        item = next(feed)
-        while not isinstance(item, Upsert | Delete):
-            try:
+    """Perform the steps of a feed, and yield its changes."""
+    answer = None
+    with suppress(StopIteration):
+        while True:
+            item = feed.send(answer)
+            if isinstance(item, Upsert | Delete):
                 answer = yield item
-            except BaseException as error:  # noqa: BLE001 - the feed decides what a failure means
-                item = feed.throw(error)
             else:
-                item = feed.send(answer)
-    except StopIteration:
-        return None
-    return item
+                answer = await driver.run(item)
+
+
+def _run(function: Callable[..., Any], *arguments: Any) -> Steps[Any]:
+    return (yield Run(partial(function, *arguments)))
 
 
 def change_feed(
@@ -136,26 +137,26 @@ def change_feed(
 ) -> Feed:
     """Make one pass. Yield steps and changes; to resume after a change acknowledges it."""
     ledger = current.ledger
-    yield Run(current.begin)
+    yield _run(current.begin)
     walk = WindowWalk[Encounter](current.window, position=current.position)
     is_empty = current.position.last is None
     while (request := walk.request) is not None:
-        if encounters := walk.receive((yield from fetch(request))):
+        if encounters := walk.receive((yield fetch(request))):
             is_empty = False
-            for change, entry in (yield Run(partial(current.compare, encounters))):
+            for change, entry in (yield _run(current.compare, encounters)):
                 yield change
-                yield Run(partial(ledger.record, [entry]))
+                yield _run(ledger.record, [entry])
     # Now the walk has proven that it saw everything.
     if not allow_mass_delete:
-        yield Run(partial(current.check_deletions, walk.remaining or 0 if is_empty else 0))
+        yield _run(current.check_deletions, walk.remaining or 0 if is_empty else 0)
     since = current.state.start
-    while missing := (yield Run(partial(ledger.unseen, since, current.state.number, BATCH))):
-        yield Run(partial(current.announce, missing))
+    while missing := (yield _run(ledger.unseen, since, current.state.number, BATCH)):
+        yield _run(current.announce, missing)
         for entry in missing:
             yield Delete(encounter_id=entry.encounter_id)
-            yield Run(partial(ledger.remove, entry.encounter_id))
+            yield _run(ledger.remove, entry.encounter_id)
         since = missing[-1].created_at
-    yield Run(partial(current.save, is_complete=True))
+    yield _run(partial(current.save, is_complete=True))
 
 
 @frozen(kw_only=True)

@@ -6,6 +6,7 @@ import copy
 import random
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import httpx
 from attrs import define, field
 
 from charthero_ext._steps import Run, Steps
-from charthero_ext.changes import Change, Entry, Ledger, LedgerStore, Pass, change_feed
+from charthero_ext.changes import Change, Delete, Entry, Ledger, LedgerStore, Pass, Upsert, change_feed
 from charthero_ext.models import EncounterPage
 from charthero_ext.pagination.window import PageRequest
 from tests.ext.conftest import HOST
@@ -152,20 +153,28 @@ def deliver(
     current = Pass(ledger, HOST, START, look_back)
     feed = change_feed(world.fetch, current, allow_mass_delete=allow_mass_delete)
     answer = None
-    while True:
-        try:
+    with suppress(StopIteration):
+        while True:
             item = feed.send(answer)
-        except StopIteration:
-            return
-        if steps == 0:
-            raise StoppedError
-        steps -= 1
-        between()
-        if isinstance(item, Run):
-            answer = item.function()
-        else:
-            answer = None
-            yield item  # type: ignore[misc]
+            if steps == 0:
+                raise StoppedError
+            steps -= 1
+            between()
+            if isinstance(item, Upsert | Delete):
+                answer = yield item
+            else:
+                answer = performed(item)
+
+
+def performed(steps: Steps[Any]) -> Any:
+    """Perform steps that only call functions, and return their result."""
+    try:
+        step = next(steps)
+        while True:
+            assert isinstance(step, Run)
+            step = steps.send(step.function())
+    except StopIteration as end:
+        return end.value
 
 
 def world_of(count: int) -> World:
