@@ -16,7 +16,7 @@ from charthero_ext import _operations
 from charthero_ext._call import LASTING_REASONS, WAIT_INITIAL, WAIT_MAX, Session, user_agent
 from charthero_ext._secret import Secret, hide
 from charthero_ext._steps import CallbackError, Request, Run, Send, Sleep, Steps, of_callback, without_origin
-from charthero_ext.config import Settings, is_loopback
+from charthero_ext.config import Settings, is_loopback, request_limits
 from charthero_ext.errors import TransportError
 
 __all__ = ["Progress", "download_audio"]
@@ -61,7 +61,7 @@ def _media_request(settings: Settings, url: Secret[Any], file: RecordingFile) ->
     if problem:
         raise TransportError(f"{NOT_DOWNLOADED}: {problem}", reason="media")
     headers = {"User-Agent": user_agent(settings.application), "Accept": "*/*", **file.range_headers()}
-    return Request(url=url, headers=Secret(headers), timeouts=settings.timeouts.of_a_request(), is_signed=True)
+    return Request(url=url, headers=Secret(headers), timeouts=request_limits(settings.timeouts), is_signed=True)
 
 
 def _url_problem(url: Any, settings: Settings) -> str:

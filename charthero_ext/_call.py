@@ -21,12 +21,13 @@ from attrs import asdict, define, field, frozen
 
 from charthero_ext._response import Response, status_error
 from charthero_ext._secret import Secret
-from charthero_ext._steps import ReadKey, Request, Send, Sleep, Steps, of_callback
-from charthero_ext.config import Attempt, Settings, Timeouts
+from charthero_ext._steps import ReadKey, Request, Send, Sleep, Steps, StoppedError, of_callback
+from charthero_ext.config import Attempt, Settings, Timeouts, request_limits
 from charthero_ext.errors import (
     ApiStatusError,
     AuthenticationError,
     ChartHeroError,
+    ConfigurationError,
     RateLimitedError,
     ServiceUnavailableError,
     TransportError,
@@ -126,7 +127,7 @@ class Session:
         while True:
             pause = self._paused_until - time.monotonic()
             if 0 < pause < call.seconds_left:
-                yield Sleep(pause)
+                yield Sleep(min(pause + _jitter(), call.seconds_left))
             key = yield ReadKey(self.settings.key_source)
             outcome = yield from self._attempt(call, key)
             if isinstance(outcome, AuthenticationError):
@@ -147,14 +148,14 @@ class Session:
 
     def get(self, path: str, query: Mapping[str, Any], timeout: float | Timeouts | None = None) -> Steps[RawResponse]:
         """Request any path of the configured host."""
-        if not path.startswith("/") or path.startswith("//"):
-            raise ValueError("path has to begin with one /, such as /external/v1/encounters")
+        if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
+            raise ValueError("path has to begin with one / and has no query, such as /external/v1/encounters")
         encoded = quote(path, safe="/%:@!$&'()*+,;=~")
         operation = Operation(name="get", path=encoded, query=query, ids={"path": path}, decode=_raw)
         return self.call(operation, timeout)
 
     def probe(self, operation: Operation[None]) -> Steps[ChartHeroError | None]:
-        """Make a call whose status alone matters, and return its failure, or None for a success.
+        """Make a call without reading its body. Return its failure, or None for a success.
 
         Raises:
             ConfigurationError: The call cannot be made.
@@ -177,6 +178,8 @@ class Session:
             if response.status_code is None or response.is_success:
                 call.may_pass = error.reason not in LASTING_REASONS
                 return type(error)(f"{call.operation.name}: {error}{_after(call)}", reason=error.reason)
+        except (ConfigurationError, StoppedError):
+            raise  # Nothing was sent.
         except BaseException as interruption:
             self._report(call, interruption)
             raise
@@ -210,13 +213,12 @@ class Session:
         return Request(
             url=Secret(f"{self.settings.base_url}{operation.path}{query}"),
             headers=Secret({**self._headers, "Authorization": f"Bearer {key.reveal()}"}),
-            timeouts=call.timeouts.of_a_request(max(call.seconds_left, 0.001)),
+            timeouts=request_limits(call.timeouts, max(call.seconds_left, 0.001)),
+            deadline=call.deadline,
         )
 
     def _wait_after(self, call: _Progress, failure: BaseException) -> float | None:
         """Return the seconds to wait before the next attempt, or None if there is none."""
-        if call.attempts >= self.settings.attempts:
-            return None
         asked = 0.0
         if isinstance(failure, (RateLimitedError, ServiceUnavailableError)):
             if failure.status_code in LASTING_STATUSES:
@@ -224,19 +226,19 @@ class Session:
             asked = failure.retry_after or 0.0
         elif not call.may_pass:
             return None
-        backoff = min(WAIT_MAX, WAIT_INITIAL * 2 ** (call.attempts - 1))
-        wait: float = max(asked, backoff) + random.uniform(0, WAIT_JITTER)  # noqa: S311 - not for security
-        if wait >= call.seconds_left:
-            return None
-        if asked:  # The server asked this client to wait, so every call of the client waits.
+        if 0 < asked < call.seconds_left:
+            # The server asked this client to wait, so every call of the client waits, also if this one gives up.
             self._paused_until = max(self._paused_until, time.monotonic() + asked)
-        return wait
+        if call.attempts >= self.settings.attempts:
+            return None
+        wait = max(asked, min(WAIT_MAX, WAIT_INITIAL * 2 ** (call.attempts - 1))) + _jitter()
+        return wait if wait < call.seconds_left else None
 
     def _report(self, call: _Progress, failure: BaseException | None, *, will_retry: bool = False) -> None:
         """Log one attempt, and tell ``on_attempt``."""
         on_attempt = self.settings.on_attempt
-        # The access check expects to be refused.
-        is_expected = failure is None or not call.operation.wants_body
+        # The access check expects to be refused, and an interruption is the caller's decision.
+        is_expected = not isinstance(failure, Exception) or not call.operation.wants_body
         level = logging.INFO if will_retry else logging.DEBUG if is_expected else logging.WARNING
         if on_attempt is None and not logger.isEnabledFor(level):
             return
@@ -271,6 +273,11 @@ def user_agent(application: str | None) -> str:
     """Return the User-Agent: this package, Python, httpx, and the application that uses them."""
     versions = f"charthero-ext/{version('charthero-ext')} python/{platform.python_version()} httpx/{version('httpx')}"
     return f"{versions} {application}" if application else versions
+
+
+def _jitter() -> float:
+    """Return a random part of a wait, so that clients do not come back all at once."""
+    return random.uniform(0, WAIT_JITTER)  # noqa: S311 - not for security
 
 
 def _after(call: _Progress) -> str:

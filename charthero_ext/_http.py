@@ -1,9 +1,10 @@
-"""The only hand-written module that uses httpx: it sends requests and performs steps.
+"""The connections of a client, and the driver that performs steps with threads.
 
-``Driver`` uses threads, ``AsyncDriver`` uses asyncio. They differ only in ``await``. A request goes straight to an
-httpx transport, without an ``httpx.Client``, whose URL merging, cookies, redirects and authentication are not needed.
-OpenTelemetry, respx, pytest-httpx and vcrpy hook in at the transport. A client sends the request only if the caller
-brings one, or if arguments or logging need one.
+Only this module and ``_async_http``, its twin for asyncio, use httpx. The two drivers differ in ``await``. They live in
+two modules because loading asyncio takes as long as half of httpx. A request goes straight to an httpx transport,
+without an ``httpx.Client``, whose URL merging, cookies, redirects and authentication are not needed. OpenTelemetry,
+respx, pytest-httpx and vcrpy hook in at the transport. A client sends the request only if the caller brings one, or if
+arguments or logging need one.
 
 What leaves a driver as an exception has no frame of a sender and no chained exception: these hold the key.
 """
@@ -12,8 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import aclosing, closing, suppress
-from inspect import isawaitable
+from contextlib import closing, suppress
 from threading import Event
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
@@ -38,7 +38,7 @@ from charthero_ext._transport_reason import PROBLEMS, transport_reason
 from charthero_ext.config import Settings
 from charthero_ext.errors import ConfigurationError, RequestTimeoutError, TransportError
 
-__all__ = ["AsyncDriver", "Driver"]
+__all__ = ["NOT_SENT", "Connections", "Driver", "begin", "no_auth"]
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ HTTPX_ARGUMENTS: Final = frozenset(
 #: What a request raises that gets no complete response. Host names that cannot be encoded raise UnicodeError.
 NOT_SENT: Final = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError)
 #: What httpx raises when it cannot use its arguments or what it finds on the machine.
-NOT_MADE: Final = (ImportError, OSError, TypeError, ValueError, httpx.InvalidURL)
+NOT_MADE: Final = (AttributeError, ImportError, OSError, TypeError, ValueError, httpx.InvalidURL)
 
 
 class Connections:
@@ -57,6 +57,7 @@ class Connections:
 
     _client_class: ClassVar[Any]
     _transport_class: ClassVar[Any]
+    _base_transport_class: ClassVar[type]
 
     def __init__(self, settings: Settings, arguments: Any, given: Any) -> None:
         self._settings = settings
@@ -77,6 +78,9 @@ class Connections:
                 f"it may have {', '.join(sorted(HTTPX_ARGUMENTS))}"
             )
         self._brings_connections = given is not None or not names.isdisjoint({"transport", "mounts"})
+        transport = self._arguments.reveal().get("transport")
+        if transport is not None and not isinstance(transport, self._base_transport_class):
+            raise ConfigurationError(f"the transport has to be an httpx.{self._base_transport_class.__name__}")
         self._needs_client = settings.http_logging or "mounts" in names or {"transport", "proxy"} <= names
         try:
             home = httpx.URL(settings.base_url)
@@ -186,18 +190,17 @@ class Connections:
 
     def _fail(self, error: Exception, request: Request) -> NoReturn:
         """Raise what stands for *error*, without its text, which may contain the URL."""
-        reason = transport_reason(error, is_proxied=self._is_proxied(request))
-        is_url = not isinstance(error, (httpx.InvalidURL, UnicodeError))
-        host = httpx.URL(request.url.reveal()).host if is_url else "an invalid URL"
+        is_proxied, host = False, "an invalid URL"
+        with suppress(httpx.InvalidURL, UnicodeError):
+            url = httpx.URL(request.url.reveal()).copy_with(raw_path=b"/")
+            host = url.host
+            is_proxied = not self._brings_connections and self._is_proxied(url)
+        reason = transport_reason(error, is_proxied=is_proxied)
         kind = RequestTimeoutError if reason == "timeout" else TransportError
         raise kind(f"no complete response from {host}: {PROBLEMS[reason]} ({type(error).__name__})", reason=reason)
 
-    def _is_proxied(self, request: Request) -> bool:
-        if self._brings_connections:
-            return False
-        with suppress(httpx.InvalidURL, UnicodeError):
-            return "proxy" in self._arguments.reveal() or self._proxy(httpx.URL(request.url.reveal())) is not None
-        return False
+    def _is_proxied(self, url: httpx.URL) -> bool:
+        return "proxy" in self._arguments.reveal() or self._proxy(url) is not None
 
     def _shut(self) -> list[Any]:
         """Let no request begin from now on. Return what this process has to close."""
@@ -212,9 +215,11 @@ class Driver(Connections):
 
     _client_class = httpx.Client
     _transport_class = httpx.HTTPTransport
+    _base_transport_class = httpx.BaseTransport
 
     def run(self, steps: Steps[T], stopped: Event | None = None) -> T:
         """Perform *steps* and return their result. Once *stopped* is set, send nothing more and end every wait."""
+        step: Step | None = None
         try:
             step = next(steps)
             while True:
@@ -228,7 +233,11 @@ class Driver(Connections):
             return end.value  # type: ignore[no-any-return]
         except BaseException as error:  # noqa: BLE001 - an interruption holds the request as well
             failure = error.raised if isinstance(error, CallbackError) else without_origin(error)
-        raise failure
+        try:
+            raise failure
+        finally:
+            # The traceback holds this frame, which would hold the exception and the body in a cycle.
+            del failure, step
 
     def close(self) -> None:
         """Close the connections. A second call does nothing."""
@@ -256,11 +265,11 @@ class Driver(Connections):
                 sent = self._request(request)
                 target = self._target(sent.url)
                 if isinstance(target, httpx.Client):
-                    response = target.send(sent, stream=True, auth=_no_auth, follow_redirects=False)
+                    response = target.send(sent, stream=True, auth=no_auth, follow_redirects=False)
                 else:
                     response = target.handle_request(sent)
                 with closing(response):
-                    if _begin(response, sink):
+                    if begin(response, sink):
                         for chunk in [response.content] if response.is_stream_consumed else response.iter_raw():
                             if not sink.write(chunk):
                                 break
@@ -272,98 +281,11 @@ class Driver(Connections):
         self._fail(failure, request)
 
 
-class AsyncDriver(Connections):
-    """Performs steps on one event loop."""
-
-    _client_class = httpx.AsyncClient
-    _transport_class = httpx.AsyncHTTPTransport
-    _loop: Any = None
-
-    async def run(self, steps: Steps[T]) -> T:
-        """Perform *steps* and return their result. Cancelling the task ends any step."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    answer = await self._perform(step)
-                except BaseException as error:  # noqa: BLE001 - the steps decide what every failure means
-                    step = steps.throw(without_origin(error))
-                else:
-                    step = steps.send(answer)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        except BaseException as error:  # noqa: BLE001 - an interruption holds the request as well
-            failure = error.raised if isinstance(error, CallbackError) else without_origin(error)
-        raise failure
-
-    async def aclose(self) -> None:
-        """Close the connections. A second call does nothing, and so does a call after the loop was closed."""
-        for made in self._shut():
-            with suppress(RuntimeError):  # The loop of the connections is closed, and with it the connections.
-                await made.aclose()
-
-    async def _perform(self, step: Step) -> Any:
-        import asyncio
-
-        if isinstance(step, Send):
-            self._bind_to_loop(asyncio)
-            return await self._send(step.request, step.sink)
-        if isinstance(step, ReadKey):
-            key = step.source.read()
-            if isawaitable(key.reveal()):
-                try:
-                    key = Secret(await key.reveal())  # type: ignore[misc]
-                except Exception as error:  # noqa: BLE001 - a secret manager's exception may hold the secret
-                    failure = type(error).__name__
-                else:
-                    return step.source.checked(key)
-                raise step.source.failed(failure)
-            return step.source.checked(key)
-        if isinstance(step, Run):
-            return await asyncio.to_thread(step.function)
-        return await asyncio.sleep(step.seconds)
-
-    async def _send(self, request: Request, sink: Sink) -> None:
-        with quiet(not self._settings.http_logging):
-            try:
-                sent = self._request(request)
-                target = self._target(sent.url)
-                if isinstance(target, httpx.AsyncClient):
-                    response = await target.send(sent, stream=True, auth=_no_auth, follow_redirects=False)
-                else:
-                    response = await target.handle_async_request(sent)
-                async with aclosing(response):
-                    if _begin(response, sink):
-                        if response.is_stream_consumed:
-                            sink.write(response.content)
-                        else:
-                            async for chunk in response.aiter_raw():
-                                if not sink.write(chunk):
-                                    break
-            except NOT_SENT as error:
-                failure = error
-            else:
-                sink.end()
-                return
-        self._fail(failure, request)
-
-    def _bind_to_loop(self, asyncio: Any) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = None
-        if loop is None:
-            raise ConfigurationError("AsyncChartHero needs a running asyncio event loop; trio has none")
-        if self._loop not in (None, loop):
-            raise ConfigurationError("this client was used on another event loop; make one client per loop")
-        self._loop = loop
-
-
-def _begin(response: httpx.Response, sink: Sink) -> bool:
+def begin(response: httpx.Response, sink: Sink) -> bool:
     # A response that was made in memory, by a mock or a cassette, was decoded by httpx.
     return sink.begin(response.status_code, response.headers, is_decoded=response.is_stream_consumed)
 
 
-def _no_auth(request: httpx.Request) -> httpx.Request:
+def no_auth(request: httpx.Request) -> httpx.Request:
     # Given as authentication, this keeps a client from looking for a password of its own or in a netrc file.
     return request

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 from attrs import field, frozen
 
-from charthero_ext._secret import Secret
+from charthero_ext._secret import Secret, without_origin
 from charthero_ext.errors import ChartHeroError, ConfigurationError
 
 __all__ = ["ApiKey", "EnvironmentVariable", "KeyFile", "KeySource", "given_key", "key_file", "key_lost"]
@@ -48,15 +48,15 @@ class KeySource:
         """
         try:
             return Secret(self.provider())
-        except ChartHeroError:
-            raise
         except Exception as error:  # noqa: BLE001 - any exception of the caller's code
-            failure = type(error).__name__
-        raise self.failed(failure)
+            failure = self.failure(error)
+        raise failure
 
-    def failed(self, failure: str) -> ConfigurationError:
-        """Return the exception for a provider that raised an exception of the class named *failure*."""
-        return ConfigurationError(f"{self.origin} failed ({failure})")
+    def failure(self, error: Exception) -> ChartHeroError:
+        """Return what to raise for an exception of the provider."""
+        if isinstance(error, ChartHeroError):
+            return without_origin(error)
+        return ConfigurationError(f"{self.origin} failed ({type(error).__name__})")
 
     def checked(self, key: Secret[object]) -> Secret[str]:
         """Return *key* if a header can carry it.
@@ -109,7 +109,7 @@ class KeyFile:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
         except ValueError:
-            reason = "that is no path of a file"
+            reason = "it is not a path"
         raise ConfigurationError(f"the key file named by {self._origin} cannot be read: {reason}")
 
     def _content(self) -> Secret[str]:

@@ -106,8 +106,7 @@ class Response:
         limit = self.limit if self.is_success else MAX_ERROR_BODY
         if self._gzip is not None:
             try:
-                # One byte beyond the limit is enough to know that there is more.
-                chunk = self._gzip.decompress(chunk, limit - self._size + 1)
+                chunk = self._decompressed(chunk, limit - self._size + 1)
             except zlib.error:
                 return self._give_up(TransportError("the compressed body is damaged", reason="damaged"))
         self._chunks.append(chunk)
@@ -122,6 +121,17 @@ class Response:
         """Check that a compressed body is complete."""
         if self.is_success and self._gzip is not None and not self._gzip.eof and self.wants_body:
             raise TransportError("the compressed body is damaged", reason="damaged")
+
+    def _decompressed(self, chunk: bytes, limit: int) -> bytes:
+        """Return what *chunk* decompresses to, at most *limit* bytes. A body may consist of several gzip members."""
+        parts = []
+        while chunk and limit > 0:
+            if self._gzip.eof:
+                self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            parts.append(self._gzip.decompress(chunk, limit))
+            limit -= len(parts[-1])
+            chunk = self._gzip.unused_data
+        return b"".join(parts)
 
     def _give_up(self, failure: TransportError) -> bool:
         if self.is_success:
@@ -152,28 +162,25 @@ def status_error(response: Response, operation: str, **details: Any) -> ApiStatu
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
-    """Return the seconds that ``Retry-After`` or ``retry-after-ms`` asks to wait; None if neither header is there.
+    """Return the seconds that the server asks to wait; None if it does not ask.
 
-    Of several values, the longest counts. A value that cannot be read counts as a day, and so does a longer one.
+    ``retry-after-ms`` is more exact and comes before ``Retry-After``. Of several values, the longest counts. A value
+    that cannot be read counts as a day, and so does a longer one.
     """
     if re.fullmatch(r"[0-9]{1,9}", milliseconds := headers.get("retry-after-ms", "")[:20].strip()):
         return int(milliseconds) / 1000
-    value = headers.get("retry-after", "")[:200].strip()
-    if not value:
-        return None
-    date = _seconds_until(value, now or datetime.now(UTC))
-    return date if date is not None else max(map(_seconds, value.split(",")))
+    # A comma separates values, and the weekday of a date from the rest.
+    values = re.findall(r"[A-Za-z]{1,9}, [^,]+|[^,]+", headers.get("retry-after", "")[:200].strip())
+    return max((_seconds(value.strip(), now or datetime.now(UTC)) for value in values), default=None)
 
 
-def _seconds(value: str) -> float:
-    return min(float(value), LONG) if re.fullmatch(r"[0-9]{1,30}(\.[0-9]{1,30})?", value := value.strip()) else LONG
-
-
-def _seconds_until(value: str, now: datetime) -> float | None:
+def _seconds(value: str, now: datetime) -> float:
+    if re.fullmatch(r"[0-9]{1,30}(\.[0-9]{1,30})?", value):
+        return min(float(value), LONG)
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
-        return None
+        return LONG
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return min(max(0.0, (moment - now).total_seconds()), LONG)
 

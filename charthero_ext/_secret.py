@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
-__all__ = ["Secret", "hide"]
+__all__ = ["Secret", "hide", "without_origin"]
 
 T_co = TypeVar("T_co", covariant=True)
+X = TypeVar("X", bound=BaseException)
 
 
 class Secret(Generic[T_co]):
@@ -45,3 +46,9 @@ class Secret(Generic[T_co]):
 def hide(value: Any) -> Any:
     """Return *value* as a ``Secret``; the type lets it replace the argument it came from."""
     return value if isinstance(value, Secret) else Secret(value)
+
+
+def without_origin(error: X) -> X:
+    """Remove the frames and the exceptions that *error* came with: they hold the request and its key."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)

@@ -15,7 +15,7 @@ from charthero_ext._call import Session, user_agent
 from charthero_ext._response import Response
 from charthero_ext._secret import Secret, hide
 from charthero_ext._steps import Request, Send, Steps
-from charthero_ext.config import is_loopback
+from charthero_ext.config import is_loopback, request_limits
 from charthero_ext.errors import TransportError
 
 __all__ = ["PUBLISHED", "SpecReport", "check_spec"]
@@ -60,7 +60,7 @@ def check_spec(session: Session, url: str) -> Steps[SpecReport]:
         problem = "the artifact in this package is not the one it was built from; reinstall the package"
     if problem:
         return _report(url, built_from, "could not tell", problem)
-    timeouts = session.settings.timeouts.of_a_request()
+    timeouts = request_limits(session.settings.timeouts)
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "gzip",

@@ -13,12 +13,13 @@ generator. Two drivers are in ``_http``; they differ only in ``await``.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from math import inf
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
 from charthero_ext._key_source import KeySource
-from charthero_ext._secret import Secret
+from charthero_ext._secret import Secret, without_origin
 
 __all__ = [
     "CallbackError",
@@ -36,7 +37,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-X = TypeVar("X", bound=BaseException)
 
 
 @frozen(kw_only=True)
@@ -47,12 +47,14 @@ class Request:
         url: The whole URL. It may be signed.
         headers: All headers but ``Host``. They may contain the key.
         timeouts: Seconds to connect, read, write and wait for a connection.
+        deadline: The ``time.monotonic()`` at which the response has to be complete.
         is_signed: The path and query are a secret that tracing and logging must not see.
     """
 
     url: Secret[str]
     headers: Secret[Mapping[str, str]]
     timeouts: Mapping[str, float]
+    deadline: float = inf
     is_signed: bool = False
 
 
@@ -68,7 +70,7 @@ class Sink(Protocol):
         ...
 
     def end(self) -> None:
-        """Check the body, which has arrived as far as it was wanted."""
+        """Check the body once its last part has arrived."""
         ...
 
 
@@ -126,9 +128,3 @@ def of_callback(error: Exception) -> CallbackError:
 
 class StoppedError(Exception):
     """The steps were stopped from another thread. Nothing was sent since."""
-
-
-def without_origin(error: X) -> X:
-    """Remove the frames and the exceptions that *error* came with: they hold the request and its key."""
-    error.__context__ = error.__cause__ = None
-    return error.with_traceback(None)

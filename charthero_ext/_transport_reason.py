@@ -41,7 +41,7 @@ BY_NAME: Final[dict[str, TransportReason]] = {
 def transport_reason(error: Exception, *, is_proxied: bool) -> TransportReason:
     """Return the reason for an exception of httpx or of the operating system."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if "TimeoutException" in names:
+    if "TimeoutException" in names or isinstance(error, TimeoutError):
         return "timeout"
     causes = tuple(_causes(error))
     found = [reason for kind, reason in BY_CLASS if any(isinstance(cause, kind) for cause in causes)]

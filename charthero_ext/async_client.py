@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 from attrs import asdict, field, frozen
 
 from charthero_ext import _operations
+from charthero_ext._async_http import AsyncDriver
 from charthero_ext._audio import Progress, download_audio
 from charthero_ext._call import RawResponse, Session
 from charthero_ext._follow_up import FollowUp, follow_up
-from charthero_ext._http import AsyncDriver
 from charthero_ext._key_source import ApiKey
 from charthero_ext._operations import Instant, SortOrder, as_instant
 from charthero_ext._secret import hide
@@ -182,7 +182,7 @@ class AsyncChartHero:
         self.encounters = AsyncEncounters(self._session, self._driver)
         self.documents = AsyncDocuments(self._session, self._driver)
 
-    async def get(self, path: str, *, timeout: float | Timeouts | None = None, **query: str) -> RawResponse:
+    async def get(self, path: str, *, timeout: float | Timeouts | None = None, **query: str | int) -> RawResponse:
         """Request any path of the configured host, with the same key, retries and exceptions."""
         return await self._driver.run(self._session.get(path, query, timeout))
 

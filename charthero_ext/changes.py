@@ -65,7 +65,8 @@ from charthero_ext.pagination.window import MARGINS, PageRequest, Window, as_ins
 from charthero_ext.pagination.window_walk import WindowWalk
 
 if TYPE_CHECKING:
-    from charthero_ext._http import AsyncDriver, Driver
+    from charthero_ext._async_http import AsyncDriver
+    from charthero_ext._http import Driver
 
 __all__ = ["Change", "Delete", "Entry", "Ledger", "LedgerStore", "Upsert"]
 

@@ -310,7 +310,7 @@ class ChartHero:
         self.encounters = Encounters(self._session, self._driver)
         self.documents = Documents(self._session, self._driver)
 
-    def get(self, path: str, *, timeout: float | Timeouts | None = None, **query: str) -> RawResponse:
+    def get(self, path: str, *, timeout: float | Timeouts | None = None, **query: str | int) -> RawResponse:
         """Request any path of the configured host, with the same key, retries and exceptions.
 
         It covers routes that this version does not know.

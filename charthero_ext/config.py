@@ -138,10 +138,11 @@ class Timeouts:
         """Return *value*, or the same number of seconds for each part of a request."""
         return value if isinstance(value, Timeouts) else cls(connect=value, read=value, write=value, pool=value)
 
-    def of_a_request(self, seconds_left: float = inf) -> dict[str, float]:
-        """Return the limits of one request, none of them beyond *seconds_left*."""
-        limits = {"connect": self.connect, "read": self.read, "write": self.write, "pool": self.pool}
-        return {name: min(seconds, seconds_left) for name, seconds in limits.items()}
+
+def request_limits(timeouts: Timeouts, seconds_left: float = inf) -> dict[str, float]:
+    """Return the limits of one request, none of them beyond *seconds_left*."""
+    limits = {name: getattr(timeouts, name) for name in ("connect", "read", "write", "pool")}
+    return {name: min(seconds, seconds_left) for name, seconds in limits.items()}
 
 
 @frozen(kw_only=True)
@@ -188,13 +189,16 @@ class Settings:
         key_source: Where the key is read, for every request. A callable runs on the thread that makes the request,
             which is a worker thread in a walk, and on the event loop in an asynchronous client.
         timeouts: For every request; a call can have its own.
-        attempts: How many requests a call makes at most, if they fail in a way that may pass.
+        attempts: How many requests a call makes at most, if they fail in a way that may pass. One more follows a 401
+            if the key source then returns another key.
         total_timeout: Seconds for a call with all its attempts and the waits between them. A body that is then still
-            arriving is given up. Only reading the key is not cut short.
+            arriving is given up. Reading the key is not cut short. Neither are, in the synchronous client, headers that
+            a server sends piece by piece.
         http_logging: Let httpx and httpcore log their own lines, which contain URLs and response headers.
         media_hosts: The hosts that recordings may come from; None for any https host.
         application: Your product and version, such as ``clinic-sync/2.1``, for the User-Agent.
-        on_attempt: Called with an :class:`Attempt` after each request, on the thread that made it.
+        on_attempt: Called with an :class:`Attempt` after each request, on the thread that made it. An exception that
+            it raises ends the call.
     """
 
     base_url: str = field(converter=_own_base_url)
@@ -209,6 +213,8 @@ class Settings:
 
     def __init__(self, *, base_url: str, key_source: KeySource, **options: Unpack[SettingsOptions]) -> None:
         base_url, key_source = hide(base_url), hide(key_source)
+        if unknown := options.keys() - SettingsOptions.__annotations__.keys():
+            raise TypeError(f"Settings has no option {', '.join(sorted(unknown))}")
         for attribute in fields(type(self)):  # A traceback may show settings that were refused.
             object.__setattr__(self, attribute.name, None)
         self.__attrs_init__(base_url=base_url, key_source=key_source, **options)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,7 +1,4 @@
-"""A range of encounters, one page of it, and what was seen of it. No I/O.
-
-Source in the contract: "List parameters".
-"""
+"""A range of encounters, one page of it, and what was seen of it. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from itertools import pairwise
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from attrs import Attribute, asdict, field, frozen
-from attrs.validators import in_
 from charthero_client.contract import MAX_LIMIT, MAX_OFFSET
 
 from charthero_ext.errors import PaginationError
@@ -80,11 +76,13 @@ class Window:
 
     start_at: datetime | None = field(default=None, converter=_bound, validator=_aware)
     end_at: datetime | None = field(default=None, converter=_bound, validator=_aware)
-    sort_order: SortOrder = field(default="asc", validator=in_(("asc", "desc")))
+    sort_order: SortOrder = "asc"
 
     def __attrs_post_init__(self) -> None:
         if self.start_at is not None and self.end_at is not None and self.start_at >= self.end_at:
             raise ValueError("start_at must be before end_at")
+        if self.sort_order not in ("asc", "desc"):
+            raise ValueError("sort_order must be asc or desc")
 
 
 @frozen(kw_only=True)

@@ -21,8 +21,6 @@ After every page this is true:
 
 An instant may hold 10,000 encounters, and 100 more where the server's ``total`` vouches for them. With times shown less
 exactly than they are kept, that goes for two neighbouring instants together. Beyond that a walk raises.
-
-Source in the contract: "List parameters".
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -161,19 +162,32 @@ def test_any_path_of_the_host_can_be_requested(client: MakeClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["external", "//elsewhere.test/", "https://elsewhere.test/", "", "/a?b=c", "/a#b"])
-def test_a_path_cannot_lead_to_another_host_or_hide_a_query(client: MakeClient, path: str) -> None:
-    asked: list[httpx.URL] = []
+def test_a_path_with_a_host_or_a_query_is_refused(client: MakeClient, path: str) -> None:
+    asked: list[httpx.Request] = []
+    with pytest.raises(ValueError, match="path"):
+        client(asked.append).get(path)
+    assert asked == []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url)
-        return httpx.Response(200)
 
+def test_a_call_that_sends_nothing_logs_no_attempt(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="charthero_ext")
+    ch = client(lambda request: ok())
+    ch.close()
+    with pytest.raises(ConfigurationError):
+        ch.encounters.get("enc_1")
+    assert caplog.records == []
+
+
+def test_failures_leave_no_reference_cycles(client: MakeClient) -> None:
+    gc.collect()
+    gc.disable()
     try:
-        client(answer).get(path)
-    except ValueError:
-        assert asked == []
-    else:
-        assert [(url.host, url.query, url.fragment) for url in asked] == [("localhost", b"", "")]
+        for _ in range(3):
+            with pytest.raises(NotFoundError):
+                client(lambda request: httpx.Response(404)).encounters.get("enc_1")
+        assert [found for found in gc.get_objects() if isinstance(found, NotFoundError)] == []
+    finally:
+        gc.enable()
 
 
 def test_a_key_callable_runs_on_the_thread_that_sends_each_request(client: MakeClient) -> None:

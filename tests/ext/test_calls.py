@@ -421,6 +421,7 @@ def test_an_unreadable_or_huge_retry_after_counts_as_a_day(value: str) -> None:
 def test_the_longest_of_several_retry_after_values_counts() -> None:
     assert retry_after(httpx.Headers([("Retry-After", "7"), ("Retry-After", "120")])) == 120
     assert retry_after({"retry-after": "120, 7"}) == 120
+    assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT, 120"}) == 120
 
 
 def test_a_refused_key_is_tried_again_only_when_the_source_gives_another(client: MakeClient) -> None:

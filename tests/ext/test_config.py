@@ -315,7 +315,7 @@ def test_the_least_attempts_and_the_shortest_times_are_allowed() -> None:
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [(" ", "No such file"), ("~nobody-synthetic/key", "No such file"), ("a\\u0000b", "no path of a file")],
+    [(" ", "No such file"), ("~nobody-synthetic/key", "No such file"), ("a\\u0000b", "not a path")],
 )
 def test_a_key_file_that_cannot_be_is_said_so_when_the_key_is_needed(path: str, reason: str) -> None:
     write_profiles(f'[default]\nbase_url = "https://x.example.test"\napi_key_file = "{path}"\n')

@@ -105,3 +105,8 @@ def test_a_huge_header_changes_nothing(client: MakeClient, name: str, value: str
     with pytest.raises(ApiStatusError) as caught:
         client(lambda request: httpx.Response(404, headers={name: value})).encounters.get("enc_1")
     assert caught.value.request_id is None
+
+
+def test_a_body_of_several_gzip_members_is_read_whole(client: MakeClient) -> None:
+    answer = answering(200, gzip.compress(b"one") + gzip.compress(b"two"), GZIP)
+    assert client(answer).get("/external/v1/later").body == b"onetwo"

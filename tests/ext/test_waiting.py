@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
 
-from charthero_ext import ChartHero, Timeouts
+from charthero_ext import AsyncChartHero, ChartHero, Timeouts
 from charthero_ext.config import Attempt
 from charthero_ext.errors import (
     ChartHeroError,
@@ -22,7 +24,7 @@ from charthero_ext.errors import (
 from charthero_ext.models import Encounter
 from charthero_ext.pagination import Walk
 
-from .conftest import async_client, example
+from .conftest import Listener, async_client, example, settings
 
 MakeClient = Callable[..., ChartHero]
 
@@ -226,3 +228,54 @@ def test_closing_a_walk_ends_a_wait_between_attempts_and_the_walk_can_go_on(clie
     walk.close()
     assert server.requests == 2
     assert next(walk).encounter_id == "enc_1"
+
+
+def test_a_call_that_gives_up_still_makes_the_others_wait(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("charthero_ext._http.time.sleep", waits.append)
+    answers = [httpx.Response(429, headers={"Retry-After": "9"})]
+    ch = client(
+        lambda request: answers.pop() if answers else httpx.Response(200, json=example("encounters.get")), attempts=1
+    )
+    with pytest.raises(RateLimitedError):
+        ch.encounters.get("enc_1")
+    ch.encounters.get("enc_2")
+    assert [8 < wait <= 10 for wait in waits] == [True]
+
+
+def trickling(connection: socket.socket) -> None:
+    """Send headers without end, each well within any timeout of a read."""
+    with connection, suppress(OSError):
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            connection.sendall(b"X-Header: 1\r\n")
+            time.sleep(0.01)
+
+
+def test_headers_that_trickle_in_do_not_outlast_an_asynchronous_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: trickling(server.accept()[0]), daemon=True).start()
+        base_url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        async def main() -> None:
+            async with AsyncChartHero(settings=settings(base_url=base_url, total_timeout=0.3, attempts=1)) as ch:
+                await ch.encounters.get("enc_1")
+
+        with pytest.raises(RequestTimeoutError):
+            asyncio.run(main())
+
+
+def test_cancelled_requests_give_their_connections_back(listener: Callable[[], Listener]) -> None:
+    api = listener()
+    limits = httpx.Limits(max_connections=1)
+
+    async def main() -> None:
+        chosen = settings(base_url=api.url)
+        async with AsyncChartHero(settings=chosen, httpx_args={"limits": limits}) as ch:
+            for number in range(60):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(ch.encounters.get("enc_1"), timeout=number / 10_000)
+            await ch.encounters.get("enc_2", timeout=10)
+
+    asyncio.run(main())
