@@ -14,7 +14,6 @@ from charthero_client.showing import show_id
 
 from charthero_ext._secret import Secret, hide
 from charthero_ext.errors import WebhookVerificationError
-from charthero_ext.models import TranscriptReadyEvent
 from charthero_ext.webhooks import verification
 from charthero_ext.webhooks.event_store import Store
 from charthero_ext.webhooks.verification import MAX_BODY, Event, UnknownEvent
@@ -35,9 +34,9 @@ class Receiver:
     """An ASGI application that receives deliveries at the path where it is mounted.
 
     It records a genuine event in the store, answers 204, and calls *handler* outside the request: as a task, or in a
-    thread if *handler* is not a coroutine function. Each event id is handled **once**, no matter how often and to how
-    many processes it is delivered. If the handler raises, takes longer than ten minutes or its process dies, the event
-    is handed over again, up to 20 times within about half a day. So the handler must be idempotent. A redelivery of an
+    thread if *handler* is not a coroutine function. An event is handled **once**, no matter how often and to how many
+    processes it is delivered. If the handler raises, takes longer than ten minutes or its process dies, the event is
+    handed over again, up to 20 times within about half a day. So the handler must be idempotent. A redelivery of an
     event that waits for another attempt, or that used up its attempts, hands it over at once.
 
     The handler gets the thin pointer as a ``TranscriptReadyEvent``, or as an ``UnknownEvent`` if this package does not
@@ -47,10 +46,10 @@ class Receiver:
     Answers: 204 recorded, now or earlier; 400 malformed; 401 bad signature or old timestamp; 405 not a POST; 408 slow
     body; 413 too large; 415 not JSON; 503 not recorded, so that ChartHero delivers it again.
 
-    While the server's lifespan or ``async with receiver`` lasts, due events of all processes are handed over; the end
-    waits for running handlers. Frameworks do not pass lifespan events to a mounted application, so use ``async with
-    receiver`` in the lifespan of the outer one. Without it, the first delivery starts the work. If the server stops
-    after each response, call :meth:`run_pending`.
+    Due events are handed over during the server's lifespan or ``async with receiver``. The end waits for running
+    handlers. A mounted application gets no lifespan events: use ``async with receiver`` in the lifespan of the outer
+    one. Without it, the first delivery starts the work. If the server stops after each response, call
+    :meth:`run_pending`.
     """
 
     def __init__(
@@ -85,12 +84,11 @@ class Receiver:
         """
         await self._worker().run_pending()
 
-    async def submit(self, event: TranscriptReadyEvent) -> None:
-        """Put an event from elsewhere into the queue, as if it had been delivered.
-
-        An id that is known is not queued twice. Raises what the store raises.
-        """
-        await self._record(event)
+    async def submit(self, event: Event) -> None:
+        """Put an event from elsewhere into the queue, as if it had been delivered. Raises what the store raises."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._storing, self._store.add, event.id, _pointer(event), time.time())
+        self._worker().wake()
 
     def failed(self) -> list[tuple[str, str]]:
         """Return the id, and the class name of the last exception, of each event that used up its attempts."""
@@ -150,16 +148,11 @@ class Receiver:
         if isinstance(event, Exception):
             raise event
         try:
-            await self._record(event)
+            await self.submit(event)
         except Exception as error:  # noqa: BLE001 - a store may raise anything
             logger.error("webhook event %s could not be recorded (%s)", show_id(event.id), place_of(error))
             return 503, "not_recorded"
         return 204, ""
-
-    async def _record(self, event: Event) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._storing, self._store.add, event.id, _pointer(event), time.time())
-        self._worker().wake()
 
     def _worker(self) -> Worker:
         loop = asyncio.get_running_loop()
@@ -183,7 +176,7 @@ async def _body(receive: Receive, max_body: int) -> Secret[bytearray]:
 
 
 def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether the body is uncompressed JSON. The headers are not authenticated, so long values are not read."""
+    """Return whether the body is uncompressed JSON. Long values are not read, because they are not authenticated."""
     known = {b"content-type": b"application/json", b"content-encoding": b"identity"}
     return all(
         len(value) <= verification.MAX_HEADER and value.partition(b";")[0].strip().lower() == known[name.lower()]
@@ -195,13 +188,14 @@ def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 def _pointer(event: Event) -> str:
     """Return the part of an event that is stored: ids and codes, nothing else that was sent."""
     payload = event.payload if isinstance(event, UnknownEvent) else event.to_dict()
-    names = ("id", "type", "api_version", "occurred_at", "organization_id")
-    kept: dict[str, Any] = {name: payload[name] for name in names if isinstance(payload.get(name), str)}
-    if isinstance(resources := payload.get("resources"), dict):
-        kept["resources"] = {
-            name: value for name, value in resources.items() if name.endswith("_id") and isinstance(value, str)
-        }
-    return json.dumps(kept)
+    resources = payload.get("resources")
+    ids = [name for name in resources if name.endswith("_id")] if isinstance(resources, dict) else []
+    kept = _texts(payload, ("id", "type", "api_version", "occurred_at", "organization_id"))
+    return json.dumps({**kept, "resources": _texts(resources, ids)})
+
+
+def _texts(values: Any, names: Iterable[str]) -> dict[str, str]:
+    return {name: values[name] for name in names if isinstance(values.get(name), str)}
 
 
 async def _send(scope: Mapping[str, Any], send: Send, status: int, reason: str) -> None:

@@ -32,9 +32,7 @@ MAX_HEADER = 1_024
 TOLERANCE = 300
 TYPE, VERSION = "recording.transcript_ready", "2026-05-01"
 
-_NAMES = ("Event-Id", "Delivery-Id", "Timestamp", "Signature", "Webhook-Version")
-HEADERS = {f"charthero-{name.lower()}": f"ChartHero-{name}" for name in _NAMES}
-
+HEADERS = [f"ChartHero-{name}" for name in ("Event-Id", "Delivery-Id", "Timestamp", "Signature", "Webhook-Version")]
 Keys: TypeAlias = Secret[list[bytes]]
 
 
@@ -80,7 +78,9 @@ def verify(
         TypeError: *body* is not bytes.
     """
     headers, body, secrets = hide(headers), hide(body), hide(secrets)
-    event = checked_event(headers, body, signing_keys(secrets), max_body=max_body, tolerance=tolerance, now=now)
+    # Options of another type raise here, where all secrets are hidden.
+    limits: Any = {"max_body": int(max_body), "tolerance": float(tolerance), "now": None if now is None else float(now)}
+    event = checked_event(headers, body, signing_keys(secrets), **limits)
     if isinstance(event, Exception):
         raise event
     return event
@@ -107,8 +107,8 @@ def sign(body: bytes, secret: str, *, timestamp: int | None = None, delivery_id:
     stamp = str(int(time.time()) if timestamp is None else timestamp)
     (signature,) = _signatures(keys, stamp, content.reveal())
     values = (event.reveal()["id"], delivery_id or f"whd_{uuid4().hex}", stamp, signature)
-    headers = zip(HEADERS.values(), (*values, event.reveal()["api_version"]), strict=True)
-    return {"Content-Type": "application/json", **dict(headers)}
+    headers = dict(zip(HEADERS, (*values, event.reveal()["api_version"]), strict=True))
+    return {"Content-Type": "application/json", **headers}
 
 
 def signing_keys(secrets: Any) -> Keys:
@@ -135,22 +135,22 @@ def _keys(secrets: Any) -> list[bytes]:
     return keys if all(secret and secret == secret.strip() for secret in given) else []
 
 
-def checked_headers(headers: Any) -> dict[str, str] | Exception:
-    """Return the five headers of a delivery, which are not authenticated yet, or the error."""
-    found: dict[str, str] = {}
+def checked_headers(headers: Any) -> list[str] | Exception:
+    """Return the values of the five headers, which are not authenticated yet, or the error that refuses them."""
     try:
-        for sent, value in headers.items() if hasattr(headers, "items") else headers:
-            name = HEADERS.get(_text(sent).lower())
-            if name in found:
-                return errors.RepeatedHeaderError(f"{name} is repeated")
-            if name is not None:
-                found[name] = _text(value)
+        pairs = headers.items() if hasattr(headers, "items") else headers
+        sent = [(_text(name).lower(), _text(value)) for name, value in pairs]
     except Exception:  # noqa: BLE001 - callers may pass anything
         return TypeError("headers must be a mapping, or pairs of names and values")
-    for name in HEADERS.values():
-        if not found.get(name):
-            return errors.MissingHeaderError(f"{name} is missing, empty or longer than {MAX_HEADER:,} characters")
-    if not re.fullmatch("[0-9]{1,12}", found["ChartHero-Timestamp"]):
+    found: list[str] = []
+    for header in HEADERS:
+        values = [value for name, value in sent if name == header.lower()]
+        if len(values) > 1:
+            return errors.RepeatedHeaderError(f"{header} is repeated")
+        if values in ([], [""]):
+            return errors.MissingHeaderError(f"{header} is missing, empty or longer than {MAX_HEADER:,} characters")
+        found += values
+    if not re.fullmatch("[0-9]{1,12}", found[HEADERS.index("ChartHero-Timestamp")]):
         return errors.InvalidTimestampError("ChartHero-Timestamp is not a whole number of seconds")
     return found
 
@@ -174,7 +174,7 @@ def checked_event(
         return TypeError("body must be the raw bytes of the request")
     if len(body) > max_body:
         return errors.BodyTooLargeError(f"the body is larger than {max_body:,} bytes")
-    event_id, _, timestamp, signature, version = (found[name] for name in HEADERS.values())
+    event_id, _, timestamp, signature, version = found
     sent = [part.strip(" \t") for part in signature.split(",")]
     candidates = [part for part in sent if re.fullmatch("v1=[0-9a-f]{64}", part)]
     if not candidates:

@@ -72,6 +72,9 @@ FAILING: dict[str, Callable[[], object]] = {
     "other event": lambda: verify(signed(**{"ChartHero-Event-Id": CANARY}), BODY, SECRET, now=NOW),
     "no event": lambda: verify(sign(BODY.replace(b'"type"', b'"kind"'), SECRET, timestamp=NOW), BODY, SECRET, now=NOW),
     "text body": lambda: verify(signed(), BODY.decode(), SECRET, now=NOW),  # type: ignore[arg-type]
+    "text as now": lambda: verify(signed(), BODY, SECRET, now="noon"),  # type: ignore[arg-type]
+    "no tolerance": lambda: verify(signed(), BODY, SECRET, now=NOW, tolerance=None),  # type: ignore[arg-type]
+    "no limit": lambda: verify(signed(), BODY, SECRET, now=NOW, max_body=None),  # type: ignore[arg-type]
     "no headers": lambda: verify(None, BODY, SECRET, now=NOW),  # type: ignore[arg-type]
     "blank secret": lambda: verify(signed(), BODY, [SECRET, f" {SECRET}"], now=NOW),
     "number as secrets": lambda: verify(signed(), BODY, {SECRET: 1, 5: SECRET}, now=NOW),  # type: ignore[arg-type]
