@@ -153,7 +153,7 @@ def test_a_release_that_a_check_refuses_changes_nothing_not_even_the_changelog(r
 
 
 @pytest.mark.slow
-def test_what_breaks_callers_but_not_the_client_is_marked_and_asks_for_a_major_release(repository: Repository) -> None:
+def test_a_change_that_breaks_callers_asks_for_a_major_release(repository: Repository) -> None:
     repository.publish(lambda new: field(new, "Encounter", "updated_at").update(type=["string", "null"]))
     done = repository.run("update", repository.docs.url)
     assert done.returncode == 0

@@ -69,7 +69,7 @@ class Recorder:
         return httpx.Response(200, json=example("encounters.get"))
 
 
-def test_a_recording_comes_through_the_client_that_was_given_without_what_it_holds_for_the_api(tmp_path: Path) -> None:
+def test_a_callers_client_fetches_a_recording_without_its_api_defaults(tmp_path: Path) -> None:
     server = Recorder()
     own = httpx.Client(
         transport=httpx.MockTransport(server),

@@ -178,7 +178,7 @@ def test_importing_the_package_loads_neither_httpx_nor_the_generated_client() ->
     assert done.stdout.strip() == "[]"
 
 
-def test_a_client_for_threads_is_ready_without_asyncio_and_before_anything_is_made_for_connections() -> None:
+def test_a_sync_client_loads_neither_asyncio_nor_connection_code() -> None:
     names = ("asyncio", "httpcore")
     program = (
         "import sys; from charthero_ext import ChartHero; ChartHero(api_key='ch_sk_synthetic', "

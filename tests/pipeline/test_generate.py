@@ -274,7 +274,7 @@ def test_a_killed_run_leaves_the_tree_usable_and_the_next_one_cleans_up(reposito
 
 
 @pytest.mark.slow
-def test_a_run_killed_between_taking_the_old_tree_away_and_putting_the_new_one_there_loses_neither(
+def test_a_run_killed_between_the_two_renames_loses_no_tree(
     repository: Repository,
 ) -> None:
     repository.package.rename(repository.root / "generated" / ".charthero_client.old")

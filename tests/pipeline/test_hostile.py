@@ -266,7 +266,7 @@ def damaged(draw: st.DrawFn) -> Document:
 
 @examples(150, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(damaged())
-def test_whatever_an_artifact_holds_it_is_refused_in_one_line_or_only_safe_names_and_text_come_out(
+def test_any_artifact_is_refused_in_one_line_or_gives_only_safe_names_and_text(
     document: Document,
 ) -> None:
     if not isinstance(document.get("paths"), dict):

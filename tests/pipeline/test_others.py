@@ -93,7 +93,7 @@ def test_what_is_left_out_of_other_routes_is_said_a_line_each(routes: Tree) -> N
     assert "get_external_v1_odd_names_id: the parameter `body` is left out, its name cannot be generated" in by_name
 
 
-def test_another_operation_that_needs_a_parameter_that_cannot_be_sent_is_left_out_whole() -> None:
+def test_an_operation_with_a_required_parameter_that_cannot_be_sent_is_omitted() -> None:
     needed = {"name": "quote", "in": "query", "required": True, "schema": {"type": "string"}}
     found = canonical(lambda document: document["paths"].update({"/x": {"get": {"parameters": [needed]}}}))
     assert found.notes == ["GET `/x`: left out, its parameter `quote` cannot be generated"]

@@ -157,9 +157,7 @@ def test_a_second_pull_of_the_same_bytes_changes_nothing(tree: Tree, published: 
     assert [(path.stat().st_mtime_ns, path.stat().st_ino) for path in (tree.snapshot, tree.record)] == times
 
 
-def test_the_first_real_pull_of_the_reconstructed_bytes_records_that_they_were_pulled(
-    tree: Tree, published: Published
-) -> None:
+def test_a_pull_of_the_reconstructed_bytes_records_that_they_were_pulled(tree: Tree, published: Published) -> None:
     published.answers = [answer()]
     tree.snapshot.write_bytes(ARTIFACT)
     tree.record.write_text(json.dumps({"sha256": sha256(ARTIFACT), "provenance": "reconstructed", "note": "x"}))
@@ -330,9 +328,7 @@ def test_an_answer_that_drips_is_given_up(tree: Tree, published: Published, monk
 # What is sent
 
 
-def test_no_credentials_are_sent_whatever_the_address_the_machine_or_a_redirect_holds(
-    tree: Tree, published: Published, tmp_path: Path
-) -> None:
+def test_a_pull_never_sends_credentials(tree: Tree, published: Published, tmp_path: Path) -> None:
     """In a process of its own, with a home directory whose ~/.netrc has an entry for the host."""
     home = tmp_path / "home"
     home.mkdir()

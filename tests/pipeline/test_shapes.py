@@ -111,9 +111,7 @@ def test_requests_go_to_the_documented_routes(tree: Tree) -> None:
 
 
 @every_shape
-def test_what_only_is_called_or_spelled_otherwise_gives_the_same_models_byte_for_byte(
-    shape: Shape, tree: Tree, plain: Tree
-) -> None:
+def test_other_names_and_spellings_give_the_same_models_byte_for_byte(shape: Shape, tree: Tree, plain: Tree) -> None:
     assert tree.error == ""
     changed = {
         model for model, file in FILES.items() if tree.source(f"models/{file}.py") != plain.source(f"models/{file}.py")

@@ -38,7 +38,7 @@ def test_another_walk_goes_on_in_the_middle_of_a_long_tie(order: str, stop: int)
 
 @pytest.mark.parametrize("stop", range(11))
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_windows_cut_within_what_shows_as_one_instant_hide_nothing_from_the_walk_that_goes_on(
+def test_windows_cut_within_one_displayed_instant_lose_nothing_after_a_resume(
     monkeypatch: pytest.MonkeyPatch, order: str, stop: int
 ) -> None:
     """The server sorts by the time it shows, and by id within it, but filters by the time it keeps."""

@@ -58,7 +58,7 @@ def test_the_loop_sees_nothing_beyond_row_10100_and_the_walk_sees_all() -> None:
     assert len(list(Walk(world.fetch))) == 12_000
 
 
-def test_a_server_that_clamps_the_page_ends_the_loop_at_its_first_page_but_not_the_walk() -> None:
+def test_a_clamped_page_ends_the_loop_but_not_the_walk() -> None:
     world = World(spaced(1000), clamp=lambda: 50)
     assert len(naive_loop(world)) == 50
     assert len(list(Walk(world.fetch))) == 1000
