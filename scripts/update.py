@@ -67,7 +67,7 @@ def update(content: bytes, source: str) -> int:
             if subprocess.run(command, cwd=copy, env=environment, check=False).returncode != 0:
                 return _stopped("the lines above say why; `make drift` says what the artifact changed")
         _put_in_place(copy)
-    print("update: done; look at `git status` and commit")
+    print("update: done, `make check` and `make test` passed; look at `git status` and commit")
     return 0
 
 

@@ -68,7 +68,7 @@ class Checkout:
         (self.docs / "openapi.json").write_bytes(content)
         updated = self.make("update", f"SPEC_URL={self.url}")
         assert updated.returncode == 0, updated.stdout + updated.stderr
-        assert updated.stdout.endswith("update: done; look at `git status` and commit\n")
+        assert updated.stdout.endswith("passed; look at `git status` and commit\n")
         checked = self.make("check")
         assert checked.returncode == 0, checked.stdout + checked.stderr
         assert (self.root / "openapi" / "openapi.json").read_bytes() == content

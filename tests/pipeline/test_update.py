@@ -101,7 +101,8 @@ def test_an_additive_release_replaces_snapshot_record_and_package_together(
     before = contents(repository.root)
     done = repository.update(additive)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("the tests say so\nupdate: done; look at `git status` and commit\n")
+    last = "update: done, `make check` and `make test` passed; look at `git status` and commit\n"
+    assert done.stdout.endswith(f"the tests say so\n{last}")
     after = contents(repository.root)
     new = additive.read_bytes()
     assert after["openapi/openapi.json"] == after["generated/charthero_client/openapi.json"] == new
