@@ -1,7 +1,8 @@
-"""Clients over a server that is a function, so that a test says in one place what is asked and what is answered."""
+"""Clients whose server is a function, and a real server on loopback."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ HOST = "http://localhost:1"
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
+EITHER_CLIENT = pytest.mark.parametrize("kind", [ChartHero, AsyncChartHero])
+
 
 def example(operation: str) -> Any:
     """Return the body of a success."""
@@ -30,8 +33,26 @@ def settings(**others: Any) -> Settings:
     return Settings.load(**{"api_key": KEY, "base_url": HOST, **others})
 
 
+def connected(kind: Any, answer: Answer, **others: Any) -> Any:
+    """Return a client of one kind whose server is a function."""
+    return kind(settings=settings(**others), httpx_args={"transport": httpx.MockTransport(answer)})
+
+
+def perform(client: ChartHero | AsyncChartHero, call: Callable[[Any], Any]) -> Any:
+    """Return the result of a call of either client, and close the client."""
+    if isinstance(client, ChartHero):
+        with client:
+            return call(client)
+
+    async def awaited() -> Any:
+        async with client:
+            return await call(client)
+
+    return asyncio.run(awaited())
+
+
 class Listener:
-    """A real server that answers everything with an encounter or an audio URL, and keeps what it was asked."""
+    """A real server that answers with an encounter or an audio URL, and records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
@@ -79,7 +100,7 @@ def listener() -> Iterator[Callable[[], Listener]]:
 
 @pytest.fixture(autouse=True)
 def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No configuration of the machine reaches a test; retries do not wait; nothing was counted before."""
+    """Hide the configuration of this machine, retry without a wait, and reset the counters."""
     for name in ("API_KEY", "API_KEY_FILE", "BASE_URL", "PROFILE"):
         monkeypatch.delenv(f"CHARTHERO_{name}", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
@@ -92,11 +113,11 @@ def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
 
 @pytest.fixture
 def client() -> Iterator[Callable[..., ChartHero]]:
-    """Make a client whose server is the function it is given."""
+    """Return a function that makes a client whose server is a function."""
     made: list[ChartHero] = []
 
     def make(answer: Answer, **others: Any) -> ChartHero:
-        made.append(ChartHero(settings=settings(**others), httpx_args={"transport": httpx.MockTransport(answer)}))
+        made.append(connected(ChartHero, answer, **others))
         return made[-1]
 
     yield make
@@ -105,4 +126,4 @@ def client() -> Iterator[Callable[..., ChartHero]]:
 
 
 def async_client(answer: Answer, **others: Any) -> AsyncChartHero:
-    return AsyncChartHero(settings=settings(**others), httpx_args={"transport": httpx.MockTransport(answer)})
+    return connected(AsyncChartHero, answer, **others)

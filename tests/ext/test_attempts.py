@@ -1,4 +1,4 @@
-"""What a client tells about itself and its attempts: User-Agent, log records, metrics, request ids."""
+"""The User-Agent, log records, attempt reports, request ids, error texts, and requests of any path."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_user_agent_names_the_package_and_the_application(client: MakeClient
 
 
 @pytest.mark.parametrize("application", ["", " ", "a\nb", "a\r\nX: y", "ä", "x" * 101, "a\x00"])
-def test_an_application_name_that_no_header_can_carry_is_refused(application: str) -> None:
+def test_an_application_name_that_is_not_a_valid_header_is_refused(application: str) -> None:
     with pytest.raises(ConfigurationError, match="application"):
         settings(application=application)
 
@@ -57,7 +57,7 @@ def test_success_is_logged_at_debug_retries_at_info_and_failures_at_warning(
     assert levels == ["INFO", "DEBUG", "WARNING"]
 
 
-def test_a_log_record_has_fields_to_filter_by(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_record_has_fields_for_filters(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="charthero_ext")
     with pytest.raises(NotFoundError):
         client(lambda request: httpx.Response(404, headers={"X-Request-Id": "req_1"})).encounters.get("enc_1")
@@ -67,9 +67,7 @@ def test_a_log_record_has_fields_to_filter_by(client: MakeClient, caplog: pytest
     assert fields["duration_ms"] >= 0
 
 
-def test_an_access_check_that_is_refused_as_expected_logs_no_warning(
-    client: MakeClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_access_check_that_succeeds_logs_no_warning(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="charthero_ext")
     client(lambda request: httpx.Response(400, json={"reason_code": "unsupported_filter"})).check_access()
     assert caplog.records == []
@@ -84,7 +82,7 @@ def test_nothing_is_written_to_standard_output_or_error(
     assert capfd.readouterr() == ("", "")
 
 
-def test_each_attempt_is_reported_with_its_facts_and_no_id(client: MakeClient) -> None:
+def test_on_attempt_gets_each_attempt_without_ids(client: MakeClient) -> None:
     attempts: list[Attempt] = []
     answers = iter([httpx.Response(429), ok(**{"X-Correlation-Id": "cor_1"})])
     client(lambda request: next(answers), on_attempt=attempts.append).encounters.get("enc_secret")
@@ -94,7 +92,7 @@ def test_each_attempt_is_reported_with_its_facts_and_no_id(client: MakeClient) -
 
 
 @pytest.mark.parametrize("header", ["X-Request-Id", "X-Correlation-Id", "Request-Id"])
-def test_an_exception_carries_the_request_id_and_says_it(client: MakeClient, header: str) -> None:
+def test_an_exception_has_and_shows_the_request_id(client: MakeClient, header: str) -> None:
     with pytest.raises(NotFoundError, match="request id req-1:a") as caught:
         client(lambda request: httpx.Response(404, headers={header: "req-1:a"})).encounters.get("enc_1")
     assert caught.value.request_id == "req-1:a"
@@ -103,7 +101,7 @@ def test_an_exception_carries_the_request_id_and_says_it(client: MakeClient, hea
 
 
 @pytest.mark.parametrize("value", ["Maria Garcia", "x" * 81, "a,b", ""])
-def test_a_request_id_that_looks_like_something_else_is_ignored(client: MakeClient, value: str) -> None:
+def test_an_invalid_request_id_is_ignored(client: MakeClient, value: str) -> None:
     with pytest.raises(NotFoundError) as caught:
         client(lambda request: httpx.Response(404, headers={"X-Request-Id": value})).encounters.get("enc_1")
     assert caught.value.request_id is None
@@ -120,11 +118,11 @@ def test_an_error_names_the_ids_the_host_and_the_attempts(client: MakeClient) ->
     assert text == ("documents.audio: HTTP 503; encounter_id enc_1, document_id doc_1, host localhost:1, 3 attempts")
 
 
-def test_a_refused_key_is_named_by_its_source(client: MakeClient) -> None:
+def test_an_authentication_error_names_the_source_of_the_key(client: MakeClient) -> None:
     assert refused(client, 401, reason_code="expired_key").endswith("the key came from the argument api_key")
 
 
-def test_a_denial_names_the_missing_scopes_or_the_enablement(client: MakeClient) -> None:
+def test_a_permission_error_names_missing_scopes_or_enablement(client: MakeClient) -> None:
     missing = refused(client, 403, reason_code="missing_scope", message="missing scope recordings:read")
     assert missing.endswith("; the key lacks recordings:read")
     disabled = refused(client, 403, reason_code="route_not_enabled")
@@ -134,7 +132,7 @@ def test_a_denial_names_the_missing_scopes_or_the_enablement(client: MakeClient)
     assert "needs documents:read, encounters:read, recordings:read" in unknown
 
 
-def test_codes_that_do_not_look_like_codes_are_dropped(client: MakeClient) -> None:
+def test_invalid_reason_codes_and_fields_are_dropped(client: MakeClient) -> None:
     for odd in ("Maria Garcia", "born.1980-01-01", "ABC", "x" * 101, "a\n", 5, None, ["x"]):
         with pytest.raises(ApiStatusError) as caught:
             client(

@@ -1,8 +1,9 @@
-"""A call: what is sent, how each kind of answer ends, what is retried, and that it is one way for sync and async."""
+"""One call: the request, the result or exception for each response, retries and logging."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import gzip
 import logging
@@ -10,6 +11,7 @@ import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import format_datetime
+from operator import attrgetter
 from typing import Any
 
 import httpx
@@ -31,15 +33,16 @@ from charthero_ext.errors import (
     TransportError,
     UnexpectedResponseError,
 )
+from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript
 
-from .conftest import HOST, KEY, async_client, example, settings
+from .conftest import EITHER_CLIENT, HOST, KEY, async_client, connected, example, perform, settings
 
 MakeClient = Callable[..., ChartHero]
 BODY = {"error": "request_failed", "reason_code": "invalid_limit", "message": "A sentence.", "field": "limit"}
 
 
 class Server:
-    """Answers in turn, the last answer for ever, and remembers what was asked."""
+    """Gives its answers in turn, repeats the last one, and records the requests."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self.answers = list(answers)
@@ -57,37 +60,29 @@ def ok(operation: str = "encounters.get") -> httpx.Response:
     return httpx.Response(200, json=example(operation))
 
 
-def test_every_operation_returns_its_model(client: MakeClient) -> None:
-    ids = ("enc_1", "doc_1")
-    ch = client(Server(ok("encounters.list")))
-    assert ch.encounters.list().items[0].patient.patient_id == "pat_synthetic_0001"
-    assert client(Server(ok())).encounters.get("enc_1").encounter_id == "enc_synthetic_0001"
-    assert client(Server(ok("documents.get"))).documents.get(*ids).document_id == "doc_synthetic_0001"
-    turns = client(Server(ok("documents.transcript"))).documents.transcript(*ids).transcript.turns
-    assert [turn.speaker for turn in turns] == ["clinician"]
-    assert client(Server(ok("documents.audio"))).documents.audio(*ids).expires_at.tzinfo is UTC
-
-
-def test_the_asynchronous_client_returns_the_same() -> None:
-    async def main() -> None:
-        ids = ("enc_1", "doc_1")
-        async with async_client(Server(ok("encounters.list"))) as ch:
-            assert (await ch.encounters.list()).to_dict() == example("encounters.list")
-        async with async_client(Server(ok())) as ch:
-            assert (await ch.encounters.get("enc_1")).encounter_id == "enc_synthetic_0001"
-        async with async_client(Server(ok("documents.get"))) as ch:
-            assert (await ch.documents.get(*ids)).to_dict() == example("documents.get")["document"]
-        async with async_client(Server(ok("documents.transcript"))) as ch:
-            assert (await ch.documents.transcript(*ids)).to_dict() == example("documents.transcript")
-        async with async_client(Server(ok("documents.audio"))) as ch:
-            assert (await ch.documents.audio(*ids)).to_dict() == example("documents.audio")
-
-    asyncio.run(main())
+@EITHER_CLIENT
+@pytest.mark.parametrize(
+    ("operation", "model", "ids"),
+    [
+        ("encounters.list", EncounterPage, []),
+        ("encounters.get", Encounter, ["enc_1"]),
+        ("documents.get", Document, ["enc_1", "doc_1"]),
+        ("documents.transcript", Transcript, ["enc_1", "doc_1"]),
+        ("documents.audio", AudioUrl, ["enc_1", "doc_1"]),
+    ],
+)
+def test_each_operation_returns_the_body_as_its_model(
+    kind: Any, operation: str, model: type[Any], ids: list[str]
+) -> None:
+    read = perform(connected(kind, Server(ok(operation))), lambda ch: attrgetter(operation)(ch)(*ids))
+    body = example(operation)
+    assert type(read) is model
+    assert read.to_dict() == body.get("encounter", body.get("document", body))
 
 
 @pytest.mark.parametrize("operation", ["encounters.get", "documents.get"])
 @pytest.mark.parametrize("bare", [True, False])
-def test_a_detail_body_is_read_bare_or_in_an_envelope(client: MakeClient, operation: str, bare: bool) -> None:
+def test_a_detail_body_may_have_an_envelope_or_none(client: MakeClient, operation: str, bare: bool) -> None:
     body = example(operation)
     inner = next(iter(body.values()))
     ch = client(Server(httpx.Response(200, json=inner if bare else body)))
@@ -95,7 +90,7 @@ def test_a_detail_body_is_read_bare_or_in_an_envelope(client: MakeClient, operat
     assert read.to_dict() == inner
 
 
-def test_the_key_goes_in_a_header_and_only_what_was_given_goes_in_the_query(client: MakeClient) -> None:
+def test_the_key_is_sent_in_a_header_and_the_arguments_in_the_query(client: MakeClient) -> None:
     server = Server(ok("encounters.list"))
     client(server).encounters.list(limit=5, start_at="2026-05-01T15:00:00+02:00", sort_order="asc")
     (request,) = server.requests
@@ -112,11 +107,13 @@ def test_the_key_goes_in_a_header_and_only_what_was_given_goes_in_the_query(clie
         (date(2026, 5, 1), "2026-05-01T00:00:00+00:00"),
         ("2026-05-01", "2026-05-01T00:00:00+00:00"),
         ("20260501", "2026-05-01T00:00:00+00:00"),
+        ("2026-W18-5", "2026-05-01T00:00:00+00:00"),
+        ("2026-121", "2026-05-01T00:00:00+00:00"),
         ("2026-05-01T15:00:00Z", "2026-05-01T15:00:00+00:00"),
         ("20260501T150000Z", "2026-05-01T15:00:00+00:00"),
     ],
 )
-def test_an_instant_may_be_a_datetime_a_date_or_iso_text(client: MakeClient, given: Any, sent: str) -> None:
+def test_a_timestamp_may_be_a_datetime_a_date_or_iso_text(client: MakeClient, given: Any, sent: str) -> None:
     server = Server(ok("encounters.list"))
     client(server).encounters.list(end_at=given)
     assert server.requests[0].url.params["end_at"] == sent
@@ -130,19 +127,19 @@ def test_a_datetime_of_pendulum_bounds_a_walk(client: MakeClient) -> None:
 
 
 @pytest.mark.parametrize("given", ["yesterday", "", 5, 1.5, True])
-def test_what_is_no_instant_is_refused_by_name(client: MakeClient, given: Any) -> None:
+def test_invalid_timestamp_error_names_the_argument(client: MakeClient, given: Any) -> None:
     with pytest.raises(ValueError, match="end_at is"):
         client(Server(ok("encounters.list"))).encounters.list(end_at=given)
 
 
 @pytest.mark.parametrize("given", [datetime(2026, 5, 1), "2026-05-01T15:00:00", "2026-05-01T15"])
-def test_an_instant_without_a_time_zone_is_refused_and_not_guessed(client: MakeClient, given: Any) -> None:
+def test_a_timestamp_without_a_time_zone_is_refused(client: MakeClient, given: Any) -> None:
     with pytest.raises(ValueError, match="start_at has no time zone"):
         client(Server(ok("encounters.list"))).encounters.list(start_at=given)
 
 
 @pytest.mark.parametrize("identifier", ["", "  ", ".", "..", "enc_\ud800", None])
-def test_an_id_that_is_none_is_refused_before_anything_is_sent(client: MakeClient, identifier: Any) -> None:
+def test_an_invalid_id_is_refused_before_a_request_is_sent(client: MakeClient, identifier: Any) -> None:
     server = Server(ok())
     with pytest.raises(ValueError, match="encounter_id"):
         client(server).encounters.get(identifier)
@@ -150,7 +147,7 @@ def test_an_id_that_is_none_is_refused_before_anything_is_sent(client: MakeClien
 
 
 @pytest.mark.parametrize("identifier", ["a/b", "../admin", "a?b=c", "a#b", "a b", "ä", "%2e%2e", "a\nb"])
-def test_any_other_id_stays_one_segment_of_the_path(client: MakeClient, identifier: str) -> None:
+def test_an_id_is_always_one_segment_of_the_path(client: MakeClient, identifier: str) -> None:
     server = Server(ok())
     client(server).encounters.get(identifier)
     path = server.requests[0].url.raw_path.decode()
@@ -175,9 +172,7 @@ def test_any_other_id_stays_one_segment_of_the_path(client: MakeClient, identifi
         (520, ServiceUnavailableError),
     ],
 )
-def test_each_status_ends_in_its_class_whether_registered_or_not(
-    client: MakeClient, status: int, kind: type[ApiStatusError]
-) -> None:
+def test_each_status_raises_its_exception(client: MakeClient, status: int, kind: type[ApiStatusError]) -> None:
     with pytest.raises(ApiStatusError) as caught:
         client(Server(httpx.Response(status, json=BODY)), attempts=1).encounters.get("enc_1")
     error = caught.value
@@ -189,28 +184,19 @@ def test_each_status_ends_in_its_class_whether_registered_or_not(
         "A sentence.",
     )
     assert error.operation == "encounters.get"
+    error.add_note("while syncing")
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         assert (type(twin), str(twin), vars(twin)) == (type(error), str(error), {**vars(error), "server_message": None})
+        assert twin.__notes__ == ["while syncing"]
 
 
-def test_a_denied_call_says_which_scopes_it_needs(client: MakeClient) -> None:
+def test_a_permission_error_names_the_required_scopes(client: MakeClient) -> None:
     with pytest.raises(PermissionDeniedError, match="recordings:read") as caught:
         client(Server(httpx.Response(403, json=BODY))).documents.audio("enc_1", "doc_1")
     assert caught.value.required_scopes == {"encounters:read", "documents:read", "recordings:read"}
     with pytest.raises(NotFoundError) as missing:
         client(Server(httpx.Response(404, json=BODY))).documents.audio("enc_1", "doc_1")
     assert missing.value.required_scopes == frozenset()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"<html>Synthetic Person</html>", b"[1]", b'"text"', b'{"reason_code": ["x"]}', b"\xff\xfe", b"[" * 9999],
-)
-def test_an_error_body_of_another_kind_still_ends_in_the_status(client: MakeClient, content: bytes) -> None:
-    with pytest.raises(NotFoundError) as caught:
-        client(Server(httpx.Response(404, content=content))).encounters.get("enc_1")
-    assert caught.value.reason_code is None
-    assert str(caught.value) == "encounters.get: HTTP 404; encounter_id enc_1, host localhost:1"
 
 
 class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -225,29 +211,36 @@ class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield chunk
 
 
+@EITHER_CLIENT
 @pytest.mark.parametrize(
     ("headers", "stream"),
-    [({}, Cut()), ({"Content-Encoding": "gzip"}, httpx.ByteStream(b"no gzip at all"))],
-    ids=["cut", "not what it says"],
+    [
+        ({}, Cut()),
+        ({"Content-Encoding": "gzip"}, httpx.ByteStream(b"no gzip at all")),
+        *[
+            ({}, httpx.ByteStream(content))
+            for content in (
+                b"",
+                b"<html>Synthetic Person</html>",
+                b"[1]",
+                b'"text"',
+                b'{"reason_code": ["x"]}',
+                b"\xff\xfe",
+                b"[" * 9999,
+            )
+        ],
+    ],
 )
-def test_an_error_body_that_cannot_be_read_does_not_hide_the_status(
-    client: MakeClient, headers: dict[str, str], stream: Any
-) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(403, headers=headers, stream=stream)
-
-    with pytest.raises(PermissionDeniedError):
-        client(answer).encounters.get("enc_1")
-
-    async def main() -> None:
-        async with async_client(answer) as ch:
-            await ch.encounters.get("enc_1")
-
-    with pytest.raises(PermissionDeniedError):
-        asyncio.run(main())
+def test_an_unreadable_error_body_does_not_hide_the_status(kind: Any, headers: dict[str, str], stream: Any) -> None:
+    client = connected(kind, lambda request: httpx.Response(404, headers=headers, stream=stream))
+    with pytest.raises(NotFoundError) as caught:
+        perform(client, lambda ch: ch.encounters.get("enc_1"))
+    assert caught.value.reason_code is None
+    assert str(caught.value) == "encounters.get: HTTP 404; encounter_id enc_1, host localhost:1"
 
 
-def test_of_an_endless_error_body_only_the_beginning_is_read(client: MakeClient) -> None:
+@EITHER_CLIENT
+def test_only_the_beginning_of_an_endless_error_body_is_read(kind: Any) -> None:
     read: list[int] = []
 
     class Endless(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -260,44 +253,20 @@ def test_of_an_endless_error_body_only_the_beginning_is_read(client: MakeClient)
             for chunk in self:
                 yield chunk
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(404, stream=Endless())
-
     with pytest.raises(NotFoundError):
-        client(answer).encounters.get("enc_1")
-
-    async def main() -> None:
-        async with async_client(answer) as ch:
-            await ch.encounters.get("enc_1")
-
-    with pytest.raises(NotFoundError):
-        asyncio.run(main())
+        perform(
+            connected(kind, lambda request: httpx.Response(404, stream=Endless())),
+            lambda ch: ch.encounters.get("enc_1"),
+        )
     assert sum(read) < 200_000
 
 
-def test_the_sentence_of_the_server_is_kept_short_and_out_of_every_text(client: MakeClient) -> None:
+def test_the_server_message_is_truncated_and_never_displayed(client: MakeClient) -> None:
     body = {**BODY, "message": "synthetic " * 1000}
     with pytest.raises(InvalidRequestError) as caught:
         client(Server(httpx.Response(400, json=body))).encounters.list()
     assert caught.value.server_message == ("synthetic " * 1000)[:500]
     assert "synthetic" not in f"{caught.value} {caught.value!r} {caught.value.args}"
-
-
-def test_an_error_with_a_note_is_pickled_and_copied_with_it(client: MakeClient) -> None:
-    with pytest.raises(NotFoundError) as caught:
-        client(Server(httpx.Response(404, json=BODY))).encounters.get("enc_1")
-    caught.value.add_note("while syncing")
-    for twin in (pickle.loads(pickle.dumps(caught.value)), copy.copy(caught.value), copy.deepcopy(caught.value)):
-        kept = {**vars(caught.value), "server_message": None}
-        assert (type(twin), str(twin), vars(twin)) == (NotFoundError, str(caught.value), kept)
-        assert twin.__notes__ == ["while syncing"]
-
-
-def test_a_reason_code_nobody_knows_passes_through(client: MakeClient) -> None:
-    body = {**BODY, "reason_code": "a_new_reason"}
-    with pytest.raises(InvalidRequestError) as caught:
-        client(Server(httpx.Response(400, json=body))).encounters.list()
-    assert caught.value.reason_code == "a_new_reason"
 
 
 @pytest.mark.parametrize(
@@ -318,14 +287,14 @@ def test_a_reason_code_nobody_knows_passes_through(client: MakeClient) -> None:
         httpx.Response(302, headers={"Location": "https://elsewhere.example.test/"}),
     ],
 )
-def test_a_success_that_is_not_the_contracts_ends_in_one_class(client: MakeClient, answer: httpx.Response) -> None:
+def test_a_success_with_an_unexpected_body_raises_one_exception(client: MakeClient, answer: httpx.Response) -> None:
     with pytest.raises(UnexpectedResponseError, match=r"^encounters\.get: ") as caught:
         client(Server(answer), attempts=1).encounters.get("enc_1")
     assert "Person" not in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
 
 
-def test_a_page_without_its_rows_is_refused_and_not_read_as_empty(client: MakeClient) -> None:
+def test_a_page_without_items_is_not_an_empty_page(client: MakeClient) -> None:
     for body in ({"limit": 1, "offset": 0, "total": 5}, {"items": None, "total": 5}, {"items": {}, "total": 5}):
         with pytest.raises(UnexpectedResponseError):
             client(Server(httpx.Response(200, json=body)), attempts=1).encounters.list()
@@ -341,7 +310,7 @@ def test_a_page_without_its_rows_is_refused_and_not_read_as_empty(client: MakeCl
         (httpx.PoolTimeout("ch_sk"), RequestTimeoutError),
     ],
 )
-def test_a_lost_connection_is_retried_and_ends_in_our_class(
+def test_a_lost_connection_is_retried_and_raises_our_exception(
     client: MakeClient, raised: Exception, kind: type[ChartHeroError]
 ) -> None:
     server = Server(raised)
@@ -367,38 +336,20 @@ def test_a_lost_connection_is_retried_and_ends_in_our_class(
         httpx.ReadTimeout(""),
     ],
 )
-def test_what_may_pass_is_tried_again(client: MakeClient, passing: httpx.Response | Exception) -> None:
+@EITHER_CLIENT
+def test_a_temporary_failure_is_retried(kind: Any, passing: httpx.Response | Exception) -> None:
     server = Server(passing, passing, ok())
-    assert client(server).encounters.get("enc_1").encounter_id == "enc_synthetic_0001"
+    read = perform(connected(kind, server), lambda ch: ch.encounters.get("enc_1"))
+    assert read.encounter_id == "enc_synthetic_0001"
     assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 501, 505])
-def test_what_cannot_pass_is_asked_once(client: MakeClient, status: int) -> None:
+@EITHER_CLIENT
+def test_a_permanent_failure_is_not_retried(kind: Any, status: int) -> None:
     server = Server(httpx.Response(status))
     with pytest.raises(ApiStatusError):
-        client(server).encounters.get("enc_1")
-    assert len(server.requests) == 1
-
-
-def test_the_asynchronous_client_retries_and_raises_alike() -> None:
-    async def main() -> None:
-        server = Server(httpx.Response(503), httpx.ReadError(""), ok())
-        async with async_client(server) as ch:
-            await ch.encounters.get("enc_1")
-        assert len(server.requests) == 3
-        async with async_client(Server(httpx.Response(501, html="<p>"))) as ch:
-            with pytest.raises(ServiceUnavailableError):
-                await ch.encounters.get("enc_1")
-
-    asyncio.run(main())
-
-
-def test_a_wait_beyond_the_budget_raises_at_once(client: MakeClient) -> None:
-    server = Server(httpx.Response(503, headers={"Retry-After": "3600"}), ok())
-    with pytest.raises(ServiceUnavailableError) as caught:
-        client(server, total_timeout=30.0).encounters.get("enc_1")
-    assert caught.value.retry_after == 3600
+        perform(connected(kind, server), lambda ch: ch.encounters.get("enc_1"))
     assert len(server.requests) == 1
 
 
@@ -414,45 +365,32 @@ def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf", "9" * 40, "1777647600", "Thu, 99 Foo 2026", "120 s"])
-def test_an_unreadable_or_huge_retry_after_counts_as_a_day(value: str) -> None:
+def test_an_invalid_or_huge_retry_after_means_one_day(value: str) -> None:
     assert retry_after({"retry-after": value}) == 86_400
 
 
-def test_the_longest_of_several_retry_after_values_counts() -> None:
+def test_the_longest_of_several_retry_after_values_is_used() -> None:
     assert retry_after(httpx.Headers([("Retry-After", "7"), ("Retry-After", "120")])) == 120
     assert retry_after({"retry-after": "120, 7"}) == 120
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT, 120"}) == 120
 
 
-def test_a_refused_key_is_tried_again_only_when_the_source_gives_another(client: MakeClient) -> None:
-    keys = iter(["ch_sk_old", "ch_sk_new"])
-    server = Server(httpx.Response(401), ok())
-    client(server, api_key=lambda: next(keys)).encounters.get("enc_1")
-    assert [r.headers["authorization"] for r in server.requests] == ["Bearer ch_sk_old", "Bearer ch_sk_new"]
+@EITHER_CLIENT
+def test_a_refused_key_is_retried_once_and_only_with_another_key(kind: Any) -> None:
+    def sent(keys: list[str], *answers: httpx.Response) -> list[str]:
+        source, server = iter(keys), Server(*answers)
+        call = connected(kind, server, api_key=lambda: next(source))
+        with contextlib.suppress(AuthenticationError):
+            perform(call, lambda ch: ch.encounters.get("enc_1"))
+        return [request.headers["authorization"] for request in server.requests]
 
-    counted = iter(f"ch_sk_{number}" for number in range(9))
-    server = Server(httpx.Response(401))
-    with pytest.raises(AuthenticationError):
-        client(server, api_key=lambda: next(counted)).encounters.get("enc_1")
-    assert len(server.requests) == 2
-
-
-def test_the_asynchronous_client_asks_for_another_key_too() -> None:
-    keys = iter(["ch_sk_old", "ch_sk_new", "ch_sk_new", "ch_sk_new"])
-    server = Server(httpx.Response(401), ok(), httpx.Response(401))
-
-    async def main() -> None:
-        async with async_client(server, api_key=lambda: next(keys)) as ch:
-            await ch.encounters.get("enc_1")
-            with pytest.raises(AuthenticationError):
-                await ch.encounters.get("enc_1")
-
-    asyncio.run(main())
-    sent = [request.headers["authorization"] for request in server.requests]
-    assert sent == ["Bearer ch_sk_old", "Bearer ch_sk_new", "Bearer ch_sk_new"]
+    refused = httpx.Response(401)
+    assert sent(["ch_sk_old", "ch_sk_new"], refused, ok()) == ["Bearer ch_sk_old", "Bearer ch_sk_new"]
+    assert sent(["ch_sk_old", "ch_sk_old"], refused) == ["Bearer ch_sk_old"]
+    assert sent(["ch_sk_1", "ch_sk_2", "ch_sk_3"], refused) == ["Bearer ch_sk_1", "Bearer ch_sk_2"]
 
 
-def test_a_key_source_that_fails_says_so_without_its_own_words(client: MakeClient) -> None:
+def test_an_error_of_a_key_source_does_not_show_its_message(client: MakeClient) -> None:
     def broken() -> str:
         raise RuntimeError("ch_sk_in_the_message")
 
@@ -461,21 +399,16 @@ def test_a_key_source_that_fails_says_so_without_its_own_words(client: MakeClien
     assert caught.value.__context__ is None
 
 
-def test_a_key_source_that_fails_between_two_attempts_ends_the_call(client: MakeClient) -> None:
+@pytest.mark.parametrize("first", [httpx.Response(503), httpx.ReadError("")])
+def test_a_key_source_that_fails_before_a_retry_ends_the_call(client: MakeClient, first: Any) -> None:
     keys = iter(["ch_sk_once"])
-    server = Server(httpx.Response(503))
-    with pytest.raises(ConfigurationError):
-        client(server, api_key=lambda: next(keys)).encounters.get("enc_1")
-    assert len(server.requests) == 1
-
-    server = Server(httpx.ReadError(""))
-    keys = iter(["ch_sk_once"])
+    server = Server(first)
     with pytest.raises(ConfigurationError):
         client(server, api_key=lambda: next(keys)).encounters.get("enc_1")
     assert len(server.requests) == 1
 
 
-def test_an_asynchronous_key_source_works_where_it_can_be_awaited(client: MakeClient) -> None:
+def test_an_async_key_source_needs_the_async_client(client: MakeClient) -> None:
     async def fetch() -> str:
         return "ch_sk_awaited"
 
@@ -503,21 +436,7 @@ def test_the_key_does_not_follow_a_redirect() -> None:
     assert seen == [("localhost", f"Bearer {KEY}")]
 
 
-def test_a_client_of_ones_own_keeps_its_ways_outside_our_calls() -> None:
-    seen: list[str | None] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers.get("authorization"))
-        return httpx.Response(404) if request.url.path == "/other" else ok()
-
-    with httpx.Client(transport=httpx.MockTransport(answer)) as own:
-        with ChartHero(settings=settings(), http_client=own) as ch:
-            ch.encounters.get("enc_1")
-        assert own.get(f"{HOST}/other").status_code == 404
-    assert seen == [f"Bearer {KEY}", None]
-
-
-def test_timeouts_are_always_set_and_can_differ_per_call(client: MakeClient) -> None:
+def test_every_request_has_timeouts_and_a_call_can_change_them(client: MakeClient) -> None:
     server = Server(ok())
     ch = client(server)
     ch.encounters.get("enc_1")
@@ -529,7 +448,7 @@ def test_timeouts_are_always_set_and_can_differ_per_call(client: MakeClient) -> 
     assert third["read"] == 2
 
 
-def test_a_closed_client_says_so(client: MakeClient) -> None:
+def test_a_closed_client_refuses_calls(client: MakeClient) -> None:
     ch = client(Server(ok()))
     ch.close()
     ch.close()
@@ -537,14 +456,14 @@ def test_a_closed_client_says_so(client: MakeClient) -> None:
         ch.encounters.get("enc_1")
 
 
-def test_an_asynchronous_client_belongs_to_one_loop() -> None:
+def test_an_async_client_works_in_one_event_loop_only() -> None:
     ch = async_client(Server(ok()))
     asyncio.run(ch.encounters.get("enc_1"))
     with pytest.raises(ConfigurationError, match="another event loop"):
         asyncio.run(ch.encounters.get("enc_1"))
 
 
-def test_a_call_can_be_cancelled_while_it_waits_to_try_again() -> None:
+def test_a_call_can_be_cancelled_while_it_waits_for_a_retry() -> None:
     async def main() -> None:
         async with async_client(Server(httpx.Response(503, headers={"Retry-After": "20"}))) as ch:
             with pytest.raises(TimeoutError):
@@ -553,39 +472,29 @@ def test_a_call_can_be_cancelled_while_it_waits_to_try_again() -> None:
     asyncio.run(main())
 
 
-def test_httpx_settings_pass_through_but_not_those_that_would_undo_ours() -> None:
+def test_httpx_args_cannot_replace_auth_or_timeout() -> None:
     with pytest.raises(ConfigurationError, match="httpx_args may not have auth, timeout"):
         ChartHero(settings=settings(), httpx_args={"auth": None, "timeout": None})
 
 
-def test_each_call_is_one_line_in_the_log_without_ids_and_httpx_is_quiet(
-    client: MakeClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_each_attempt_is_one_log_line_without_ids(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with pytest.raises(NotFoundError):
-        client(Server(httpx.Response(503), httpx.Response(404, json=BODY))).encounters.get("enc_secret")
+        client(Server(httpx.Response(503), httpx.ConnectError(""), httpx.Response(404, json=BODY))).encounters.get(
+            "enc_secret"
+        )
     lines = [record.getMessage() for record in caplog.records]
-    assert [line.split(" ms ")[1] for line in lines] == ["attempt 1", "attempt 2"]
-    assert lines[0].startswith("encounters.get 503 ServiceUnavailableError ")
-    assert lines[1].startswith("encounters.get 404 invalid_limit ")
+    assert [line.split(" ms ")[1] for line in lines] == ["attempt 1", "attempt 2", "attempt 3"]
+    assert [line.split()[:3] for line in lines] == [
+        ["encounters.get", "503", "ServiceUnavailableError"],
+        ["encounters.get", "-", "TransportError"],
+        ["encounters.get", "404", "invalid_limit"],
+    ]
     assert "enc_secret" not in caplog.text
 
 
-def test_a_line_of_the_log_has_no_status_of_an_attempt_before(
-    client: MakeClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG, logger="charthero_ext")
-    client(Server(httpx.Response(503), httpx.ConnectError(""), ok())).encounters.get("enc_1")
-    lines = [record.getMessage() for record in caplog.records if record.name == "charthero_ext"]
-    assert [line.split()[1:3] for line in lines] == [
-        ["503", "ServiceUnavailableError"],
-        ["-", "TransportError"],
-        ["200", "-"],
-    ]
-
-
 @pytest.mark.parametrize("name", ["httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "hpack.hpack"])
-def test_whatever_httpx_stands_on_is_quiet_within_a_call(
+def test_loggers_of_httpx_are_quiet_only_during_a_call(
     client: MakeClient, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -600,20 +509,13 @@ def test_whatever_httpx_stands_on_is_quiet_within_a_call(
     assert "outside" in caplog.text
 
 
-def test_httpx_logs_when_asked_to(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_http_logging_enables_the_log_of_httpx(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="httpx")
     client(Server(ok()), http_logging=True).encounters.get("enc_1")
     assert "HTTP Request" in caplog.text
 
 
-def test_httpx_used_for_something_else_keeps_its_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="httpx")
-    with httpx.Client(transport=httpx.MockTransport(Server(httpx.Response(200)))) as other:
-        other.get(HOST)
-    assert "HTTP Request" in caplog.text
-
-
-def test_a_compressed_error_body_is_read_like_any_other(client: MakeClient) -> None:
+def test_a_compressed_error_body_is_decoded(client: MakeClient) -> None:
     packed = gzip.compress(b'{"reason_code": "invalid_offset"}')
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -624,13 +526,13 @@ def test_a_compressed_error_body_is_read_like_any_other(client: MakeClient) -> N
     assert caught.value.reason_code == "invalid_offset"
 
 
-def test_settings_take_the_place_of_key_and_url() -> None:
+def test_settings_replace_api_key_and_base_url() -> None:
     own = Settings.load(api_key=KEY, base_url=HOST)
     assert ChartHero(settings=own).settings is own
     assert AsyncChartHero(settings=own).settings is own
 
 
-def test_a_deprecated_operation_warns_with_its_public_name_where_it_is_used(
+def test_a_deprecated_operation_warns_at_the_line_of_the_caller(
     client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("charthero_ext._operations.DEPRECATED", frozenset({"encounters.get"}))

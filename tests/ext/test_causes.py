@@ -1,4 +1,4 @@
-"""Why no response arrived: each cause has a reason, and a broken setting of the machine is named by its variable."""
+"""The reason of a transport error, and environment variables that cannot be used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from charthero_ext import AsyncChartHero, ChartHero
 from charthero_ext.errors import ConfigurationError, RequestTimeoutError, TransportError
 
-from .conftest import KEY, Listener, async_client, settings
+from .conftest import KEY, Listener, async_client, perform, settings
 
 MakeClient = Callable[..., ChartHero]
 
@@ -33,21 +33,18 @@ def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failure(base_url: str, **others: Any) -> TransportError:
-    """Return what a call to *base_url* fails with, the same for both clients."""
-
-    async def awaited() -> None:
-        async with AsyncChartHero(settings=settings(base_url=base_url, attempts=1, **others)) as ch:
-            await ch.encounters.get("enc_1")
-
-    with pytest.raises(TransportError) as expected:
-        asyncio.run(awaited())
-    with (
-        ChartHero(settings=settings(base_url=base_url, attempts=1, **others)) as ch,
-        pytest.raises(TransportError) as got,
-    ):
-        ch.encounters.get("enc_1")
-    assert (got.value.reason, type(got.value)) == (expected.value.reason, type(expected.value))
-    return got.value
+    """Return the exception of a call to *base_url*, which is the same for both clients."""
+    errors: list[TransportError] = []
+    for kind in (AsyncChartHero, ChartHero):
+        with pytest.raises(TransportError) as caught:
+            perform(
+                kind(settings=settings(base_url=base_url, attempts=1, **others)),
+                lambda ch: ch.encounters.get("enc_1"),
+            )
+        errors.append(caught.value)
+    one, other = errors
+    assert (one.reason, type(one)) == (other.reason, type(other))
+    return other
 
 
 @pytest.fixture
@@ -57,7 +54,7 @@ def closed_port() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
-def test_a_host_name_that_cannot_be_resolved_is_a_dns_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_name_is_a_dns_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*arguments: Any, **others: Any) -> Any:
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -67,13 +64,13 @@ def test_a_host_name_that_cannot_be_resolved_is_a_dns_failure(monkeypatch: pytes
     assert "api.example.test: the host name cannot be resolved" in str(error)
 
 
-def test_a_port_on_which_nothing_listens_is_refused(closed_port: int) -> None:
+def test_a_connection_to_a_closed_port_is_refused(closed_port: int) -> None:
     error = failure(f"http://127.0.0.1:{closed_port}")
     assert error.reason == "refused"
     assert "127.0.0.1: the connection was refused" in str(error)
 
 
-def test_a_proxy_that_does_not_answer_is_named_as_the_cause(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_a_proxy_that_does_not_answer(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:canary@127.0.0.1:{closed_port}")
     error = failure("https://api.example.test")
     assert error.reason == "proxy"
@@ -81,7 +78,7 @@ def test_a_proxy_that_does_not_answer_is_named_as_the_cause(closed_port: int, mo
 
 
 @pytest.mark.parametrize("first_bytes", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1"])
-def test_a_connection_that_ends_early_is_reset(first_bytes: bytes) -> None:
+def test_a_connection_that_ends_early_is_a_reset(first_bytes: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -97,7 +94,7 @@ def test_a_connection_that_ends_early_is_reset(first_bytes: bytes) -> None:
         thread.join()
 
 
-def test_a_server_that_says_nothing_times_out() -> None:
+def test_a_silent_server_is_a_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         error = failure(f"http://127.0.0.1:{server.getsockname()[1]}", total_timeout=0.2)
     assert error.reason == "timeout"
@@ -105,7 +102,7 @@ def test_a_server_that_says_nothing_times_out() -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
-def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_named_and_not_retried(tmp_path: Path) -> None:
     pem = tmp_path / "both.pem"
     line = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {pem} -out {tmp_path / 'c'}"
     subprocess.run(["openssl", *line.split()], check=True, capture_output=True)
@@ -147,7 +144,7 @@ def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(tmp_path
         ("all_proxy", "canary://x"),
     ],
 )
-def test_a_broken_variable_of_the_machine_is_named(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_variable_is_named(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, value)
     with (
         ChartHero(api_key=KEY, base_url="https://api.example.test") as ch,
@@ -158,12 +155,12 @@ def test_a_broken_variable_of_the_machine_is_named(variable: str, value: str, mo
 
 
 @pytest.mark.parametrize("value", ["[", "*,,", "http://[canary", " "])
-def test_an_odd_no_proxy_does_not_fail_a_call(value: str, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_no_proxy_is_ignored(value: str, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", value)
     assert failure(f"http://127.0.0.1:{closed_port}").reason == "refused"
 
 
-def test_without_a_running_event_loop_the_asynchronous_client_says_what_it_needs() -> None:
+def test_the_async_client_needs_a_running_asyncio_loop() -> None:
     call = async_client(lambda request: httpx.Response(200)).encounters.get("enc_1")
     with pytest.raises(ConfigurationError, match="asyncio"):
         call.send(None)
@@ -179,7 +176,7 @@ def test_closing_after_the_loop_was_closed_is_silent(listener: Callable[[], List
     gc.collect()
 
 
-def test_an_exception_of_the_callers_own_transport_reaches_the_caller(client: MakeClient) -> None:
+def test_an_exception_of_a_custom_transport_reaches_the_caller(client: MakeClient) -> None:
     class CassetteError(Exception):
         """Explains what a cassette does not contain."""
 
@@ -190,7 +187,7 @@ def test_an_exception_of_the_callers_own_transport_reaches_the_caller(client: Ma
         client(answer).encounters.get("enc_1")
 
 
-def test_a_given_client_that_would_use_a_proxy_in_clear_text_is_refused(
+def test_an_httpx_client_that_sends_the_key_through_a_proxy_is_refused(
     listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, proxy = listener(), listener()
@@ -205,7 +202,7 @@ def test_a_given_client_that_would_use_a_proxy_in_clear_text_is_refused(
     assert (len(api.asked), proxy.asked) == (2, [])
 
 
-def test_an_environment_proxy_is_used_for_the_hosts_it_is_for(
+def test_no_proxy_excludes_a_host_from_the_proxy(
     listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -92,11 +92,6 @@ def test_a_missing_time_is_refused_with_the_name_of_the_argument(call: Callable[
     with pytest.raises(ValueError, match=f"{name} is a NotATime"):
         call(ch, **{name: NotATime(2026, 5, 1, tzinfo=UTC)})
     assert asked == []
-
-
-@pytest.mark.parametrize("given_date", ["2026-05-01", "20260501", date(2026, 5, 1), "2026-W18-5", "2026-121"])
-def test_a_date_is_its_midnight_in_utc(given_date: Any) -> None:
-    assert as_instant(given_date, "start_at") == datetime(2026, 5, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("edge", [datetime.min, datetime.max])

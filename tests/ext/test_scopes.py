@@ -1,8 +1,7 @@
-"""What a key needs and may do, found out without reading a record."""
+"""The scopes an operation requires, and the access check that reads no record."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from charthero_ext.errors import ConfigurationError
 from charthero_ext.sandbox import Sandbox
 from charthero_ext.scopes import AccessReport, RouteAccess, required_scopes
 
-from .conftest import async_client
+from .conftest import EITHER_CLIENT, connected, perform
 
 MakeClient = Callable[..., ChartHero]
 
@@ -27,7 +26,7 @@ ENCOUNTERS, PATIENTS, DOCUMENTS, RECORDINGS = (
 
 
 class Unread(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that nobody may read."""
+    """A body that fails when it is read."""
 
     def __init__(self) -> None:
         self.closed = 0
@@ -65,21 +64,18 @@ def found(report: AccessReport) -> dict[str, str]:
     return {route.operation: route.outcome for route in report.routes}
 
 
-# What a key needs
-
-
-def test_the_least_scopes_are_those_of_all_operations_together() -> None:
+def test_required_scopes_are_those_of_all_given_operations() -> None:
     assert required_scopes("documents.get") == {ENCOUNTERS, DOCUMENTS}
     assert required_scopes("encounters.list", "documents.audio") == {ENCOUNTERS, PATIENTS, DOCUMENTS, RECORDINGS}
     assert required_scopes() == frozenset()
 
 
-def test_an_operation_that_does_not_exist_is_refused_with_those_that_do() -> None:
+def test_an_unknown_operation_is_refused_with_a_list_of_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'documents\.list'.*encounters\.list"):
         required_scopes("documents.list")
 
 
-def test_a_check_of_an_operation_that_does_not_exist_sends_nothing(client: MakeClient) -> None:
+def test_an_access_check_of_an_unknown_operation_sends_no_request(client: MakeClient) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise AssertionError("a request was sent")
 
@@ -87,10 +83,7 @@ def test_a_check_of_an_operation_that_does_not_exist_sends_nothing(client: MakeC
         client(answer).check_access("documents.list")
 
 
-# What is sent
-
-
-def test_every_route_is_asked_once_with_a_query_it_refuses_and_with_ids_of_nobody(client: MakeClient) -> None:
+def test_each_route_gets_one_request_with_an_invalid_query_and_invented_ids(client: MakeClient) -> None:
     asked: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -107,7 +100,7 @@ def test_every_route_is_asked_once_with_a_query_it_refuses_and_with_ids_of_nobod
         assert request.headers["authorization"].startswith("Bearer ")
 
 
-def test_a_list_route_that_ignores_the_query_is_asked_for_no_row_that_could_exist(client: MakeClient) -> None:
+def test_the_list_request_of_the_check_cannot_return_a_row(client: MakeClient) -> None:
     asked: dict[str, httpx.QueryParams] = {}
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -120,48 +113,37 @@ def test_a_list_route_that_ignores_the_query_is_asked_for_no_row_that_could_exis
     assert {tuple(params) for params in asked.values()} == {("charthero_access_check",)}
 
 
-# What an answer means
-
-
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("code", ["unsupported_filter", "invalid_query", "invalid_limit"])
-def test_a_refused_query_proves_that_the_route_is_granted(client: MakeClient, status: int, code: str) -> None:
+def test_a_refused_query_means_the_route_is_granted(client: MakeClient, status: int, code: str) -> None:
     report = client(always(status, code)).check_access()
     assert (only(report).outcome, only(report).reason_code, report.key_accepted) == ("granted", code, True)
     assert report.exit_code == 0
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (400, "unsupported_document_type")])
-def test_a_server_that_looks_for_the_record_first_grants_and_is_said_to_do_so(
-    client: MakeClient, status: int, code: str
-) -> None:
+def test_a_missing_record_means_granted_but_not_as_documented(client: MakeClient, status: int, code: str) -> None:
     route = only(client(always(status, code)).check_access())
     assert route.outcome == "granted"
     assert "not as documented" in route.why
 
 
-def test_a_success_grants_is_said_to_be_undocumented_and_its_body_is_dropped_unread(client: MakeClient) -> None:
+@EITHER_CLIENT
+def test_a_success_grants_the_route_and_its_body_is_not_read(kind: Any) -> None:
     bodies: list[Unread] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         bodies.append(Unread())
         return httpx.Response(200, stream=bodies[-1])
 
-    report = client(answer).check_access()
+    report = perform(connected(kind, answer), lambda ch: ch.check_access())
     assert only(report).outcome == "granted"
     assert "dropped unread" in only(report).why
     assert [body.closed for body in bodies] == [1] * len(ROUTES)
 
-    async def check() -> AccessReport:
-        async with async_client(answer) as ch:
-            return await ch.check_access()
-
-    assert asyncio.run(check()) == report
-    assert [body.closed for body in bodies] == [1] * 2 * len(ROUTES)
-
 
 @pytest.mark.parametrize("code", ["scope_missing", "anything_else", None])
-def test_a_403_denies_with_the_code_it_came_with(client: MakeClient, code: str | None) -> None:
+def test_a_403_means_denied_and_its_reason_code_is_reported(client: MakeClient, code: str | None) -> None:
     report = client(always(403, code)).check_access("documents.audio")
     assert set(found(report).values()) == {"denied"}
     assert {route.reason_code for route in report.routes} == {code}
@@ -169,7 +151,7 @@ def test_a_403_denies_with_the_code_it_came_with(client: MakeClient, code: str |
     assert (report.exit_code, report.key_accepted) == (3, True)
 
 
-def test_a_route_denied_though_others_prove_its_scopes_is_not_enabled(client: MakeClient) -> None:
+def test_a_denied_route_whose_scopes_are_proven_is_not_enabled(client: MakeClient) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         denied = request.url.path.endswith("/transcript")
         return error(403, "code_nobody_documented") if denied else error(400, "unsupported_filter")
@@ -179,7 +161,7 @@ def test_a_route_denied_though_others_prove_its_scopes_is_not_enabled(client: Ma
     assert "lacks" not in by_name["documents.transcript"].why
 
 
-def test_a_refused_key_is_told_as_such_and_is_not_tried_on_other_routes(client: MakeClient) -> None:
+def test_a_refused_key_is_reported_and_ends_the_check(client: MakeClient) -> None:
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -207,19 +189,21 @@ def test_a_refused_key_is_told_as_such_and_is_not_tried_on_other_routes(client: 
     ],
     ids=lambda answer: str(answer.status_code),
 )
-def test_an_answer_that_proves_nothing_leaves_it_unknown(client: MakeClient, answer: httpx.Response) -> None:
+def test_an_undocumented_response_leaves_the_outcome_unknown(client: MakeClient, answer: httpx.Response) -> None:
     report = client(lambda request: httpx.Response(answer.status_code, content=answer.content)).check_access()
     assert set(found(report).values()) == {"unknown"}
     assert (report.exit_code, report.key_accepted) == (1, None)
 
 
-@pytest.mark.parametrize("failure", [httpx.ConnectError("canary"), httpx.ReadTimeout("canary")])
-def test_without_an_answer_the_other_routes_are_not_waited_for(client: MakeClient, failure: Exception) -> None:
+@pytest.mark.parametrize("failure", [httpx.ConnectError("canary"), httpx.ReadTimeout("canary"), error(429, None)])
+def test_the_check_ends_when_the_server_gives_no_answer(client: MakeClient, failure: Any) -> None:
     paths = set()
 
     def answer(request: httpx.Request) -> httpx.Response:
         paths.add(request.url.path)
-        raise failure
+        if isinstance(failure, Exception):
+            raise failure
+        return httpx.Response(failure.status_code, content=failure.content)
 
     report = client(answer).check_access()
     assert len(paths) == 1
@@ -227,32 +211,18 @@ def test_without_an_answer_the_other_routes_are_not_waited_for(client: MakeClien
     assert "canary" not in report.table()
 
 
-def test_too_many_requests_end_the_check(client: MakeClient) -> None:
-    paths = set()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        paths.add(request.url.path)
-        return error(429, None)
-
-    report = client(answer).check_access()
-    assert (len(paths), report.exit_code) == (1, 1)
-
-
-def test_a_route_that_fails_for_a_moment_is_asked_again(client: MakeClient) -> None:
+def test_a_temporary_failure_of_a_route_is_retried(client: MakeClient) -> None:
     answers = iter([error(503, None)])
     report = client(lambda request: next(answers, None) or error(400, "unsupported_filter")).check_access()
     assert set(found(report).values()) == {"granted"}
 
 
-def test_a_client_without_a_usable_key_raises_what_a_call_raises(client: MakeClient) -> None:
+def test_an_access_check_without_a_usable_key_raises(client: MakeClient) -> None:
     with pytest.raises(ConfigurationError):
         client(always(400, "unsupported_filter"), api_key=lambda: "").check_access()
 
 
-# The report
-
-
-def test_scopes_beyond_what_was_asked_for_are_worth_a_warning_and_no_failure(client: MakeClient) -> None:
+def test_excess_scopes_are_a_warning_and_not_a_failure(client: MakeClient) -> None:
     report = client(always(400, "unsupported_filter")).check_access("documents.transcript")
     assert report.required_scopes == {ENCOUNTERS, DOCUMENTS}
     assert report.excess_scopes == {PATIENTS, RECORDINGS}
@@ -260,7 +230,7 @@ def test_scopes_beyond_what_was_asked_for_are_worth_a_warning_and_no_failure(cli
     assert f"warning: the key also has {PATIENTS}, {RECORDINGS}" in report.table()
 
 
-def test_a_denied_route_that_nobody_needs_is_no_failure(client: MakeClient) -> None:
+def test_a_denied_route_that_is_not_needed_is_not_a_failure(client: MakeClient) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         wanted = request.url.path.endswith("/transcript")
         return error(400, "unsupported_filter") if wanted else error(403, None)
@@ -270,16 +240,14 @@ def test_a_denied_route_that_nobody_needs_is_no_failure(client: MakeClient) -> N
     assert "warning" not in report.table()
 
 
-def test_a_denial_counts_more_than_a_doubt(client: MakeClient) -> None:
+def test_a_denied_route_decides_the_exit_code_over_an_unknown_one(client: MakeClient) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return error(403, None) if request.url.path.endswith("/audio") else error(503, None)
 
     assert client(answer).check_access().exit_code == 3
 
 
-def test_the_report_is_json_and_text_and_holds_no_key_and_no_message(
-    client: MakeClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_report_contains_no_key_and_no_server_message(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     report = client(always(403, "scope_missing"), api_key="canarykey").check_access()
     written = json.loads(json.dumps(report.to_dict()))
@@ -299,9 +267,6 @@ def test_the_report_is_json_and_text_and_holds_no_key_and_no_message(
     assert "canary" not in f"{written} {report!r} {report.table()} {caplog.text}"
 
 
-# Against a server that behaves as published
-
-
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(encounters=2) as running:
@@ -313,24 +278,9 @@ def check(sandbox: Sandbox, api_key: str, *operations: str) -> AccessReport:
         return ch.check_access(*operations)
 
 
-def test_a_key_of_the_sandbox_is_told_what_it_may_do(sandbox: Sandbox) -> None:
+def test_the_check_reports_what_each_sandbox_key_may_do(sandbox: Sandbox) -> None:
     assert set(found(check(sandbox, "ch_sk_sandbox_full")).values()) == {"granted"}
     report = check(sandbox, "ch_sk_sandbox_without_recordings_read")
     assert [name for name, outcome in found(report).items() if outcome == "denied"] == ["documents.audio"]
     assert set(found(check(sandbox, "ch_sk_sandbox_not_enabled")).values()) == {"denied"}
     assert check(sandbox, "ch_sk_sandbox_revoked_key").key_accepted is False
-
-
-def test_the_synchronous_and_the_asynchronous_check_find_the_same(sandbox: Sandbox) -> None:
-    from charthero_ext import AsyncChartHero
-
-    key = "ch_sk_sandbox_without_patients_read"
-
-    async def check_async() -> AccessReport:
-        async with AsyncChartHero(api_key=key, base_url=sandbox.base_url) as ch:
-            return await ch.check_access("documents.audio")
-
-    report = check(sandbox, key, "documents.audio")
-    assert asyncio.run(check_async()) == report
-    assert (report.exit_code, report.excess_scopes) == (0, frozenset())
-    assert found(report)["encounters.get"] == "denied"

@@ -1,4 +1,4 @@
-"""No failing path of the client shows a key, a signed URL or a body in a traceback with local variables."""
+"""Tracebacks with local variables show no key, signed URL or body, however the client fails."""
 
 from __future__ import annotations
 
@@ -45,6 +45,12 @@ def client(transport: Any = None, **others: Any) -> ChartHero:
     )
 
 
+def with_key_in_environment(**others: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHARTHERO_API_KEY", f"{canary()} x")
+        ChartHero(**others)
+
+
 def broken_key() -> str:
     raise RuntimeError(canary())
 
@@ -71,6 +77,13 @@ def shadowed_profile(text: str) -> None:
 
 PATHS: dict[str, Callable[[Path], object]] = {
     "a key with a space": lambda path: ChartHero(api_key=f"{canary()} x", base_url=HOST),
+    "a key with a line break": lambda path: ChartHero(api_key=f"{canary()}\n", base_url=HOST),
+    "a key that is not ASCII": lambda path: ChartHero(api_key=f"{canary()}é", base_url=HOST),
+    "a broken key in the environment": lambda path: with_key_in_environment(base_url=HOST),
+    "a key in the environment without a host": lambda path: with_key_in_environment(),
+    "a key in the environment with a host in clear text": lambda path: with_key_in_environment(
+        base_url="http://not-loopback.example.test"
+    ),
     "a key in the place of the host": lambda path: ChartHero(api_key="https://a.example.test", base_url=canary()),
     "a key in the place of its source": lambda path: Settings(base_url=HOST, key_source=canary()),  # type: ignore[arg-type]
     "a key in the place of a profile": lambda path: Settings.load(profile=canary()),
@@ -114,7 +127,7 @@ def test_a_traceback_with_locals_shows_no_secret(
     assert [line[:200] for line in shown.splitlines() if canary() in line] == []
 
 
-def test_the_sentence_of_the_server_is_not_the_text_of_a_sentry_event() -> None:
+def test_a_sentry_event_does_not_contain_the_server_message() -> None:
     with pytest.raises(NotFoundError) as caught:
         client(answering(404, {"message": "No encounter for CANARY", "reason_code": "not_found"})).encounters.get(
             "enc_1"

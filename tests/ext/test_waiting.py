@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ from charthero_ext.errors import (
 from charthero_ext.models import Encounter
 from charthero_ext.pagination import Walk
 
-from .conftest import Listener, async_client, example, settings
+from .conftest import EITHER_CLIENT, Listener, connected, example, perform, settings
 
 MakeClient = Callable[..., ChartHero]
 
@@ -41,27 +42,15 @@ class Drip(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield b" "
 
 
-@pytest.mark.parametrize("status", [200, 404])
-def test_a_body_that_drips_without_end_is_given_up_in_time(client: MakeClient, status: int) -> None:
-    started = time.monotonic()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(status, stream=Drip())
-
-    expected = RequestTimeoutError if status == 200 else NotFoundError
+@EITHER_CLIENT
+@pytest.mark.parametrize(("status", "expected"), [(200, RequestTimeoutError), (404, NotFoundError)])
+def test_total_timeout_ends_a_body_that_never_ends(kind: Any, status: int, expected: type[ChartHeroError]) -> None:
+    client = connected(kind, lambda request: httpx.Response(status, stream=Drip()), total_timeout=0.3)
     with pytest.raises(expected):
-        client(answer, total_timeout=0.3).encounters.get("enc_1")
-
-    async def main() -> None:
-        async with async_client(answer, total_timeout=0.3) as ch:
-            await ch.encounters.get("enc_1")
-
-    with pytest.raises(expected):
-        asyncio.run(main())
-    assert time.monotonic() - started < 20
+        perform(client, lambda ch: ch.encounters.get("enc_1"))
 
 
-def test_no_request_is_given_longer_than_is_left_of_the_call(client: MakeClient) -> None:
+def test_a_request_timeout_is_never_longer_than_the_total_timeout(client: MakeClient) -> None:
     asked: list[httpx.Request] = []
 
     def server(request: httpx.Request) -> httpx.Response:
@@ -81,7 +70,7 @@ def waits_of(client: MakeClient, monkeypatch: pytest.MonkeyPatch, *answers: http
     return waits
 
 
-def test_waits_grow_and_differ(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_waits_grow_and_are_random(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("charthero_ext._call.WAIT_INITIAL", 0.1)
     monkeypatch.setattr("charthero_ext._call.WAIT_JITTER", 1.0)
     runs = [waits_of(client, monkeypatch, *[httpx.Response(503)] * 3) for _ in range(20)]
@@ -93,7 +82,7 @@ def test_waits_grow_and_differ(client: MakeClient, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
-def test_a_wait_is_never_shorter_than_the_server_asks(
+def test_a_retry_waits_at_least_as_long_as_retry_after(
     client: MakeClient, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     waits = waits_of(client, monkeypatch, httpx.Response(status, headers={"Retry-After": "7"}))
@@ -101,7 +90,7 @@ def test_a_wait_is_never_shorter_than_the_server_asks(
 
 
 @pytest.mark.parametrize("value", ["soon", "9" * 40, "1777647600", "7200"])
-def test_a_long_or_unreadable_wait_ends_the_call_after_one_request(client: MakeClient, value: str) -> None:
+def test_a_long_or_invalid_retry_after_ends_the_call(client: MakeClient, value: str) -> None:
     asked: list[None] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -115,7 +104,7 @@ def test_a_long_or_unreadable_wait_ends_the_call_after_one_request(client: MakeC
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_all_calls_of_a_client_share_a_wait_that_the_server_asked_for(
+def test_all_calls_of_a_client_respect_a_retry_after(
     client: MakeClient, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     waits: list[float] = []
@@ -133,7 +122,7 @@ def test_all_calls_of_a_client_share_a_wait_that_the_server_asked_for(
     assert all(8 < wait <= 9 for wait in waits[:2])
 
 
-def test_a_call_with_less_time_than_the_shared_wait_is_sent_at_once(
+def test_a_call_with_less_time_than_the_wait_is_sent_at_once(
     client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -146,7 +135,7 @@ def test_a_call_with_less_time_than_the_shared_wait_is_sent_at_once(
     assert waits == []
 
 
-def test_a_limit_for_the_whole_call_covers_all_attempts_and_waits(client: MakeClient) -> None:
+def test_total_timeout_covers_all_attempts_and_waits(client: MakeClient) -> None:
     asked: list[None] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -178,7 +167,7 @@ class Interrupted:
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-def test_ctrl_c_in_a_walk_ends_it_at_once_and_sends_nothing_more(client: MakeClient, hangs: bool) -> None:
+def test_ctrl_c_ends_a_walk_at_once(client: MakeClient, hangs: bool) -> None:
     server = Interrupted(hangs=hangs)
 
     def interrupted(walk: Walk[Encounter]) -> None:
@@ -196,7 +185,7 @@ def test_ctrl_c_in_a_walk_ends_it_at_once_and_sends_nothing_more(client: MakeCli
     assert server.requests == 2
 
 
-def test_closing_a_walk_in_another_thread_ends_its_wait(client: MakeClient) -> None:
+def test_closing_a_walk_from_another_thread_ends_its_wait(client: MakeClient) -> None:
     waiting = threading.Event()
     raised: list[BaseException] = []
 
@@ -220,7 +209,7 @@ def test_closing_a_walk_in_another_thread_ends_its_wait(client: MakeClient) -> N
     assert walk.receipt.requests == 1
 
 
-def test_closing_a_walk_ends_a_wait_between_attempts_and_the_walk_can_go_on(client: MakeClient) -> None:
+def test_a_closed_walk_stops_its_retries_and_can_continue(client: MakeClient) -> None:
     server = Interrupted(hangs=False)
     walk = client(server).encounters.iter(limit=3)
     next(walk)
