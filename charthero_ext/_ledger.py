@@ -105,7 +105,7 @@ class Ledger:
         """Open the file, or create it.
 
         Raises:
-            ConfigurationError: The file is in use, or is not a ledger.
+            ConfigurationError: The file is in use, is not a ledger, or SQLite cannot use it.
             OSError: The file cannot be created, or others may read it and you do not own it.
         """
         path = Path(path)
@@ -117,8 +117,11 @@ class Ledger:
             if self._prepare():
                 return
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            code = error.sqlite_errorcode & 0xFF  # The rest is detail.
+            if code == sqlite3.SQLITE_BUSY:
                 problem = "is in use by another process, or by another Ledger of this one"
+            elif code != sqlite3.SQLITE_NOTADB:
+                problem = f"cannot be used: {error}"
         self._database.close()
         raise ConfigurationError(f"{path} {problem}")
 

@@ -77,6 +77,14 @@ def test_a_file_of_something_else_is_refused_and_unchanged(tmp_path: Path) -> No
         Ledger(tmp_path)
 
 
+def test_a_damaged_ledger_is_refused_with_the_reason(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger").close()
+    content = (tmp_path / "ledger").read_bytes()
+    (tmp_path / "ledger").write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    with pytest.raises(ConfigurationError, match="cannot be used: database disk image is malformed"):
+        Ledger(tmp_path / "ledger")
+
+
 def test_a_closed_ledger_can_be_closed_again_but_not_used(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger")
     ledger.close()
