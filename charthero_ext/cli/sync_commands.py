@@ -20,7 +20,7 @@ from charthero_ext.cli.records import Reader
 from charthero_ext.cli.rendering import documents_of, progress_bar, write
 from charthero_ext.cli.stream import uninterrupted
 from charthero_ext.client import ChartHero
-from charthero_ext.errors import ChartHeroError, ConfigurationError
+from charthero_ext.errors import ChartHeroError, ConfigurationError, MassDeletionError
 
 __all__ = ["changes", "export"]
 
@@ -118,7 +118,7 @@ def export(
                 concurrency=concurrency,
             ).run(show)
     except (ChartHeroError, OSError, sqlite3.Error) as error:
-        if isinstance(error, (ConfigurationError, ExportError)) or not (directory / LEDGER).exists():
+        if isinstance(error, (ConfigurationError, ExportError, MassDeletionError)) or not (directory / LEDGER).exists():
             raise
         raise IncompleteError(error, CONTINUE) from None
     except KeyboardInterrupt:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +90,13 @@ def run(_configured: None, capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def start(_configured: None) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a command line in a process of its own, which Ctrl-C ends although a background job ignores it."""
+    """Start a command line in a process of its own."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: object, **others: Any) -> subprocess.Popen[bytes]:
         # Unbuffered, since communicate() does not give back what an earlier readline() has read ahead.
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0, **others}
-        reset = partial(signal.signal, signal.SIGINT, signal.default_int_handler) if os.name == "posix" else None
-        started.append(subprocess.Popen([*COMMAND, *map(str, arguments)], preexec_fn=reset, **pipes))
+        started.append(subprocess.Popen([*COMMAND, *map(str, arguments)], **pipes))
         return started[-1]
 
     yield start
