@@ -58,8 +58,8 @@ class ChartHeroDataSource(DataSource):
 
     A stream returns each encounter once, some time after it was created. It does not return an encounter that appears
     more than ``delay_seconds`` after its ``created_at``, later changes of an encounter (a new status, a finished
-    transcript), or deletions. Read a range again for these, or use the dlt source, which compares. Its offsets are
-    instants of the clock, so an outage does not end it while it waits.
+    transcript), or deletions. For these use ``encounters.changes`` of the client or the dlt source. Its offsets
+    are instants of the clock, so an outage does not end a stream that waits for new encounters.
 
     Options:
         start_at, end_at: Only encounters with ``start_at <= created_at < end_at``; ISO 8601 with a time zone. A stream

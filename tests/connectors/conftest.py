@@ -1,4 +1,4 @@
-"""Surroundings that nothing of the machine reaches, and the reason why Spark's tests are left out of a plain run."""
+"""An environment without the settings of this machine, and which tests of dlt and Spark run when."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ LEFT_OUT = "needs Spark and Java 17: make test-spark"
 
 #: A load takes seconds, so ``make test`` runs these tests of dlt, and ``make test-all`` runs all of them.
 FAST = {
-    "test_a_second_load_makes_the_warehouse_equal_to_the_truth_inside_the_look_back",
-    "test_a_server_that_lists_nothing_of_what_it_counts_deletes_nothing",
-    "test_a_transcript_that_was_not_ready_is_asked_for_again",
-    "test_a_source_can_be_looked_at_without_a_pipeline",
-    "test_arguments_that_make_no_sense_are_refused",
+    "test_a_second_load_makes_the_look_back_equal_to_the_api",
+    "test_an_empty_list_with_a_total_deletes_nothing",
+    "test_a_transcript_that_was_not_ready_is_requested_again",
+    "test_a_source_can_be_iterated_without_a_pipeline",
+    "test_invalid_arguments_are_refused_by_name",
+    "test_a_broken_document_is_listed_and_tried_again_by_every_run",
+    "test_a_failing_run_shows_no_patient",
     "test_an_outage_of_the_documents_fails_the_run",
+    "test_a_load_that_was_killed_leaves_nothing_wrong",
     "test_two_hosts_in_one_dataset_leave_each_other_alone",
     "test_a_pipeline_that_is_pointed_at_another_source_is_refused",
     "test_more_than_a_fifth_is_deleted_only_with_permission",
+    "test_a_table_that_is_emptied_is_loaded_again",
     "test_a_range_that_leaves_a_gap_is_refused",
     "test_hints_that_would_damage_the_tables_are_refused",
     "test_a_destination_without_tables_is_refused_before_any_request",
     "test_a_limit_on_the_walk_is_refused",
+    "test_fields_that_collide_with_a_column_keep_their_values",
     "test_a_row_keeps_every_value_and_has_no_column_twice",
 }
 

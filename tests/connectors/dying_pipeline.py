@@ -62,7 +62,8 @@ STEPS = {
     "when one table is merged": at_call(SqlLoadJob, "run", 2),
     "when two tables are merged": at_call(SqlLoadJob, "run", 3),
     "when half a table is merged": before_turns_without_a_transaction,
-    **{f"after commit {number}": at_call(PackageStorage, "save_pending_transition", number) for number in range(1, 40)},
+    **{f"after commit {number}": at_call(PackageStorage, "save_pending_transition", number) for number in range(1, 13)},
+    "when the third load is fetched": at_call(Pipeline, "normalize", 3),
     "after the last commit": at_call(Load, "complete_package"),
 }
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MISSING = "needs PostgreSQL's server programs: apt-get install postgresql"
+#: PostgreSQL does not run as root, so root starts it as the user of Debian's package.
+AS_USER = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
 
 
 def programs() -> Path | None:
@@ -21,15 +22,23 @@ def programs() -> Path | None:
     return places[-1] if places and (places[-1] / "initdb").exists() else None
 
 
+def why_not() -> str | None:
+    """Why no server can be started here; None if one can."""
+    if programs() is None:
+        return "needs PostgreSQL's server programs: apt-get install postgresql"
+    if subprocess.run([*AS_USER, "id", "--user", "--name"], capture_output=True, check=False).returncode:
+        return "PostgreSQL's user cannot look up its own name; is /etc/passwd readable for all?"
+    return None
+
+
 @contextmanager
 def postgres(directory: Path) -> Iterator[str]:
-    """Start a server, and give the URL of its database. It does not run as root, who starts it as ``postgres``."""
-    as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-    if as_user:
+    """Start a server, and give the URL of its database."""
+    if AS_USER:
         shutil.chown(directory, "postgres", "postgres")
 
     def run(program: str, *arguments: str) -> None:
-        command = [*as_user, str(directory_of_programs / program), "-D", str(directory / "data"), *arguments]
+        command = [*AS_USER, str(directory_of_programs / program), "-D", str(directory / "data"), *arguments]
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
 

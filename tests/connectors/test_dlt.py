@@ -65,7 +65,7 @@ def test_a_look_back_without_encounters_is_deleted(sandbox: Sandbox, warehouse: 
 def test_an_empty_list_with_a_total_deletes_nothing(sandbox: Sandbox, warehouse: Warehouse) -> None:
     warehouse.load(sandbox)
     sandbox.fail("clamp", limit=0, times=None)
-    with pytest.raises(PipelineStepFailed, match="refusing to delete 9 encounters"):
+    with pytest.raises(PipelineStepFailed, match="refusing to delete 9"):
         warehouse.load(sandbox)
     assert warehouse.contents() == truth(sandbox)
 

@@ -16,7 +16,7 @@ import pytest
 
 from charthero_ext.connectors.dlt import backfill
 from charthero_ext.sandbox import Sandbox
-from tests.connectors.postgres import MISSING, postgres, programs, scratch
+from tests.connectors.postgres import postgres, scratch, why_not
 from tests.connectors.warehouse import (
     CHUNK,
     NEWEST,
@@ -87,8 +87,8 @@ def test_a_load_that_was_killed_leaves_nothing_wrong(
 
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    if programs() is None:
-        pytest.skip(MISSING)
+    if reason := why_not():
+        pytest.skip(reason)
     with scratch() as directory, postgres(directory) as url:
         yield url
 
@@ -131,7 +131,7 @@ def test_an_encounter_with_repeated_rows_is_loaded_again(sandbox: Sandbox, wareh
 def test_a_backfill_that_was_killed_goes_on_with_the_chunk_it_was_at(
     directory: str, sandbox: Sandbox, warehouse: Warehouse
 ) -> None:
-    assert killed("in chunks: after commit 16", sandbox, warehouse) == DIED
+    assert killed("in chunks: when the third load is fetched", sandbox, warehouse) == DIED
     loaded = warehouse.query("SELECT DISTINCT _dlt_load_id FROM encounters")
     assert len(loaded) == 2
     if directory == "lost":

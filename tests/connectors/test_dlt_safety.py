@@ -73,7 +73,7 @@ def test_a_pipeline_that_is_pointed_at_another_source_is_refused(
     with pytest.raises(PipelineStepFailed, match=r"has loaded from 127.0.0.1:\d+, and the client uses 127.0.0.1:\d+"):
         warehouse.load(elsewhere)
     with pytest.raises(PipelineStepFailed, match=r"now lists .*other; use another pipeline_name"):
-        warehouse.load(sandbox, key=OTHER_ORGANIZATION, look_back=timedelta(days=3650))
+        warehouse.load(sandbox, key=OTHER_ORGANIZATION)
     assert warehouse.contents() == truth(sandbox)
 
 
@@ -88,6 +88,18 @@ def test_more_than_a_fifth_is_deleted_only_with_permission(empty_sandbox: Sandbo
     assert len(warehouse.contents()["encounters"]) == 60
     warehouse.load(empty_sandbox, allow_mass_delete=True)
     assert warehouse.contents() == truth(empty_sandbox)
+
+
+def test_an_account_without_encounters_deletes_nothing(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    """As of another organization, however few encounters are loaded."""
+    warehouse.load(sandbox)
+    before = warehouse.contents()
+    sandbox.reset()
+    with pytest.raises(PipelineStepFailed, match="refusing to delete 9"):
+        warehouse.load(sandbox)
+    assert warehouse.contents() == before
+    warehouse.load(sandbox, allow_mass_delete=True)
+    assert len(warehouse.contents()["encounters"]) == 9
 
 
 def drop(table: str) -> Callable[[Warehouse], dict[str, Any]]:

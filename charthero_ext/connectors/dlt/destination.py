@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import dlt
 from attrs import evolve, frozen
@@ -69,7 +69,7 @@ class Covered:
 
 
 class Destination:
-    """Reads the tables of the running pipeline, as far as they hold rows of one API host."""
+    """Reads the tables of the running pipeline, as far as they hold rows of one API host, in a ``with`` block."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -78,6 +78,13 @@ class Destination:
         self._schema = pipeline.schemas[name] if name else schema
         self._sql = pipeline.sql_client(name)
         self._loads = self._sql.make_qualified_table_name(schema.loads_table_name)
+
+    def __enter__(self) -> Self:
+        self._sql.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._sql.__exit__(*exception)
 
     def hints(self) -> list[TTableSchema]:
         """Return the tables that dlt believes to exist."""
@@ -159,8 +166,7 @@ class Destination:
     def _query(self, query: str, *values: Any) -> Sequence[Sequence[Any]] | None:
         """Return the rows of a query; None if a table does not exist."""
         try:
-            with self._sql as sql:
-                return sql.execute_sql(query, *values)
+            return self._sql.execute_sql(query, *values)
         except DatabaseUndefinedRelation:
             return None
 

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.normalizers.naming.snake_case import NamingConvention as SnakeCase
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.common.storages.load_package import TLoadPackageState
 
 from charthero_ext import ChartHero
 from charthero_ext._secret import Secret
@@ -43,6 +44,23 @@ class Deleted:
 
 
 Item = Start | Deleted | Encounter
+
+
+@frozen
+class _Plan:
+    """What a run starts from.
+
+    Attributes:
+        start: Where the walk starts; None for the beginning.
+        covered: The range that each table covers.
+        emptied: The sources that each table holds which dlt will empty.
+        missing: The tables to create.
+    """
+
+    start: datetime | None
+    covered: dict[str, Covered | None]
+    emptied: dict[str, set[str]]
+    missing: frozenset[str]
 
 
 @define
@@ -104,57 +122,82 @@ class Extraction:
         except CurrentLoadPackageStateNotAvailable:  # no pipeline runs
             yield from self.client.encounters.iter(start_at=self.start_at, end_at=self.end_at)
             return
-        self.naming = dlt.current.source_schema().naming
-        tables = prepared_tables()
-        self.contracts = frozen_contracts(tables)
-        emptied = emptied_tables(tables, package.get("refresh"))
-        destination = Destination(self.host)
-        sources = {table.name: destination.sources(table) for table in tables}
-        covered = {table.name: self._covered(table, sources[table.name]) for table in tables}
-        start = self._start(covered)
-        for table in tables:
-            versions = destination.versions(table, start, self.end_at)
-            self.versions[table.name] = {} if table.name in emptied else versions
-        self.unreadable = destination.unreadable()
-        missing = {table.name for table in TABLES if table.name in emptied or not destination.has(table)}
-        dropped = [hints for hints in destination.hints() if hints["name"] in missing - emptied]
-        package.setdefault("dropped_tables", []).extend(dropped)  # or dlt does not know that it has to create them
-        yield Start(frozenset(missing))
-
-        walk = self.client.encounters.iter(start_at=start, end_at=self.end_at)
+        plan = self._plan(package)
+        yield Start(plan.missing)
+        walk = self.client.encounters.iter(start_at=plan.start, end_at=self.end_at)
         seen: set[EncounterKey] = set()
         newest: datetime | None = None
         for encounter in walk:
             seen.add(self.key(encounter))
             newest = encounter.created_at
             yield encounter
-
         listed = {source for source, _ in seen}
-        loaded = {source for each in covered.values() if each is not None for source in each.sources}
-        known = {key for held in self.versions.values() for key in held if key[0] in listed | loaded}
-        gone = known - seen
-        if gone and loaded and listed and loaded.isdisjoint(listed):
-            raise ChartHeroError(
-                f"this pipeline has loaded {_names(loaded)}, and the API key now lists {_names(listed)}; "
-                "use another pipeline_name for another organization"
-            )
-        if not self.allow_mass_delete:
-            _refuse_mass_delete(len(gone), len(known), walk.receipt)
-            for name in emptied:
-                if lost := sources[name] - listed:
-                    raise ChartHeroError(
-                        f"this run would empty the table {name}, which also holds {_names(lost)}; "
-                        "allow_mass_delete=True deletes those rows"
-                    )
+        gone = self._gone(plan, seen, listed, walk.receipt)
         yield from (Deleted(key) for key in gone)
         if self.end_at is None:
             yield from self._not_readable_before(key for key in self.unreadable if key not in seen | gone)
         until = newest if self.end_at is None else self.end_at
         until = until and min(until, datetime.now(UTC))
         for name, state in self._states.items():
-            now = Covered(self.host, frozenset(listed), start, until, name in self._written)
-            before = covered[name]
+            now = Covered(self.host, frozenset(listed), plan.start, until, name in self._written)
+            before = plan.covered[name]
             (now if before is None else before.extended(now)).to_state(state)
+
+    def _plan(self, package: TLoadPackageState) -> _Plan:
+        """Look at what the run was told and at what the destination holds."""
+        self.naming = dlt.current.source_schema().naming
+        tables = prepared_tables()
+        self.contracts = frozen_contracts(tables)
+        emptied = emptied_tables(tables, package.get("refresh"))
+        with Destination(self.host) as destination:
+            sources = {table.name: destination.sources(table) for table in tables}
+            covered = {table.name: self._covered(table, sources[table.name]) for table in tables}
+            start = self._start(covered)
+            for table in tables:
+                versions = {} if table.name in emptied else destination.versions(table, start, self.end_at)
+                self.versions[table.name] = versions
+            self.unreadable = destination.unreadable()
+            missing = {table.name for table in TABLES if table.name in emptied or not destination.has(table)}
+            dropped = [hints for hints in destination.hints() if hints["name"] in missing - emptied]
+        package.setdefault("dropped_tables", []).extend(dropped)  # or dlt does not know that it has to create them
+        return _Plan(start, covered, {name: sources[name] for name in emptied}, frozenset(missing))
+
+    def _gone(self, plan: _Plan, seen: set[EncounterKey], listed: set[str], receipt: Receipt) -> set[EncounterKey]:
+        """Return the encounters to delete: those of the same sources that are no longer listed.
+
+        Raises:
+            ChartHeroError: The key is of another organization, or the deletions look like a mistake.
+        """
+        loaded = {source for each in plan.covered.values() if each is not None for source in each.sources}
+        known = {key for held in self.versions.values() for key in held if key[0] in listed | loaded}
+        gone = known - seen
+        account = listed
+        if gone and not listed:
+            account = {self.key(encounter)[0] for encounter in self.client.encounters.list(limit=1).items}
+        if gone and loaded and account and loaded.isdisjoint(account):
+            raise ChartHeroError(
+                f"this pipeline has loaded {_names(loaded)}, and the API key now lists {_names(account)}; "
+                "use another pipeline_name for another organization"
+            )
+        if self.allow_mass_delete:
+            return gone
+        if gone and (not account or (not listed and receipt.total_at_end)):
+            raise ChartHeroError(
+                f"the API returned no encounters (total {receipt.total_at_end}); refusing to delete {len(gone)}; "
+                "allow_mass_delete=True deletes them"
+            )
+        if len(gone) > MASS and len(gone) * 5 > len(known):
+            raise ChartHeroError(
+                f"{len(gone)} of {len(known)} encounters in the range are no longer listed; refusing to delete them, "
+                "as more than a fifth is rarely meant; allow_mass_delete=True deletes them"
+            )
+        for name, sources in plan.emptied.items():
+            if lost := sources - listed:
+                raise ChartHeroError(
+                    f"this run would empty the table {name}, which also holds {_names(lost)}; "
+                    "allow_mass_delete=True deletes those rows"
+                )
+        return gone
 
     def _not_readable_before(self, keys: Iterable[EncounterKey]) -> Iterator[Encounter]:
         """Yield the encounters before the look-back with a document that an earlier run could not read."""
@@ -201,18 +244,6 @@ class Extraction:
             return first
         back = covered.until - self.look_back
         return back if first is None else max(first, back)
-
-
-def _refuse_mass_delete(gone: int, known: int, receipt: Receipt) -> None:
-    if gone and not receipt.rows and receipt.total_at_end:
-        raise ChartHeroError(
-            f"the API returned no rows although total is {receipt.total_at_end}; refusing to delete {gone} encounters"
-        )
-    if gone > MASS and gone * 5 > known:
-        raise ChartHeroError(
-            f"{gone} of {known} encounters in the range are no longer listed; refusing to delete them, "
-            "as more than a fifth is rarely meant; allow_mass_delete=True deletes them"
-        )
 
 
 def _names(sources: Iterable[str]) -> str:
