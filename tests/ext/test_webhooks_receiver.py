@@ -33,18 +33,25 @@ def http_scope(content: bytes, **headers: str) -> dict[str, Any]:
     return {"type": "http", "method": "POST", "path": "/", "headers": pairs}
 
 
-async def served(receiver: Receiver, scope: dict[str, Any], *messages: dict[str, Any]) -> tuple[list[Any], int]:
-    """Return what was sent, and how many of *messages* were taken for it."""
-    left, sent = list(messages), []
-
-    async def receive() -> dict[str, Any]:
-        return left.pop(0)
+async def answer(receiver: Receiver, scope: dict[str, Any], receive: Any) -> list[dict[str, Any]]:
+    """Serve one connection. Return the messages that the receiver sends."""
+    sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     await receiver(scope, receive, send)
-    return sent, len(messages) - len(left)
+    return sent
+
+
+def serve(receiver: Receiver, scope: dict[str, Any], *messages: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """Serve one connection. Return the messages that the receiver sends, and how many of *messages* it takes."""
+    left = list(messages)
+
+    async def receive() -> dict[str, Any]:
+        return left.pop(0)
+
+    return asyncio.run(answer(receiver, scope, receive)), len(messages) - len(left)
 
 
 REFUSED: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
@@ -76,7 +83,7 @@ def test_a_refused_delivery_gets_a_status_and_a_reason_and_is_not_recorded(
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
 def test_only_post_is_allowed(method: str, store: MemoryStore) -> None:
-    sent, taken = asyncio.run(served(Receiver(SECRET, store, print), {**http_scope(body()), "method": method}))
+    sent, taken = serve(Receiver(SECRET, store, print), {**http_scope(body()), "method": method})
     assert (sent[0]["status"], (b"allow", b"POST") in sent[0]["headers"], taken) == (405, True, 0)
 
 
@@ -92,7 +99,7 @@ def part(content: bytes, *, more: bool = True) -> dict[str, Any]:
 
 def test_a_body_may_come_in_parts(store: MemoryStore) -> None:
     parts = [part(bytes([byte])) for byte in body()]
-    sent, _ = asyncio.run(served(Receiver(SECRET, store, print), http_scope(body()), *parts, part(b"", more=False)))
+    sent, _ = serve(Receiver(SECRET, store, print), http_scope(body()), *parts, part(b"", more=False))
     assert sent[0]["status"] == 204
 
 
@@ -100,7 +107,7 @@ def test_a_body_may_come_in_parts(store: MemoryStore) -> None:
 def test_reading_stops_at_the_size_limit_whatever_length_was_announced(length: str, store: MemoryStore) -> None:
     receiver = Receiver(SECRET, store, print, max_body=1000)
     scope = http_scope(body(), **{"Content-Length": length})
-    sent, taken = asyncio.run(served(receiver, scope, *[part(b"x" * 400)] * 50))
+    sent, taken = serve(receiver, scope, *[part(b"x" * 400)] * 50)
     assert (sent[0]["status"], taken) == (413, 3)
 
 
@@ -118,17 +125,12 @@ def test_slow_bodies_are_dropped_after_a_time_limit(
     receive: Any, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("charthero_ext.webhooks.receiver.BODY_TIMEOUT", 0.01)
-    sent: list[Any] = []
 
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def live() -> None:
+    async def live() -> list[Any]:
         receiver = Receiver(SECRET, store, print)
-        await asyncio.gather(*(receiver(http_scope(body()), receive, send) for _ in range(100)))
+        return await asyncio.gather(*(answer(receiver, http_scope(body()), receive) for _ in range(100)))
 
-    asyncio.run(live())
-    starts = [message for message in sent if message["type"] == "http.response.start"]
+    starts = [start for start, _ in asyncio.run(live())]
     assert [start["status"] for start in starts] == [408] * 100
     assert all((b"connection", b"close") in start["headers"] for start in starts)
 
@@ -137,18 +139,18 @@ def test_slow_bodies_are_dropped_after_a_time_limit(
 def test_a_delivery_with_a_bad_header_is_refused_before_its_body_is_read(
     headers: dict[str, str], store: MemoryStore
 ) -> None:
-    sent, taken = asyncio.run(served(Receiver(SECRET, store, print), http_scope(body(), **headers), part(body())))
+    sent, taken = serve(Receiver(SECRET, store, print), http_scope(body(), **headers), part(body()))
     assert (sent[0]["status"], taken) == (400, 0)
 
 
 def test_a_sender_that_disconnects_gets_no_answer_and_nothing_is_recorded(store: MemoryStore) -> None:
     receiver = Receiver(SECRET, store, print)
-    sent, _ = asyncio.run(served(receiver, http_scope(body()), part(body()), {"type": "http.disconnect"}))
+    sent, _ = serve(receiver, http_scope(body()), part(body()), {"type": "http.disconnect"})
     assert (sent, store.rows) == ([], {})
 
 
 def test_other_connection_types_are_ignored(store: MemoryStore) -> None:
-    sent, taken = asyncio.run(served(Receiver(SECRET, store, print), {"type": "websocket"}))
+    sent, taken = serve(Receiver(SECRET, store, print), {"type": "websocket"})
     assert (sent, taken) == ([], 0)
 
 
@@ -181,20 +183,15 @@ def test_an_event_that_cannot_be_recorded_is_a_503_and_accepted_when_it_comes_ag
 
 async def lifespan(receiver: Receiver, between: Callable[[], Any]) -> list[str]:
     """Serve a lifespan, and call a function between its two events. Return what the receiver sent."""
-    sent: list[str] = []
-    events = iter(["lifespan.startup", "lifespan.shutdown"])
+    kinds = iter(["lifespan.startup", "lifespan.shutdown"])
 
     async def receive() -> dict[str, str]:
-        kind = next(events)
+        kind = next(kinds)
         if kind == "lifespan.shutdown":
             await between()
         return {"type": kind}
 
-    async def send(message: Any) -> None:
-        sent.append(message["type"])
-
-    await receiver({"type": "lifespan"}, receive, send)
-    return sent
+    return [message["type"] for message in await answer(receiver, {"type": "lifespan"}, receive)]
 
 
 def test_the_answer_does_not_wait_for_handlers_but_the_end_of_the_lifespan_does(store: MemoryStore) -> None:
