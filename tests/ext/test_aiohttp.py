@@ -45,7 +45,7 @@ def test_a_walk_yields_every_encounter_once(sandbox: Sandbox) -> None:
     assert len(found) == len(set(found)) == 120
 
 
-def test_requests_at_once_share_the_client(sandbox: Sandbox) -> None:
+def test_concurrent_requests_can_share_a_client(sandbox: Sandbox) -> None:
     async def totals(ch: AsyncChartHero) -> list[int]:
         pages = await asyncio.gather(*(ch.encounters.list(limit=1) for _ in range(16)))
         return [page.total for page in pages]
@@ -66,7 +66,7 @@ def test_a_recording_is_downloaded(sandbox: Sandbox, tmp_path: Path) -> None:
     assert run(download, **in_sandbox(sandbox)).startswith(b"RIFF")
 
 
-def test_a_server_that_is_silent_ends_the_call_in_time(sandbox: Sandbox) -> None:
+def test_total_timeout_ends_a_call_to_a_silent_server(sandbox: Sandbox) -> None:
     sandbox.fail("latency", seconds=30.0, times=1)
     try:
         with pytest.raises(RequestTimeoutError):
@@ -75,7 +75,7 @@ def test_a_server_that_is_silent_ends_the_call_in_time(sandbox: Sandbox) -> None
         sandbox.reset()
 
 
-def test_a_status_ends_in_its_class(sandbox: Sandbox) -> None:
+def test_an_error_status_raises_its_exception(sandbox: Sandbox) -> None:
     sandbox.fail("status", status=503, times=None)
     try:
         with pytest.raises(ServiceUnavailableError):
@@ -105,7 +105,7 @@ def test_a_redirect_is_not_followed(listener: Callable[[], Listener]) -> None:
     assert elsewhere.asked == []
 
 
-def test_a_refused_connection_is_our_exception_and_shows_no_key() -> None:
+def test_a_refused_connection_is_a_transport_error_without_the_key() -> None:
     with pytest.raises(TransportError) as caught:
         run(lambda ch: ch.encounters.get("enc_1"), base_url="http://127.0.0.1:9", attempts=1)
     assert caught.value.__cause__ is caught.value.__context__ is None

@@ -1,4 +1,4 @@
-"""The first call makes the connections: whatever happens meanwhile, and in whichever process."""
+"""The first call opens the connections, also in several threads, signal handlers and forked processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import KEY, Listener, settings
 
 
 class SlowToMake:
-    """Keeps every transport that is made, and lets tests in while one is."""
+    """Records every transport, and calls `meanwhile` while the first one is made."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[httpx.HTTPTransport] = []
@@ -41,7 +41,7 @@ class SlowToMake:
         monkeypatch.setattr(httpx.HTTPTransport, "close", noted_close)
 
 
-def test_a_forked_child_makes_connections_of_its_own(listener: Callable[[], Listener]) -> None:
+def test_a_forked_child_opens_its_own_connections(listener: Callable[[], Listener]) -> None:
     api = listener()
     script = f"""
         import os
@@ -61,7 +61,7 @@ def test_a_forked_child_makes_connections_of_its_own(listener: Callable[[], List
     assert before == after != childs
 
 
-def test_threads_whose_first_calls_meet_share_one_pool_of_connections(
+def test_concurrent_first_calls_share_one_connection_pool(
     listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, watched, meeting = listener(), SlowToMake(monkeypatch), threading.Barrier(4)
@@ -82,7 +82,7 @@ def test_threads_whose_first_calls_meet_share_one_pool_of_connections(
     assert len(server.asked) == 4
 
 
-def test_closing_during_a_first_call_closes_what_it_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_during_the_first_call_closes_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SlowToMake(monkeypatch)
     ch = ChartHero(settings=settings())
     slow.meanwhile = ch.close
@@ -91,7 +91,7 @@ def test_closing_during_a_first_call_closes_what_it_makes(monkeypatch: pytest.Mo
     assert slow.closed == slow.made
 
 
-def test_the_handler_of_a_signal_can_make_a_call_within_a_first_call(
+def test_a_signal_handler_can_make_a_call_during_the_first_call(
     listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, server = SlowToMake(monkeypatch), listener()
@@ -104,7 +104,7 @@ def test_the_handler_of_a_signal_can_make_a_call_within_a_first_call(
     assert len(server.asked) == 2
 
 
-def test_a_child_forked_during_a_first_call_can_call(listener: Callable[[], Listener]) -> None:
+def test_a_child_forked_during_the_first_call_can_make_calls(listener: Callable[[], Listener]) -> None:
     api = listener()
     script = f"""
         import os, signal, threading, httpx
@@ -135,7 +135,7 @@ def test_a_child_forked_during_a_first_call_can_call(listener: Callable[[], List
     assert len(api.asked) == 2
 
 
-def test_a_client_that_was_never_used_can_be_closed() -> None:
+def test_an_unused_client_can_be_closed() -> None:
     ch = ChartHero(settings=settings())
     ch.close()
     with pytest.raises(ConfigurationError, match="closed"):

@@ -1,4 +1,4 @@
-"""The public surface: a promise. When one of these tests fails, read what it says before you change it."""
+"""The public surface is a promise. Read the message of a failure before you change this file."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_public_surface_is_the_promised_one() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_lists_what_it_promises(module: str) -> None:
+def test_every_name_in_all_exists(module: str) -> None:
     loaded = importlib.import_module(module)
     assert set(loaded.__all__) <= set(dir(loaded))
 
@@ -123,12 +123,12 @@ def test_every_exception_is_a_charthero_error(name: str) -> None:
 
 
 @pytest.mark.parametrize("model", FIELDS)
-def test_a_model_has_the_fields_it_promises(model: str) -> None:
+def test_each_model_has_the_promised_fields(model: str) -> None:
     found = inspect.signature(getattr(models, model)).parameters
     assert set(FIELDS[model].split()) <= set(found), PROMISE
 
 
-def test_both_clients_offer_the_same_names() -> None:
+def test_both_clients_have_the_same_attributes() -> None:
     def names(kind: type) -> set[str]:
         client = kind(api_key="ch_sk_synthetic", base_url="http://localhost:1")
         parts = [client, client.encounters, client.documents]
@@ -171,30 +171,30 @@ def test_only_the_two_drivers_import_httpx() -> None:
     assert found == {"_async_http.py", "_http.py"}
 
 
-def test_importing_the_package_loads_neither_httpx_nor_the_generated_client() -> None:
-    names = ("httpx", "attrs", "charthero_client")
-    program = f"import sys, charthero_ext; print([name for name in {names} if name in sys.modules])"
+@pytest.mark.parametrize(
+    ("program", "names"),
+    [
+        ("import charthero_ext", ("httpx", "attrs", "charthero_client")),
+        (
+            "from charthero_ext import ChartHero; ChartHero(api_key='ch_sk_x', base_url='https://api.example.test')",
+            ("asyncio", "httpcore"),
+        ),
+    ],
+    ids=["import", "client"],
+)
+def test_an_import_and_a_new_client_load_only_what_they_need(program: str, names: tuple[str, ...]) -> None:
+    program = f"import sys; {program}; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_a_sync_client_loads_neither_asyncio_nor_connection_code() -> None:
-    names = ("asyncio", "httpcore")
-    program = (
-        "import sys; from charthero_ext import ChartHero; ChartHero(api_key='ch_sk_synthetic', "
-        f"base_url='https://api.example.test'); print([name for name in {names} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_the_package_knows_its_version() -> None:
+def test_the_version_is_the_version_of_the_distribution() -> None:
     import charthero_ext
 
     assert charthero_ext.__version__ == version("charthero-ext")
 
 
-def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     import charthero_ext
 
     with pytest.raises(AttributeError, match="no attribute 'Charthero'"):
