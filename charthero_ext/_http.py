@@ -84,10 +84,10 @@ class Connections:
         self._needs_client = settings.http_logging or "mounts" in names or {"transport", "proxy"} <= names
         try:
             home = httpx.URL(settings.base_url)
-            is_host = bool(home.host)
+            host = home.host
         except (httpx.InvalidURL, UnicodeError):
-            is_host = False
-        if not is_host:
+            home, host = httpx.URL(), ""
+        if not host:
             raise ConfigurationError(f"{settings.base_url} names a host that no network can have")
         if given is not None:
             self._check_given(home)

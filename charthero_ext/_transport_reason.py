@@ -44,10 +44,13 @@ def transport_reason(error: Exception, *, is_proxied: bool) -> TransportReason:
     if "TimeoutException" in names or isinstance(error, TimeoutError):
         return "timeout"
     causes = tuple(_causes(error))
-    found = [reason for kind, reason in BY_CLASS if any(isinstance(cause, kind) for cause in causes)]
+    found: list[TransportReason] = []
+    for kind, reason in BY_CLASS:
+        if any(isinstance(cause, kind) for cause in causes):
+            found.append(reason)
     if "certificate" not in found and ("ProxyError" in names or (is_proxied and "ConnectError" in names)):
         return "proxy"
-    found += [reason for name, reason in BY_NAME.items() if name in names]
+    found.extend(reason for name, reason in BY_NAME.items() if name in names)
     return found[0] if found else "other"
 
 

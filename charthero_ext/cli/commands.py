@@ -104,6 +104,7 @@ def encounters(
         return all(getattr(encounter, name) == value for name, value in wanted.items())
 
     is_piped = not sys.stdout.isatty()
+    found: list[Encounter] = []
     with ChartHero() as ch, progress_bar("encounters", is_wanted=is_piped or not as_json) as show:
         with _usage():
             walk = ch.encounters.iter(

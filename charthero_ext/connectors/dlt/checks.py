@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, cast
 
 import dlt
 from dlt.extract import DltResource
@@ -65,7 +66,7 @@ def emptied_tables(tables: Iterable[Table], refresh: str | None) -> set[str]:
 
 
 def _check_hints(resource: DltResource, table: Table) -> None:
-    hints = resource.compute_table_schema()
+    hints = cast("Any", resource.compute_table_schema())
     if hints["name"] != table.name:
         raise ChartHeroError(f"table_name is not supported: the resource {table.name} has the table {table.name}")
     disposition = hints.get("write_disposition")

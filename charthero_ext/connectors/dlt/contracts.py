@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import dlt
 from attrs import frozen
@@ -52,10 +52,10 @@ def frozen_contracts(tables: Iterable[Table]) -> dict[str, Contract]:
     contracts = {}
     for owner in tables:
         for table in (owner, *SIDE_TABLES[owner]):
-            known: Any = stored.get(table.name, {"columns": {}})  # it keeps the contract of earlier runs
+            known = cast("Any", stored.get(table.name, {"columns": {}}))  # it keeps the contract of earlier runs
             hints: Any = source.resources[owner.name].compute_table_schema(meta=TableNameMeta(table.name))
             merged: Any = {**known, **hints}
-            modes = source.schema.resolve_contract_settings_for_table(table.name, merged)
+            modes = cast("Any", source.schema.resolve_contract_settings_for_table(table.name, merged))
             columns = {name: column["data_type"] for name, column in known["columns"].items() if "data_type" in column}
             contract = Contract(columns, modes["columns"] == "freeze", modes["data_type"] == "freeze")
             if columns and (contract.is_closed or contract.is_typed):
@@ -65,7 +65,7 @@ def frozen_contracts(tables: Iterable[Table]) -> dict[str, Contract]:
 
 def _fits(value: Any, kind: TDataType) -> bool:
     try:
-        coerce_value(kind, py_type_to_sc_type(type(value)), value)
+        coerce_value(kind, cast("Any", py_type_to_sc_type(type(value))), value)
     except (TypeError, ValueError):
         return False
     return True

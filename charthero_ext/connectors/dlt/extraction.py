@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import dlt
@@ -81,7 +81,7 @@ class Extraction:
     versions: dict[str, dict[EncounterKey, str | None]] = field(init=False, factory=dict)
     unreadable: dict[EncounterKey, set[tuple[str, str]]] = field(init=False, factory=dict)
     contracts: dict[str, Contract] = field(init=False, factory=dict)
-    naming: NamingConvention = field(init=False, factory=SnakeCase)
+    naming: NamingConvention = field(init=False, factory=cast("Any", SnakeCase))
     _states: dict[str, dict[str, Any]] = field(init=False, factory=dict)
     _written: set[str] = field(init=False, factory=set)
 
@@ -118,7 +118,7 @@ class Extraction:
             ChartHeroError: A request failed, or the run would lose or delete rows; the text says which and why.
         """
         try:
-            package = dlt.current.load_package_state()["state"]
+            package = cast("Any", dlt.current.load_package_state())["state"]
         except CurrentLoadPackageStateNotAvailable:  # no pipeline runs
             yield from self.client.encounters.iter(start_at=self.start_at, end_at=self.end_at)
             return
@@ -158,7 +158,7 @@ class Extraction:
                 self.versions[table.name] = versions
             self.unreadable = destination.unreadable()
             missing = {table.name for table in TABLES if table.name in emptied or not destination.has(table)}
-            dropped = [hints for hints in destination.hints() if hints["name"] in missing - emptied]
+            dropped = [hints for hints in destination.hints() if hints.get("name") in missing - emptied]
         package.setdefault("dropped_tables", []).extend(dropped)  # or dlt does not know that it has to create them
         return _Plan(start, covered, {name: sources[name] for name in emptied}, frozenset(missing))
 
