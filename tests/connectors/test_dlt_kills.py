@@ -137,7 +137,7 @@ def test_a_backfill_that_was_killed_goes_on_with_the_chunk_it_was_at(
     if directory == "lost":
         shutil.rmtree(warehouse.working_directory)
     with client_of(sandbox) as client:
-        left = 4 - len(loaded) + (directory == "lost")
+        left = 1 if directory == "kept" else 2  # dlt finishes the third by itself
         assert backfill(warehouse.pipeline, client, max_rows=CHUNK) == left
         assert warehouse.contents() == truth(sandbox)
         assert backfill(warehouse.pipeline, client, max_rows=CHUNK) == 0
