@@ -110,18 +110,21 @@ class AsyncDriver(Connections):
         """
         if isinstance(target, httpx.AsyncClient):
             return await target.send(sent, stream=True, auth=no_auth, follow_redirects=False)
-        handling = asyncio.ensure_future(target.handle_async_request(sent))
+        handling = asyncio.ensure_future(_outcome(target, sent))
         try:
-            return await asyncio.shield(handling)
+            outcome = await asyncio.shield(handling)
         except asyncio.CancelledError:
             handling.add_done_callback(self._close_late)
             raise
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
-    def _close_late(self, handling: asyncio.Future[httpx.Response]) -> None:
-        if not handling.cancelled() and handling.exception() is None:
-            closing_task = asyncio.ensure_future(handling.result().aclose())
-            self._late.add(closing_task)
-            closing_task.add_done_callback(self._late.discard)
+    def _close_late(self, handling: asyncio.Future[httpx.Response | BaseException]) -> None:
+        if not handling.cancelled() and isinstance(response := handling.result(), httpx.Response):
+            closing = asyncio.ensure_future(response.aclose())
+            self._late.add(closing)
+            closing.add_done_callback(self._late.discard)
 
     def _bind_to_loop(self) -> None:
         try:
@@ -133,3 +136,14 @@ class AsyncDriver(Connections):
         if self._loop not in (None, loop):
             raise ConfigurationError("this client was used on another event loop; make one client per loop")
         self._loop = loop
+
+
+async def _outcome(target: Any, sent: httpx.Request) -> httpx.Response | BaseException:
+    """Return the response or the exception. A task that raised an interruption would end the loop with the request."""
+    try:
+        response: httpx.Response = await target.handle_async_request(sent)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - raised again where the caller is
+        return error
+    return response
