@@ -1,4 +1,4 @@
-"""Hypothesis strategies for worlds that move under the walk, where it hurts most."""
+"""Hypothesis strategies for worlds that change near the position of the walk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCALES = [1, 7, 400, 1000, 250_000, SECOND, MINUTE]
 
 
 def _near(world: World) -> int:
-    """An instant where it hurts: where the walk is now."""
+    """Return a time near the position of the walk."""
     recent = [at for at in map(world.ever.get, world.served[-8:]) if at is not None]
     return world.random.choice(recent or [0])
 

@@ -1,4 +1,4 @@
-"""A list route in memory that behaves as badly as the contract allows, and knows the truth about itself."""
+"""A list route in memory that behaves as badly as the contract allows, and checks the rows of a walk."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ class World:
         return answer
 
     def check(self, rows: Iterable[Row], asked: Any) -> None:
-        """The promise: what was there throughout exactly once, anything else at most once, in order, in the range."""
+        """Check the promise: permanent rows once, others at most once, in order and in the range."""
         rows = list(rows)
         got = [row.encounter_id for row in rows]
         assert len(got) == len(set(got)), "twice"

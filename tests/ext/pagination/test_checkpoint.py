@@ -1,4 +1,4 @@
-"""Checkpoints: small texts that another process goes on from, with nothing lost and nothing twice."""
+"""Checkpoints: short texts from which another process continues without loss or repeat."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .simulated_listing import SECOND, World, instant, spaced, tied
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("stop", [0, 1, 99, 100, 101, 1234, 3999])
-def test_another_walk_goes_on_in_the_middle_of_a_long_tie(order: str, stop: int) -> None:
+def test_a_walk_can_be_resumed_in_the_middle_of_a_long_tie(order: str, stop: int) -> None:
     world = World({**tied(4000, at=SECOND), **spaced(300, start=-299 * SECOND), **spaced(1, start=2 * SECOND)})
     first = Walk(world.fetch, sort_order=order)
     rows = list(islice(first, 150 + stop))
@@ -51,7 +51,7 @@ def test_windows_cut_within_one_displayed_instant_lose_nothing_after_a_resume(
     world.check(rows, first.receipt)
 
 
-def test_rows_of_the_tie_that_vanish_between_the_processes_lose_none() -> None:
+def test_rows_deleted_before_a_resume_hide_no_other_rows() -> None:
     world = World(tied(2000))
     first = Walk(world.fetch)
     rows = list(islice(first, 1000))
@@ -62,17 +62,7 @@ def test_rows_of_the_tie_that_vanish_between_the_processes_lose_none() -> None:
     world.check(rows, first.receipt)
 
 
-def test_a_walk_that_was_resumed_twice_within_one_tie_knows_all_of_it() -> None:
-    world = World(tied(1000))
-    rows, checkpoint = [], None
-    for _ in range(12):
-        walk = Walk(world.fetch, resume_from=checkpoint)
-        rows += islice(walk, 100)
-        checkpoint = walk.checkpoint()
-    world.check(rows, walk.receipt)
-
-
-def test_a_checkpoint_is_what_was_handed_out_whatever_was_fetched() -> None:
+def test_a_checkpoint_counts_yielded_rows_and_not_fetched_ones() -> None:
     world = World(spaced(1000))
     walk = Walk(world.fetch, concurrency=3)
     rows = list(islice(walk, 123))
@@ -81,7 +71,7 @@ def test_a_checkpoint_is_what_was_handed_out_whatever_was_fetched() -> None:
     world.check(rows, walk.receipt)
 
 
-def test_the_checkpoint_of_a_finished_walk_yields_what_came_since() -> None:
+def test_resuming_a_finished_walk_yields_only_new_rows() -> None:
     world = World(spaced(250))
     first = Walk(world.fetch)
     list(first)
@@ -92,20 +82,20 @@ def test_the_checkpoint_of_a_finished_walk_yields_what_came_since() -> None:
     assert second.receipt.total_at_start == 2
 
 
-def test_a_checkpoint_is_small_and_safe_in_a_url_and_holds_no_ids() -> None:
+def test_a_checkpoint_is_short_safe_in_a_url_and_without_ids() -> None:
     world = World(spaced(500))
     walk = Walk(world.fetch, start_at=instant(0), end_at=instant(400 * SECOND))
     list(islice(walk, 321))
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,80}", walk.checkpoint())
 
 
-def test_a_checkpoint_is_bounded_by_the_longest_tie_that_can_be_walked() -> None:
+def test_the_size_of_a_checkpoint_is_limited_by_the_longest_tie() -> None:
     walk = Walk(World(tied(10_100)).fetch)
     list(walk)
     assert len(walk.checkpoint()) < 11 * 10_100
 
 
-def test_another_process_goes_on() -> None:
+def test_another_process_can_resume_a_walk() -> None:
     world = World({**spaced(200), **tied(50, at=100 * SECOND)})
     walk = Walk(world.fetch)
     rows = list(islice(walk, 120))
@@ -133,7 +123,7 @@ def test_another_process_goes_on() -> None:
     step=st.sampled_from([1, 1000, SECOND]),
     ids=st.sets(st.text(max_size=20), max_size=5),
 )
-def test_a_checkpoint_reads_as_it_was_written(
+def test_a_checkpoint_contains_what_was_written(
     start: int | None, end: int | None, order: Any, last: int | None, step: int, ids: set[str]
 ) -> None:
     window = Window(
@@ -167,38 +157,31 @@ WRITTEN = write_checkpoint(Window(), Position(last=5, ids={"enc_1"}))
         b"ch1.",
     ],
 )
-def test_a_text_that_is_no_checkpoint_is_refused(text: Any) -> None:
+def test_an_invalid_checkpoint_is_refused(text: Any) -> None:
     with pytest.raises(ConfigurationError, match="is not a checkpoint"):
         Walk(World({}).fetch, resume_from=text)
 
 
 @given(st.integers(4, len(WRITTEN) - 1), st.sampled_from("ABCabc019-_. \n"))
-def test_a_checkpoint_with_another_letter_is_refused(at: int, letter: str) -> None:
+def test_a_checkpoint_with_one_changed_letter_is_refused(at: int, letter: str) -> None:
     changed = WRITTEN[:at] + letter + WRITTEN[at + 1 :]
     if changed != WRITTEN:
         with pytest.raises(ConfigurationError):
             read_checkpoint(changed)
 
 
-@given(st.text())
-def test_any_other_text_is_refused_in_one_way(text: str) -> None:
-    for foreign in (text, "ch1." + text):
-        with pytest.raises(ConfigurationError):
-            read_checkpoint(foreign)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [("start_at", instant(1)), ("end_at", instant(8 * SECOND)), ("sort_order", "desc")],
 )
-def test_a_checkpoint_of_another_range_or_direction_is_refused_by_name(name: str, value: object) -> None:
+def test_a_checkpoint_of_another_range_is_refused(name: str, value: object) -> None:
     walk = Walk(World(spaced(9)).fetch, start_at=instant(0), end_at=instant(9 * SECOND))
     checkpoint = walk.checkpoint()
     with pytest.raises(ConfigurationError, match=f"with another {name}"):
         Walk(World({}).fetch, resume_from=checkpoint, **{name: value})
 
 
-def test_the_same_range_may_be_repeated_or_left_out() -> None:
+def test_a_resumed_walk_may_repeat_or_omit_the_range() -> None:
     given_range: dict[str, Any] = {"start_at": instant(0), "end_at": instant(9 * SECOND), "sort_order": "desc"}
     world = World(spaced(20))
     checkpoint = Walk(world.fetch, **given_range).checkpoint()

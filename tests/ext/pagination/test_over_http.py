@@ -1,4 +1,4 @@
-"""The walk keeps its promise over HTTP, against the sandbox, also while data changes."""
+"""The walk over HTTP, against the sandbox, also while data changes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from charthero_ext import AsyncChartHero, ChartHero, Settings
-from charthero_ext.errors import ServiceUnavailableError
 from charthero_ext.sandbox import Sandbox
 from tests.examples import IS_FAST
 
-#: More than offsets reach.
+#: More rows than the largest offset can reach.
 ROWS = 11_000 if IS_FAST else 50_000
 
 
@@ -48,7 +47,7 @@ def test_a_walk_yields_every_encounter_once_and_in_order(large: Sandbox, concurr
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 @pytest.mark.parametrize("precision", ["microseconds", "milliseconds", "seconds"])
-def test_a_walk_keeps_its_promise_while_others_write(precision: str, concurrency: int) -> None:
+def test_a_walk_yields_every_encounter_once_while_data_changes(precision: str, concurrency: int) -> None:
     with Sandbox(encounters=4000, ties=500, precision=precision) as sandbox, client(sandbox) as ch:
         before = truth(sandbox)
         stop = threading.Event()
@@ -73,42 +72,20 @@ def test_a_walk_keeps_its_promise_while_others_write(precision: str, concurrency
     assert set(seen.values()) == {1}
 
 
-def test_another_client_resumes_from_a_checkpoint_without_loss_or_repeat(large: Sandbox) -> None:
+def test_the_arguments_of_iter_reach_the_walk(large: Sandbox) -> None:
+    told: list[tuple[int, int | None]] = []
     with client(large) as ch:
-        walk = ch.encounters.iter()
-        first = [next(walk).encounter_id for _ in range(ROWS // 4)]
-        checkpoint = walk.checkpoint()
-        walk.close()
+        walk = ch.encounters.iter(max_items=25, limit=10, progress=lambda *seen: told.append(seen))
+        first = [encounter.encounter_id for encounter in walk]
     with client(large) as ch:
-        rest = [encounter.encounter_id for encounter in ch.encounters.iter(resume_from=checkpoint)]
+        rest = [encounter.encounter_id for encounter in ch.encounters.iter(resume_from=walk.checkpoint())]
+    assert (len(first), walk.receipt.requests) == (25, 3)
+    assert (told[0], told[-1]) == ((0, 25), (25, 25))
     assert len(first) + len(rest) == ROWS
     assert {*first, *rest} == truth(large)
 
 
-def test_an_error_in_the_middle_leaves_the_walk_resumable() -> None:
-    with Sandbox(encounters=1000) as sandbox, client(sandbox, attempts=1) as ch:
-        walk = ch.encounters.iter()
-        seen = [next(walk).encounter_id for _ in range(150)]
-        sandbox.fail("status", status=503, times=1)
-        with pytest.raises(ServiceUnavailableError):
-            seen.extend(encounter.encounter_id for encounter in walk)
-        seen.extend(encounter.encounter_id for encounter in walk)
-        assert sorted(seen) == sorted(truth(sandbox))
-
-
-def test_an_abandoned_walk_leaves_no_thread(large: Sandbox) -> None:
-    with client(large) as ch:
-        for _ in ch.encounters.iter(concurrency=4):
-            break
-        with ch.encounters.iter(concurrency=4) as walk:
-            next(walk)
-    for thread in threading.enumerate():
-        if thread.name == "charthero-walk":
-            thread.join(timeout=10)
-    assert "charthero-walk" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_windows_cover_a_range_exactly_once(large: Sandbox) -> None:
+def test_windows_yield_every_encounter_once(large: Sandbox) -> None:
     with client(large) as ch:
         windows = ch.encounters.windows(max_rows=ROWS // 5)
         seen = Counter(each.encounter_id for window in windows for each in ch.encounters.iter_window(window))
@@ -116,7 +93,7 @@ def test_windows_cover_a_range_exactly_once(large: Sandbox) -> None:
     assert set(seen.values()) == {1}
 
 
-def test_async_walks_share_a_client_in_a_task_group() -> None:
+def test_async_walks_can_share_a_client_in_a_task_group() -> None:
     async def main(sandbox: Sandbox) -> None:
         async with AsyncChartHero(api_key=sandbox.api_key, base_url=sandbox.base_url) as ch:
 
@@ -137,20 +114,3 @@ def test_async_walks_share_a_client_in_a_task_group() -> None:
 
     with Sandbox(encounters=3000) as sandbox:
         asyncio.run(main(sandbox))
-
-
-def test_max_items_is_a_total_and_limit_a_page_size(large: Sandbox) -> None:
-    with client(large) as ch:
-        walk = ch.encounters.iter(max_items=25, limit=10)
-        assert len(list(walk)) == 25
-        assert not walk.receipt.complete
-        assert walk.receipt.requests <= 4
-        assert len(ch.encounters.list(limit=10).items) == 10
-
-
-def test_progress_gets_the_rows_so_far_and_the_expected_total() -> None:
-    told: list[tuple[int, int | None]] = []
-    with Sandbox(encounters=250) as sandbox, client(sandbox) as ch:
-        list(ch.encounters.iter(progress=lambda rows, total: told.append((rows, total))))
-    assert told[-1] == (250, 250)
-    assert [rows for rows, _ in told] == sorted(rows for rows, _ in told)

@@ -1,4 +1,4 @@
-"""The promise itself, in thousands of simulated worlds: every encounter exactly once, while data moves."""
+"""The promise of the walk in thousands of simulated worlds: every encounter once, while data changes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -39,7 +40,7 @@ def stubbornly(walk: Walk[Row]) -> Iterator[Row]:
 
 @examples(1500)
 @given(world=worlds(), window=windows(), limit=small_pages)
-def test_every_encounter_is_handed_out_exactly_once_while_data_moves(world: World, window: Window, limit: int) -> None:
+def test_a_walk_yields_every_encounter_once_while_data_changes(world: World, window: Window, limit: int) -> None:
     walk: WindowWalk[Row] = WindowWalk(window, limit=limit)
     rows = drive(walk, world)
     assert walk.proven
@@ -48,7 +49,7 @@ def test_every_encounter_is_handed_out_exactly_once_while_data_moves(world: Worl
 
 @examples(300)
 @given(world=worlds(smallest_clamp=1, largest_clamp=1), window=windows())
-def test_a_server_that_sends_single_rows_is_walked_or_refused_but_never_cut_short(world: World, window: Window) -> None:
+def test_pages_of_one_row_are_walked_completely_or_refused(world: World, window: Window) -> None:
     """While nothing moves: a page of one row cannot show that nothing follows that row."""
     world.changes = []
     walk: WindowWalk[Row] = WindowWalk(window)
@@ -70,7 +71,7 @@ def test_a_server_that_sends_single_rows_is_walked_or_refused_but_never_cut_shor
     concurrency=st.integers(1, 4),
     fails_at=st.frozensets(st.integers(1, 30), max_size=8),
 )
-def test_it_holds_across_failures_look_ahead_and_concurrency(
+def test_a_concurrent_walk_with_failures_yields_every_encounter_once(
     world: World, window: Window, limit: int, concurrency: int, fails_at: frozenset[int]
 ) -> None:
     world.fails_at = fails_at
@@ -87,58 +88,41 @@ def test_it_holds_across_failures_look_ahead_and_concurrency(
     json.dumps(receipt.to_dict())
 
 
-@examples(300)
+def taken(walk: Walk[Row] | AsyncWalk[Row], count: int | None) -> list[Row]:
+    """Return the next *count* rows, or all, and close the walk."""
+    if isinstance(walk, Walk):
+        with walk:
+            return list(islice(walk, count))
+
+    async def main() -> list[Row]:
+        rows: list[Row] = []
+        async with walk:
+            while len(rows) != count and (row := await anext(walk, None)) is not None:
+                rows.append(row)
+        return rows
+
+    return asyncio.run(main())
+
+
+@examples(500)
 @given(
+    kind=st.sampled_from([Walk, AsyncWalk]),
     world=worlds(),
     window=windows(),
     limit=small_pages,
-    parts=st.lists(st.tuples(st.integers(0, 25), st.integers(1, 3)), max_size=5),
+    parts=st.lists(st.tuples(st.integers(0, 25), st.integers(1, 4)), max_size=5),
 )
-def test_it_holds_across_checkpoints(world: World, window: Window, limit: int, parts: list[tuple[int, int]]) -> None:
+def test_resumed_walks_of_both_kinds_yield_every_encounter_once(
+    kind: Any, world: World, window: Window, limit: int, parts: list[tuple[int | None, int]]
+) -> None:
+    fetch = world.fetch if kind is Walk else world.fetch_async
     rows: list[Row] = []
     checkpoint = None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base_walk, "WINDOW_PAGES", 2)
-        for count, concurrency in parts:
-            walk: Walk[Row] = Walk(
-                world.fetch, **range_of(window), limit=limit, concurrency=concurrency, resume_from=checkpoint
-            )
-            rows += islice(walk, count)
-            walk.close()
+        for count, concurrency in [*parts, (None, 1)]:
+            walk = kind(fetch, **range_of(window), limit=limit, concurrency=concurrency, resume_from=checkpoint)
+            rows += taken(walk, count)
             checkpoint = walk.checkpoint()
-    walk = Walk(world.fetch, **range_of(window), limit=limit, resume_from=checkpoint)
-    rows += walk
     assert walk.receipt.complete
-    world.check(rows, window)
-
-
-@examples(300)
-@given(
-    world=worlds(),
-    window=windows(),
-    limit=small_pages,
-    concurrency=st.integers(1, 4),
-    stops=st.lists(st.integers(0, 25), max_size=4),
-)
-def test_it_holds_with_asyncio(world: World, window: Window, limit: int, concurrency: int, stops: list[int]) -> None:
-    async def collect() -> list[Row]:
-        rows: list[Row] = []
-        checkpoint = None
-        for stop in [*stops, None]:
-            async with AsyncWalk(
-                world.fetch_async, **range_of(window), limit=limit, concurrency=concurrency, resume_from=checkpoint
-            ) as walk:
-                count = 0
-                async for row in walk:
-                    rows.append(row)
-                    count += 1
-                    if count == stop:
-                        break
-            checkpoint = walk.checkpoint()
-        assert walk.receipt.complete
-        return rows
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base_walk, "WINDOW_PAGES", 2)
-        rows = asyncio.run(collect())
     world.check(rows, window)

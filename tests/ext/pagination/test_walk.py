@@ -1,4 +1,4 @@
-"""The walk as a caller meets it, with threads: look-ahead, failures, stopping early, receipts, progress."""
+"""The walk with threads, and what both kinds of walk have in common."""
 
 from __future__ import annotations
 
@@ -16,16 +16,37 @@ import pytest
 from attrs import evolve
 
 from charthero_ext.errors import PaginationError, TransportError
-from charthero_ext.pagination.walk import Walk
+from charthero_ext.pagination import AsyncWalk, Walk
 from charthero_ext.pagination.window import PageRequest
 
 from .simulated_listing import SECOND, Answer, Row, World, cut_windows, instant, spaced, tied
 
+EITHER_WALK = pytest.mark.parametrize("kind", [Walk, AsyncWalk])
 EITHER_CONCURRENCY = pytest.mark.parametrize("concurrency", [1, 4])
 
 
 def walk_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "charthero-walk"]
+
+
+def fetch_of(world: World, kind: Any) -> Any:
+    return world.fetch if kind is Walk else world.fetch_async
+
+
+def iterate(walk: Walk[Row] | AsyncWalk[Row], rows: list[Row]) -> None:
+    """Add what a walk yields to *rows*; no thread or task is left at its end."""
+    if isinstance(walk, Walk):
+        for row in walk:
+            rows.append(row)  # noqa: PERF402  (kept when it fails)
+        assert walk_threads() == []
+        return
+
+    async def main() -> None:
+        async for row in walk:
+            rows.append(row)  # noqa: PERF401  (kept when it fails)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
 
 
 class Gate:
@@ -42,17 +63,14 @@ class Gate:
 
 
 def rows_until(error: type[BaseException], walk: Walk[Row]) -> list[Row]:
-    """What is handed out before it fails."""
+    """Return the rows before a failure."""
     rows: list[Row] = []
-    try:
-        for row in walk:
-            rows.append(row)  # noqa: PERF402  (kept when it fails)
-    except error:
-        return rows
-    pytest.fail("nothing failed")
+    with pytest.raises(error):
+        iterate(walk, rows)
+    return rows
 
 
-def test_the_next_page_is_fetched_while_the_caller_works_and_no_more_than_that() -> None:
+def test_only_the_next_page_is_fetched_while_the_caller_works() -> None:
     gate = Gate(World(spaced(1000)))
     walk = Walk(gate.fetch)
     gate.open.release()
@@ -66,7 +84,7 @@ def test_the_next_page_is_fetched_while_the_caller_works_and_no_more_than_that()
     assert walk.receipt.requests == 2
 
 
-def test_requests_run_at_the_same_time_but_never_more_than_asked_for() -> None:
+def test_concurrency_limits_the_requests_in_flight() -> None:
     world, meeting, running = World(spaced(8000)), threading.Barrier(3), threading.BoundedSemaphore(3)
     numbers = count(1)
 
@@ -84,7 +102,7 @@ def test_requests_run_at_the_same_time_but_never_more_than_asked_for() -> None:
 
 
 @pytest.mark.parametrize("limit", [10, 100])
-def test_a_window_is_walked_to_its_end_while_the_caller_waits_for_the_one_before(limit: int) -> None:
+def test_a_window_is_fetched_while_the_caller_waits_for_the_previous_one(limit: int) -> None:
     world = World(spaced(30 * limit))
     first, second, *_ = cut_windows(world.fetch, max_rows=10 * (limit - 1))
     alone = Walk(world.fetch, start_at=second.start_at, end_at=second.end_at, limit=limit)
@@ -104,18 +122,22 @@ def test_a_window_is_walked_to_its_end_while_the_caller_waits_for_the_one_before
     assert done.is_set()
 
 
+@EITHER_WALK
 @EITHER_CONCURRENCY
-def test_all_is_handed_out_in_order_and_no_thread_is_left_at_the_end(concurrency: int) -> None:
+def test_rows_come_in_order_and_no_thread_or_task_is_left(kind: Any, concurrency: int) -> None:
     world = World({**spaced(5000), **tied(700, at=777 * SECOND)})
-    walk = Walk(world.fetch, concurrency=concurrency, sort_order="desc")
-    rows = list(walk)
-    assert walk_threads() == []
+    walk = kind(fetch_of(world, kind), concurrency=concurrency, sort_order="desc")
+    rows: list[Row] = []
+    iterate(walk, rows)
     world.check(rows, walk.receipt)
-    assert list(walk) == []
+    assert walk.receipt.complete
+    count = len(rows)
+    iterate(walk, rows)
+    assert len(rows) == count
 
 
 @EITHER_CONCURRENCY
-def test_a_caller_who_stops_leaves_no_thread(concurrency: int) -> None:
+def test_a_walk_that_is_left_early_leaves_no_thread(concurrency: int) -> None:
     for row in Walk(World(spaced(5000)).fetch, concurrency=concurrency):
         assert row
         break
@@ -125,14 +147,14 @@ def test_a_caller_who_stops_leaves_no_thread(concurrency: int) -> None:
 
 
 @EITHER_CONCURRENCY
-def test_leaving_the_with_block_waits_for_what_is_under_way(concurrency: int) -> None:
+def test_leaving_the_with_block_waits_for_requests_in_flight(concurrency: int) -> None:
     with Walk(World(spaced(5000)).fetch, concurrency=concurrency) as walk:
         next(walk)
     assert walk_threads() == []
 
 
 @EITHER_CONCURRENCY
-def test_look_ahead_is_bounded_however_slow_the_caller_is(concurrency: int) -> None:
+def test_look_ahead_is_limited_for_a_slow_caller(concurrency: int) -> None:
     world = World(spaced(60_000))
     walk = Walk(world.fetch, concurrency=concurrency)
     for index, _ in enumerate(islice(walk, 5000)):
@@ -143,7 +165,7 @@ def test_look_ahead_is_bounded_however_slow_the_caller_is(concurrency: int) -> N
 
 
 @EITHER_CONCURRENCY
-def test_a_walk_goes_on_after_a_break_and_after_close(concurrency: int) -> None:
+def test_a_walk_can_continue_after_break_and_close(concurrency: int) -> None:
     world = World(spaced(3000))
     walk = Walk(world.fetch, concurrency=concurrency)
     rows = list(islice(walk, 150))
@@ -153,45 +175,24 @@ def test_a_walk_goes_on_after_a_break_and_after_close(concurrency: int) -> None:
     world.check(rows, walk.receipt)
 
 
+@EITHER_WALK
 @EITHER_CONCURRENCY
-def test_a_failure_comes_after_all_that_was_fetched_before_it_and_iterating_goes_on(concurrency: int) -> None:
-    world = World(spaced(3000), fails_at=frozenset({3}))
-    walk = Walk(world.fetch, concurrency=concurrency)
-    rows = rows_until(TransportError, walk)
-    assert not walk.receipt.complete
-    if concurrency == 1:
-        assert len(rows) == 199
-    rows += walk
+def test_a_failure_comes_after_all_fetched_rows_and_the_walk_can_continue(kind: Any, concurrency: int) -> None:
+    world = World(spaced(3000), fails_at=frozenset({3, 7}))
+    walk = kind(fetch_of(world, kind), concurrency=concurrency)
+    rows: list[Row] = []
+    for failure in range(2):
+        with pytest.raises(TransportError):
+            iterate(walk, rows)
+        assert not walk.receipt.complete
+        if concurrency == 1 and failure == 0:
+            assert len(rows) == 199
+    iterate(walk, rows)
     world.check(rows, walk.receipt)
     assert walk.receipt.complete
-    assert walk_threads() == []
 
 
-def test_a_failure_leaves_a_checkpoint_for_another_walk() -> None:
-    world = World(spaced(500), fails_at=frozenset({3}))
-    walk = Walk(world.fetch)
-    rows = rows_until(TransportError, walk)
-    rows += Walk(world.fetch, resume_from=walk.checkpoint())
-    world.check(rows, walk.receipt)
-
-
-def test_a_page_that_cannot_be_is_raised_where_the_caller_is_and_asked_again() -> None:
-    world = World(spaced(500))
-
-    def fetch(request: PageRequest) -> Answer:
-        answer = world.fetch(request)
-        if len(world.requests) == 3:
-            answer.items.reverse()
-        return answer
-
-    walk = Walk(fetch)
-    rows = rows_until(PaginationError, walk)
-    assert len(rows) == 199
-    rows += walk
-    world.check(rows, walk.receipt)
-
-
-def test_an_interrupt_while_waiting_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_loses_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     world, wait, once = World(spaced(500)), futures.wait, iter([KeyboardInterrupt])
 
     def interrupted(*arguments: Any, **options: Any) -> object:
@@ -207,19 +208,23 @@ def test_an_interrupt_while_waiting_loses_nothing(monkeypatch: pytest.MonkeyPatc
     world.check(rows, walk.receipt)
 
 
-def test_context_variables_of_the_caller_are_seen_by_the_requests() -> None:
+@EITHER_WALK
+def test_requests_see_the_context_variables_of_the_caller(kind: Any) -> None:
     world, tenant, seen = World(spaced(300)), ContextVar[str]("tenant"), set()
+    fetch = fetch_of(world, kind)
 
-    def fetch(request: PageRequest) -> Answer:
-        seen.add(tenant.get("nobody"))
-        return world.fetch(request)
+    def noting_tenant(request: PageRequest) -> Any:
+        seen.add(tenant.get("unset"))
+        return fetch(request)
 
     tenant.set("clinic")
-    assert len(list(Walk(fetch))) == 300
+    rows: list[Row] = []
+    iterate(kind(noting_tenant), rows)
+    assert len(rows) == 300
     assert seen == {"clinic"}
 
 
-def test_a_walk_runs_inside_a_running_event_loop_as_in_a_notebook() -> None:
+def test_a_walk_works_inside_a_running_event_loop() -> None:
     async def cell() -> int:
         return len(list(Walk(World(spaced(500)).fetch, concurrency=2)))
 
@@ -234,7 +239,7 @@ def test_several_threads_can_share_a_walk() -> None:
     assert sorted(row.encounter_id for part in parts for row in part) == sorted(world.rows)
 
 
-def test_a_walk_nobody_refers_to_is_gone_at_once() -> None:
+def test_an_unreferenced_walk_is_freed_at_once() -> None:
     walk = Walk(World(spaced(3000)).fetch, concurrency=2)
     next(walk)
     gone = weakref.ref(walk)
@@ -244,7 +249,7 @@ def test_a_walk_nobody_refers_to_is_gone_at_once() -> None:
 
 @EITHER_CONCURRENCY
 @pytest.mark.parametrize("most", [0, 1, 99, 100, 101, 990, 991, 1500])
-def test_max_items_is_a_total_and_leaves_the_walk_incomplete(most: int, concurrency: int) -> None:
+def test_a_walk_cut_by_max_items_is_incomplete_and_can_be_resumed(most: int, concurrency: int) -> None:
     world = World(spaced(3000))
     walk = Walk(world.fetch, max_items=most, concurrency=concurrency)
     rows = list(walk)
@@ -262,19 +267,19 @@ def test_a_walk_that_ends_below_max_items_is_complete(concurrency: int) -> None:
     assert walk.receipt.complete
 
 
-def test_max_items_fetches_no_page_it_does_not_need() -> None:
+def test_max_items_limits_the_rows_that_are_fetched() -> None:
     world = World(spaced(3000))
     assert len(list(Walk(world.fetch, max_items=150))) == 150
     assert [request.limit for request in world.requests] == [100, 51]
 
 
-def test_the_page_size_is_what_was_asked_for() -> None:
+def test_limit_is_the_page_size() -> None:
     world = World(spaced(60))
     assert len(list(Walk(world.fetch, limit=25))) == 60
     assert {request.limit for request in world.requests} == {25}
 
 
-def test_the_receipt_tells_what_was_asked_and_seen() -> None:
+def test_the_receipt_has_the_range_and_the_counts() -> None:
     world = World({**spaced(250), **tied(150, at=100 * SECOND)})
     walk = Walk(world.fetch, start_at=instant(10 * SECOND), end_at=instant(240 * SECOND), sort_order="desc")
     assert walk.receipt.to_dict() == {
@@ -314,7 +319,7 @@ def test_the_receipt_tells_what_was_asked_and_seen() -> None:
 
 
 @EITHER_CONCURRENCY
-def test_the_totals_show_that_data_moved(concurrency: int) -> None:
+def test_the_totals_of_the_receipt_show_that_data_changed(concurrency: int) -> None:
     def grow(world: World) -> None:
         world.insert(world.random.randrange(2000, 3000) * SECOND)
 
@@ -327,14 +332,14 @@ def test_the_totals_show_that_data_moved(concurrency: int) -> None:
 
 @pytest.mark.parametrize("total", ["absent", "unset", "text"])
 @EITHER_CONCURRENCY
-def test_totals_that_are_none_are_none_in_the_receipt(total: str, concurrency: int) -> None:
+def test_an_invalid_total_is_none_in_the_receipt(total: str, concurrency: int) -> None:
     walk = Walk(World(spaced(1500), total=total).fetch, concurrency=concurrency)
     list(walk)
     assert (walk.receipt.total_at_start, walk.receipt.total_at_end) == (None, None)
 
 
 @EITHER_CONCURRENCY
-def test_progress_tells_rows_and_how_many_are_expected(concurrency: int) -> None:
+def test_progress_gets_the_rows_so_far_and_the_expected_total(concurrency: int) -> None:
     seen: list[Any] = []
     walk = Walk(World(spaced(1500)).fetch, concurrency=concurrency, progress=lambda *told: seen.append(told))
     list(walk)
@@ -344,7 +349,7 @@ def test_progress_tells_rows_and_how_many_are_expected(concurrency: int) -> None
     assert {total for _, total in seen} == {1500}
 
 
-def test_progress_can_keep_a_checkpoint() -> None:
+def test_progress_can_save_a_checkpoint() -> None:
     world, kept = World(spaced(350)), []
     walk: Walk[Row] = Walk(world.fetch, progress=lambda *_: kept.append((walk.receipt.rows, walk.checkpoint())))
     rows = list(walk)
@@ -352,13 +357,13 @@ def test_progress_can_keep_a_checkpoint() -> None:
         assert [*rows[:handed_out], *Walk(world.fetch, resume_from=checkpoint)] == rows
 
 
-def test_progress_expects_no_more_than_max_items() -> None:
+def test_the_expected_total_is_at_most_max_items() -> None:
     seen: list[Any] = []
     list(Walk(World(spaced(1500)).fetch, max_items=150, progress=lambda *told: seen.append(told)))
     assert seen == [(0, 150), (100, 150), (150, 150)]
 
 
-def test_a_progress_callback_that_fails_loses_nothing() -> None:
+def test_an_error_of_a_progress_callback_loses_no_rows() -> None:
     world, calls = World(spaced(300)), []
 
     def progress(rows: int, total: int | None) -> None:
@@ -382,13 +387,13 @@ def test_a_progress_callback_that_fails_loses_nothing() -> None:
         {"start_at": instant(0), "end_at": instant(0)},
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="|".join(wrong)):
         Walk(World({}).fetch, **wrong)
 
 
 @pytest.mark.parametrize("encounters", [spaced(1000), tied(1000, 10), tied(900, 300)])
-def test_a_server_that_ignores_the_offset_is_refused_after_a_few_requests(encounters: Any) -> None:
+def test_a_server_that_ignores_the_offset_is_an_error(encounters: Any) -> None:
     world = World(encounters)
     walk = Walk(lambda request: world.fetch(evolve(request, offset=0)))
     with pytest.raises(PaginationError, match="ignores the offset"):

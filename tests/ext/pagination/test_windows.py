@@ -1,4 +1,4 @@
-"""Cutting a range into windows: few small requests, no gap, and each window a walk of its own."""
+"""Cutting a range into windows: few small requests, no gap and no overlap."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def walked(world: World, window: Window) -> list[Row]:
 
 
 @pytest.mark.parametrize("total", sorted(TOTALS))
-def test_every_window_holds_max_rows_and_costs_one_single_row_request(total: str) -> None:
+def test_each_window_has_max_rows_and_needs_one_small_request(total: str) -> None:
     world = World(spaced(10_500), total=total)
     cut = cut_windows(world.fetch, max_rows=1000)
     assert len(world.requests) == len(cut) == 11
@@ -36,9 +36,7 @@ def test_every_window_holds_max_rows_and_costs_one_single_row_request(total: str
 
 @examples(300)
 @given(world=worlds(), window=windows(), max_rows=st.integers(1, 20))
-def test_windows_have_no_gap_and_no_overlap_and_keep_the_outer_bounds(
-    world: World, window: Window, max_rows: int
-) -> None:
+def test_windows_have_no_gap_and_no_overlap(world: World, window: Window, max_rows: int) -> None:
     planner = WindowPlanner(window, max_rows=max_rows)
     cut: list[Window] = []
     while (request := planner.request) is not None:
@@ -52,15 +50,13 @@ def test_windows_have_no_gap_and_no_overlap_and_keep_the_outer_bounds(
 
 @examples(200)
 @given(world=worlds(), window=windows(), max_rows=st.integers(1, 20))
-def test_the_windows_walked_anywhere_give_every_encounter_exactly_once(
-    world: World, window: Window, max_rows: int
-) -> None:
+def test_pickled_windows_yield_every_encounter_once(world: World, window: Window, max_rows: int) -> None:
     cut = cut_windows(world.fetch, start_at=window.start_at, end_at=window.end_at, max_rows=max_rows)
     rows = [row for part in pickle.loads(pickle.dumps(cut)) for row in drive(WindowWalk(part, limit=5), world)]
     world.check(rows, Window(start_at=window.start_at, end_at=window.end_at))
 
 
-def test_an_instant_with_more_than_max_rows_is_one_window() -> None:
+def test_a_tie_with_more_than_max_rows_is_one_window() -> None:
     world = World({**spaced(50), **tied(3000, at=50 * SECOND), **spaced(50, start=51 * SECOND)})
     cut = cut_windows(world.fetch, max_rows=100)
     assert len(cut) < 6
@@ -69,7 +65,7 @@ def test_an_instant_with_more_than_max_rows_is_one_window() -> None:
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("rounding", ["down", "up", "half"])
-def test_coarsely_shown_times_are_cut_by_few_requests(rounding: str, order: str) -> None:
+def test_times_with_less_precision_need_few_requests(rounding: str, order: str) -> None:
     world = World(spaced(5000, 1000), step=SECOND, rounding=rounding)
     planner = WindowPlanner(Window(sort_order=order), max_rows=100)
     cut: list[Window] = []
@@ -79,7 +75,7 @@ def test_coarsely_shown_times_are_cut_by_few_requests(rounding: str, order: str)
     world.check([row for window in cut for row in walked(world, window)], Window(sort_order=order))
 
 
-def test_rows_that_come_after_the_cut_are_in_the_outer_windows() -> None:
+def test_rows_added_later_are_in_the_outer_windows() -> None:
     world = World(spaced(500))
     cut = cut_windows(world.fetch, max_rows=100)
     world.insert(-SECOND)
@@ -92,24 +88,24 @@ def test_an_empty_range_is_one_window() -> None:
     assert cut_windows(World({}).fetch, start_at=instant(0)) == [Window(start_at=instant(0))]
 
 
-def test_no_window_asks_for_an_offset_beyond_the_cap() -> None:
+def test_a_window_never_needs_an_offset_above_the_limit() -> None:
     world = World(spaced(25_000))
     assert len(cut_windows(world.fetch, max_rows=100_000)) == 3
 
 
 @pytest.mark.parametrize("wrong", [{"max_rows": 0}, {"start_at": instant(1), "end_at": instant(1)}])
-def test_arguments_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"max_rows|start_at"):
         cut_windows(World({}).fetch, **wrong)
 
 
-def test_a_probe_outside_the_range_is_an_error() -> None:
+def test_a_row_outside_the_range_is_an_error() -> None:
     planner = WindowPlanner(Window(end_at=instant(0)), max_rows=10)
     with pytest.raises(PaginationError, match="outside the range"):
         planner.receive(Answer([Row("enc_1", instant(123_456_789))], 1, 10, 11))
 
 
-def test_a_page_that_nobody_asked_for_is_a_mistake_of_the_driver() -> None:
+def test_a_page_that_was_not_requested_is_an_error() -> None:
     planner = WindowPlanner(Window(), max_rows=10)
     planner.receive(Answer([], 1, 10, 0))
     with pytest.raises(RuntimeError, match="nobody asked"):
@@ -117,13 +113,13 @@ def test_a_page_that_nobody_asked_for_is_a_mistake_of_the_driver() -> None:
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_a_concurrent_walk_takes_few_requests_more(order: str) -> None:
+def test_a_concurrent_walk_needs_few_extra_requests(order: str) -> None:
     world = World(spaced(20_000))
     assert len(list(Walk(world.fetch, concurrency=8, sort_order=order))) == 20_000
     assert len(world.requests) < 1.35 * 20_000 / 99
 
 
-def test_a_concurrent_walk_covers_what_comes_at_the_open_end() -> None:
+def test_a_concurrent_walk_includes_rows_added_at_the_end() -> None:
     def grow(world: World) -> None:
         world.insert(max(world.rows.values()) + SECOND)
 
