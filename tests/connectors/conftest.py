@@ -27,7 +27,6 @@ FAST = {
     "test_a_failing_run_shows_no_patient",
     "test_an_outage_of_the_documents_fails_the_run",
     "test_a_load_that_was_killed_leaves_nothing_wrong",
-    "test_two_hosts_in_one_dataset_leave_each_other_alone",
     "test_a_pipeline_that_is_pointed_at_another_source_is_refused",
     "test_more_than_a_fifth_is_deleted_only_with_permission",
     "test_a_table_that_is_emptied_is_loaded_again",
