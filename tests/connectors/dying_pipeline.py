@@ -1,4 +1,4 @@
-"""A pipeline that is killed, as by ``kill -9``, in the middle of a load; a program of its own, so that it can be."""
+"""A program that runs a pipeline and kills itself, as by ``kill -9``, at a step of the load."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def at_call(owner: Any, name: str, number: int = 1) -> Callable[[], None]:
 
 
 def before_turns_without_a_transaction() -> None:
-    """As in a warehouse that has none: the transcripts are there, their turns are not."""
+    """As in a warehouse without transactions: the old turns are deleted, the new ones are not inserted."""
 
     def execute_many(self: DuckDbSqlClient, statements: Sequence[str]) -> None:
         for statement in statements:

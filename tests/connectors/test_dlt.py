@@ -13,7 +13,6 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from charthero_ext.client import Documents
 from charthero_ext.connectors.dlt import charthero_source
-from charthero_ext.errors import PermissionDeniedError
 from charthero_ext.sandbox import Sandbox
 from tests.connectors.warehouse import (
     NEWEST,
@@ -238,18 +237,6 @@ def test_a_load_with_an_end_makes_its_range_equal_to_the_api(sandbox: Sandbox, w
     assert warehouse.contents()["encounters"].keys() == truth(sandbox)["encounters"].keys()
     assert warehouse.query("SELECT count(*) FROM encounters WHERE status = 'not in the range'") == [(0,)]
     assert warehouse.query("SELECT count(*) FROM encounters WHERE status = 'amended'") == [(1,)]
-
-
-def test_a_request_that_fails_ends_the_run_with_nothing_loaded(sandbox: Sandbox, warehouse: Warehouse) -> None:
-    sandbox.enable_route("documents.transcript", False)
-    with pytest.raises(PipelineStepFailed) as caught:
-        warehouse.load(sandbox)
-    causes = [caught.value.exception, caught.value.exception.__cause__]
-    assert any(isinstance(cause, PermissionDeniedError) for cause in causes)
-    assert warehouse.tables() == []
-    sandbox.enable_route("documents.transcript", True)
-    warehouse.load(sandbox)
-    assert warehouse.contents() == truth(sandbox)
 
 
 def test_dlt_keeps_and_logs_neither_the_key_nor_a_patient(

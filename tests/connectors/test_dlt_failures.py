@@ -12,7 +12,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from charthero_ext.client import Documents
-from charthero_ext.errors import ServiceUnavailableError
+from charthero_ext.errors import PermissionDeniedError, ServiceUnavailableError
 from charthero_ext.sandbox import Sandbox
 from tests.connectors.warehouse import Warehouse, has_finished_transcript, inside, truth
 from tests.ext.tracebacks import RENDERERS
@@ -122,6 +122,9 @@ def test_a_failing_run_shows_no_patient(operation: str, sandbox: Sandbox, wareho
         warehouse.load(sandbox, look_back=timedelta(days=90))
     assert_nothing_is_shown(caught.value)
     assert found_in(warehouse) == []
+    causes = [caught.value.exception, caught.value.exception.__cause__]
+    assert any(isinstance(cause, PermissionDeniedError) for cause in causes)
+    assert warehouse.tables() == []
 
 
 def test_the_working_directory_is_for_its_owner_only(sandbox: Sandbox, warehouse: Warehouse) -> None:

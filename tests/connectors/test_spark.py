@@ -1,4 +1,4 @@
-"""The Spark data source in a real local Spark, whose Python workers are processes of their own."""
+"""The Spark data source in a local Spark, whose Python workers are separate processes."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def without_nulls(value: Any) -> Any:
         return {name: without_nulls(each) for name, each in value.items() if each is not None}
     if isinstance(value, list):
         return [without_nulls(each) for each in value]
-    if isinstance(value, datetime):  # Spark's are in the zone of this machine, and do not say so
+    if isinstance(value, datetime):  # Spark's have the zone of this machine, but no tzinfo
         return value.astimezone(UTC)
     return value
 
@@ -136,7 +136,7 @@ def by_id(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["encounter_id"])
 
 
-def test_a_read_spread_over_tasks_has_the_rows_of_the_plain_walk(spark: SparkSession, client: ChartHero) -> None:
+def test_a_read_by_several_tasks_equals_a_walk(spark: SparkSession, client: ChartHero) -> None:
     frame = read(spark, start_at="2024-12-01T00:00:00Z", end_at="2025-02-20T12:00:00+01:00", max_rows="50")
     expected = walked(client, start_at="2024-12-01T00:00:00Z", end_at="2025-02-20T12:00:00+01:00")
     assert len(expected) > 200
@@ -144,7 +144,7 @@ def test_a_read_spread_over_tasks_has_the_rows_of_the_plain_walk(spark: SparkSes
     assert by_id(as_sent(frame)) == by_id(expected)
 
 
-def test_a_read_without_bounds_is_everything_and_can_be_queried(spark: SparkSession, client: ChartHero) -> None:
+def test_a_read_without_bounds_returns_everything(spark: SparkSession, client: ChartHero) -> None:
     frame = read(spark)
     statuses = dict(frame.groupBy("status").count().collect())
     assert sum(statuses.values()) == 400
@@ -158,9 +158,7 @@ def test_an_empty_range_has_no_rows(spark: SparkSession) -> None:
     assert read(spark, start_at="2030-01-01T00:00:00Z").count() == 0
 
 
-def test_a_task_that_fails_half_way_is_tried_again_and_leaves_nothing_twice(
-    spark: SparkSession, sandbox: Sandbox, client: ChartHero
-) -> None:
+def test_a_task_that_is_retried_returns_nothing_twice(spark: SparkSession, sandbox: Sandbox, client: ChartHero) -> None:
     # One request plans the one window; the task fails on its third page, when two hundred rows are out.
     sandbox.fail("status", status=400, operation="encounters.list", after=3)
     spark.sparkContext.setJobGroup("failing", "")
@@ -175,14 +173,14 @@ def test_a_task_that_fails_half_way_is_tried_again_and_leaves_nothing_twice(
     assert by_id(rows) == by_id(walked(client))
 
 
-def test_a_failure_that_stays_is_raised_and_says_which(spark: SparkSession, sandbox: Sandbox) -> None:
+def test_a_lasting_failure_is_raised_with_its_cause(spark: SparkSession, sandbox: Sandbox) -> None:
     frame = read(spark)
     sandbox.enable_route("encounters.list", False)
     with pytest.raises(PySparkException, match=r"PermissionDeniedError: encounters\.list"):
         frame.collect()
 
 
-def test_what_fits_no_column_is_in_additional(spark: SparkSession, sandbox: Sandbox, client: ChartHero) -> None:
+def test_values_that_fit_no_column_are_in_additional(spark: SparkSession, sandbox: Sandbox, client: ChartHero) -> None:
     odd: dict[str, Any] = {
         "patient": {"patient_id": 5, "last_name": "Synthetic", "pronouns": "they"},
         "documents": [{"document_id": "doc_1", "audio_duration_seconds": "long"}, None, "doc_2"],
@@ -212,7 +210,7 @@ def test_what_fits_no_column_is_in_additional(spark: SparkSession, sandbox: Sand
     assert [each and each["document_id"] for each in rows[added]["documents"]] == ["doc_1", None, None]
 
 
-def test_a_stream_brings_each_encounter_once_as_they_come(
+def test_a_stream_returns_each_encounter_once(
     spark: SparkSession, sandbox: Sandbox, client: ChartHero, tmp_path: Path
 ) -> None:
     stream = spark.readStream.format("charthero").options(delay_seconds="0", max_rows="150").load("encounters")
@@ -245,7 +243,7 @@ def test_a_stream_brings_each_encounter_once_as_they_come(
     assert all(datetime.fromisoformat(json.loads(offset)["before"]).tzinfo for offset in offsets)
 
 
-def test_a_stream_waits_for_what_may_still_show_up(spark: SparkSession, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_stream_waits_for_late_encounters(spark: SparkSession, sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.append(created_at=datetime.now(UTC) - timedelta(minutes=2))
     start = NEWEST - timedelta(days=2)
     seen: list[str] = []
@@ -263,9 +261,15 @@ def test_a_stream_waits_for_what_may_still_show_up(spark: SparkSession, sandbox:
     assert sorted(seen) == sorted(settled)
 
 
-def test_the_offsets_of_a_stream_need_no_network(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process of Spark reads its settings from, for tests that need no Spark."""
     monkeypatch.setenv("CHARTHERO_BASE_URL", sandbox.base_url)
     monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_offsets_of_a_stream_need_no_network(sandbox: Sandbox) -> None:
     sandbox.fail("status", status=503, times=None)
     options = {"path": "encounters", "start_at": "2025-01-01T00:00:00Z", "attempts": "3"}
     stream = ChartHeroDataSource(options).streamReader(ENCOUNTERS)
@@ -278,12 +282,9 @@ def test_the_offsets_of_a_stream_need_no_network(sandbox: Sandbox, monkeypatch: 
     assert stream.partitions(start, end)
 
 
+@pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("other", [{"start_at": "2025-02-01T00:00:00Z"}, {}])
-def test_a_start_that_differs_from_the_checkpoint_is_refused(
-    other: dict[str, str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CHARTHERO_BASE_URL", sandbox.base_url)
-    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+def test_a_start_that_differs_from_the_checkpoint_is_refused(other: dict[str, str]) -> None:
     options = {"path": "encounters", "start_at": "2025-01-01T01:00:00+01:00"}
     kept = ChartHeroDataSource(options).streamReader(ENCOUNTERS).initialOffset()
     same = {"path": "encounters", "start_at": "2025-01-01T00:00:00Z"}
@@ -295,7 +296,7 @@ def test_a_start_that_differs_from_the_checkpoint_is_refused(
 
 
 @pytest.mark.parametrize("name", ["api_key", "Api_Key", "CHARTHERO_API_KEY"])
-def test_a_key_given_as_an_option_is_refused_and_not_repeated(name: str, spark: SparkSession) -> None:
+def test_a_key_as_an_option_is_refused_and_not_repeated(name: str, spark: SparkSession) -> None:
     for reader in (spark.read, spark.readStream):
         with pytest.raises(AnalysisException) as caught:
             reader.format("charthero").option(name, CANARY).load("encounters")
@@ -319,11 +320,8 @@ def test_a_key_given_as_an_option_is_refused_and_not_repeated(name: str, spark: 
         ({"path": "patients"}, r'only load\("encounters"\)'),
     ],
 )
-def test_options_that_make_no_sense_are_refused_by_name(
-    options: dict[str, str], message: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CHARTHERO_BASE_URL", sandbox.base_url)
-    monkeypatch.setenv("CHARTHERO_API_KEY", KEY)
+@pytest.mark.usefixtures("environment")
+def test_invalid_options_are_refused_by_name(options: dict[str, str], message: str) -> None:
     with pytest.raises((ConfigurationError, ValueError), match=message):
         ChartHeroDataSource({"path": "encounters", **options}).schema()
 
@@ -334,7 +332,7 @@ def test_a_host_in_an_option_gets_no_key(monkeypatch: pytest.MonkeyPatch) -> Non
         ChartHeroDataSource({"path": "encounters", "base_url": "https://elsewhere.example.test"}).schema()
 
 
-def test_what_spark_is_told_says_what_to_do_instead(spark: SparkSession) -> None:
+def test_errors_reach_the_user_of_spark(spark: SparkSession) -> None:
     with pytest.raises(PySparkException, match="CREATE TEMPORARY VIEW"):
         spark.sql("CREATE TABLE encounters_table USING charthero")
     spark.sql("CREATE TEMPORARY VIEW encounters_view USING charthero OPTIONS (path 'encounters')")
@@ -346,7 +344,7 @@ def test_what_spark_is_told_says_what_to_do_instead(spark: SparkSession) -> None
 
 
 @pytest.mark.skipif(pyspark.__version__ < "4.1", reason="Spark pushes filters since 4.1")
-def test_a_filter_on_created_at_reads_only_the_windows_it_needs(spark: SparkSession, client: ChartHero) -> None:
+def test_a_filter_on_created_at_reads_only_its_windows(spark: SparkSession, client: ChartHero) -> None:
     since, until = NEWEST - timedelta(days=9, microseconds=1), NEWEST - timedelta(days=2)
     filters = (
         f"created_at >= '{since.isoformat()}' AND created_at <= '{until.isoformat()}' AND status IS NOT NULL",

@@ -1,4 +1,4 @@
-"""A dlt pipeline into DuckDB: what its sandbox has, what its warehouse holds, and what it should hold."""
+"""A dataset that dlt loads from a sandbox, what it holds, and what it should hold."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Warehouse:
         run: dict[str, Any] | None = None,
         **options: Any,
     ) -> dict[str, int]:
-        """Run the pipeline, and say how many rows it took from the API, by table."""
+        """Run the pipeline, and return how many rows it loaded, by table."""
         with ChartHero(api_key=key or sandbox.api_key, base_url=sandbox.base_url) as client:
             source = charthero_source(client, **{"look_back": LOOK_BACK, **options})
             if resources:
@@ -110,7 +110,7 @@ class Warehouse:
         return {name: kind for name, kind, *_ in self.query(f"DESCRIBE {table}")}
 
     def contents(self) -> dict[str, dict[Any, Any]]:
-        """What the tables hold, by the ids of the contract; two rows with the same ids fail."""
+        """What the tables hold, by the ids of the API. Fails if two rows have the same ids."""
         encounters = self.query("""
             SELECT encounter_id, created_at, updated_at, status, encounter_type, organization_id, date_of_service,
                 patient__patient_id, patient__first_name, patient__last_name, patient__date_of_birth, documents
