@@ -51,6 +51,26 @@ def perform(client: ChartHero | AsyncChartHero, call: Callable[[Any], Any]) -> A
     return asyncio.run(awaited())
 
 
+def ok(operation: str = "encounters.get", **headers: str) -> httpx.Response:
+    """Return the response of a success."""
+    return httpx.Response(200, json=example(operation), headers=headers)
+
+
+class Server:
+    """Gives its answers in turn, repeats the last one, and records the requests."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
 class Listener:
     """A real server that answers with an encounter or an audio URL, and records the requests."""
 

@@ -15,25 +15,16 @@ from charthero_ext import ChartHero
 from charthero_ext.config import Attempt
 from charthero_ext.errors import ApiStatusError, ConfigurationError, NotFoundError, UnexpectedResponseError
 
-from .conftest import example, settings
+from .conftest import Server, ok, settings
 
 MakeClient = Callable[..., ChartHero]
 
 
-def ok(**headers: str) -> httpx.Response:
-    return httpx.Response(200, json=example("encounters.get"), headers=headers)
-
-
 def test_the_user_agent_names_the_package_and_the_application(client: MakeClient) -> None:
-    sent: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        sent.append(request.headers["user-agent"])
-        return ok()
-
-    client(answer).encounters.get("enc_1")
-    client(answer, application="clinic-sync/2.1").encounters.get("enc_1")
-    first, second = sent
+    server = Server(ok())
+    client(server).encounters.get("enc_1")
+    client(server, application="clinic-sync/2.1").encounters.get("enc_1")
+    first, second = (request.headers["user-agent"] for request in server.requests)
     assert [part.split("/")[0] for part in first.split()] == ["charthero-ext", "python", "httpx"]
     assert second == f"{first} clinic-sync/2.1"
 
@@ -44,24 +35,17 @@ def test_an_application_name_that_is_not_a_valid_header_is_refused(application: 
         settings(application=application)
 
 
-def test_success_is_logged_at_debug_retries_at_info_and_failures_at_warning(
+def test_log_records_have_a_level_by_outcome_and_fields_for_filters(
     client: MakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="charthero_ext")
-    answers = iter([httpx.Response(503), ok(), httpx.Response(404, json={"reason_code": "not_found"})])
-    ch = client(lambda request: next(answers))
+    ch = client(Server(httpx.Response(503), ok(), httpx.Response(404, headers={"X-Request-Id": "req_1"})))
     ch.encounters.get("enc_1")
     with pytest.raises(NotFoundError):
         ch.encounters.get("enc_1")
     levels = [record.levelname for record in caplog.records]
     assert levels == ["INFO", "DEBUG", "WARNING"]
-
-
-def test_a_log_record_has_fields_for_filters(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="charthero_ext")
-    with pytest.raises(NotFoundError):
-        client(lambda request: httpx.Response(404, headers={"X-Request-Id": "req_1"})).encounters.get("enc_1")
-    fields = vars(caplog.records[0])
+    fields = vars(caplog.records[2])
     assert (fields["operation"], fields["status_code"], fields["attempt"]) == ("encounters.get", 404, 1)
     assert (fields["reason_code"], fields["request_id"]) == ("NotFoundError", "req_1")
     assert fields["duration_ms"] >= 0
@@ -77,15 +61,14 @@ def test_nothing_is_written_to_standard_output_or_error(
     client: MakeClient, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging, "lastResort", None)
-    answers = iter([httpx.Response(503), ok()])
-    client(lambda request: next(answers)).encounters.get("enc_1")
+    client(Server(httpx.Response(503), ok())).encounters.get("enc_1")
     assert capfd.readouterr() == ("", "")
 
 
 def test_on_attempt_gets_each_attempt_without_ids(client: MakeClient) -> None:
     attempts: list[Attempt] = []
-    answers = iter([httpx.Response(429), ok(**{"X-Correlation-Id": "cor_1"})])
-    client(lambda request: next(answers), on_attempt=attempts.append).encounters.get("enc_secret")
+    server = Server(httpx.Response(429), ok(**{"X-Correlation-Id": "cor_1"}))
+    client(server, on_attempt=attempts.append).encounters.get("enc_secret")
     facts = [(each.number, each.status_code, each.reason_code, each.request_id, each.will_retry) for each in attempts]
     assert facts == [(1, 429, "RateLimitedError", None, True), (2, 200, None, "cor_1", False)]
     assert "enc_secret" not in repr(attempts)
@@ -142,20 +125,12 @@ def test_invalid_reason_codes_and_fields_are_dropped(client: MakeClient) -> None
 
 
 def test_any_path_of_the_host_can_be_requested(client: MakeClient) -> None:
-    asked: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return (
-            httpx.Response(200, headers={"X-Later": "1"}, content=b"synthetic")
-            if len(asked) > 1
-            else httpx.Response(503)
-        )
-
-    response = client(answer).get("/external/v1/later/a b", limit="1")
+    server = Server(httpx.Response(503), httpx.Response(200, headers={"X-Later": "1"}, content=b"synthetic"))
+    response = client(server).get("/external/v1/later/a b", limit="1")
     assert (response.status_code, response.headers["x-later"], response.body) == (200, "1", b"synthetic")
-    assert [str(request.url) for request in asked] == ["http://localhost:1/external/v1/later/a%20b?limit=1"] * 2
-    assert "authorization" in asked[0].headers
+    urls = [str(request.url) for request in server.requests]
+    assert urls == ["http://localhost:1/external/v1/later/a%20b?limit=1"] * 2
+    assert "authorization" in server.requests[0].headers
     assert "synthetic" not in repr(response)
 
 

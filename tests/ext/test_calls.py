@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import gzip
 import logging
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,29 +34,10 @@ from charthero_ext.errors import (
 )
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript
 
-from .conftest import EITHER_CLIENT, HOST, KEY, async_client, connected, example, perform, settings
+from .conftest import EITHER_CLIENT, HOST, KEY, Server, async_client, connected, example, ok, perform, settings
 
 MakeClient = Callable[..., ChartHero]
 BODY = {"error": "request_failed", "reason_code": "invalid_limit", "message": "A sentence.", "field": "limit"}
-
-
-class Server:
-    """Gives its answers in turn, repeats the last one, and records the requests."""
-
-    def __init__(self, *answers: httpx.Response | Exception) -> None:
-        self.answers = list(answers)
-        self.requests: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
-
-
-def ok(operation: str = "encounters.get") -> httpx.Response:
-    return httpx.Response(200, json=example(operation))
 
 
 @EITHER_CLIENT
@@ -513,17 +493,6 @@ def test_http_logging_enables_the_log_of_httpx(client: MakeClient, caplog: pytes
     caplog.set_level(logging.INFO, logger="httpx")
     client(Server(ok()), http_logging=True).encounters.get("enc_1")
     assert "HTTP Request" in caplog.text
-
-
-def test_a_compressed_error_body_is_decoded(client: MakeClient) -> None:
-    packed = gzip.compress(b'{"reason_code": "invalid_offset"}')
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(400, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(packed))
-
-    with pytest.raises(InvalidRequestError) as caught:
-        client(answer).encounters.list()
-    assert caught.value.reason_code == "invalid_offset"
 
 
 def test_settings_replace_api_key_and_base_url() -> None:

@@ -16,7 +16,7 @@ from charthero_ext.errors import (
     TransportError,
 )
 
-from .conftest import HOST, KEY, Listener, example, perform, settings
+from .conftest import HOST, KEY, Listener, Server, example, ok, perform, settings
 
 MakeClient = Callable[..., ChartHero]
 
@@ -38,16 +38,11 @@ def test_a_proxy_gets_no_key_and_no_recording_in_clear_text(
 
 
 def test_cookies_of_a_response_are_not_sent_back(client: MakeClient) -> None:
-    asked: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return httpx.Response(200, json=example("encounters.get"), headers={"Set-Cookie": "session=canary; Path=/"})
-
-    ch = client(answer)
+    server = Server(ok(**{"Set-Cookie": "session=canary; Path=/"}))
+    ch = client(server)
     ch.encounters.get("enc_1")
     ch.encounters.get("enc_1")
-    assert ["cookie" in request.headers for request in asked] == [False, False]
+    assert ["cookie" in request.headers for request in server.requests] == [False, False]
 
 
 GIVEN_CLIENT = pytest.mark.parametrize(

@@ -77,10 +77,17 @@ def test_decompression_stops_one_byte_after_the_limit(status: int, limit: int) -
     assert len(response.body) <= (limit if status == 200 else MAX_ERROR_BODY) + 1
 
 
-def test_a_huge_compressed_error_body_does_not_hide_the_status(client: MakeClient) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason_code"),
+    [(bomb(10_000_000), None), (gzip.compress(b'{"reason_code": "invalid_offset"}'), "invalid_offset")],
+    ids=["bomb", "small"],
+)
+def test_a_compressed_error_body_is_decoded_up_to_a_limit(
+    client: MakeClient, content: bytes, reason_code: str | None
+) -> None:
     with pytest.raises(ApiStatusError) as caught:
-        client(answering(404, bomb(10_000_000), GZIP)).encounters.get("enc_1")
-    assert caught.value.status_code == 404
+        client(answering(404, content, GZIP)).encounters.get("enc_1")
+    assert (caught.value.status_code, caught.value.reason_code) == (404, reason_code)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from charthero_ext.errors import ConfigurationError
 from charthero_ext.sandbox import Sandbox
 from charthero_ext.scopes import AccessReport, RouteAccess, required_scopes
 
-from .conftest import EITHER_CLIENT, connected, perform
+from .conftest import EITHER_CLIENT, Server, connected, perform
 
 MakeClient = Callable[..., ChartHero]
 
@@ -49,10 +49,6 @@ def error(status: int, reason_code: str | None) -> httpx.Response:
     return httpx.Response(status, json=body)
 
 
-def always(status: int, reason_code: str | None) -> Callable[[httpx.Request], httpx.Response]:
-    return lambda request: error(status, reason_code)
-
-
 def only(report: AccessReport) -> RouteAccess:
     """Return what was found of the routes, where it is the same for all."""
     (outcome,) = {(r.outcome, r.why, r.status_code, r.reason_code) for r in report.routes}
@@ -76,24 +72,17 @@ def test_an_unknown_operation_is_refused_with_a_list_of_the_known_ones() -> None
 
 
 def test_an_access_check_of_an_unknown_operation_sends_no_request(client: MakeClient) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        raise AssertionError("a request was sent")
-
+    server = Server(error(400, "unsupported_filter"))
     with pytest.raises(ValueError, match="no operation"):
-        client(answer).check_access("documents.list")
+        client(server).check_access("documents.list")
+    assert server.requests == []
 
 
 def test_each_route_gets_one_request_with_an_invalid_query_and_invented_ids(client: MakeClient) -> None:
-    asked: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return error(400, "unsupported_filter")
-
-    client(answer).check_access("documents.get")
-
-    assert len(asked) == len(ROUTES)
-    for request in asked:
+    server = Server(error(400, "unsupported_filter"))
+    client(server).check_access("documents.get")
+    assert len(server.requests) == len(ROUTES)
+    for request in server.requests:
         assert request.method == "GET"
         assert "charthero_access_check" in request.url.params
         assert "no-" in request.url.path or request.url.path == "/external/v1/encounters"
@@ -101,13 +90,9 @@ def test_each_route_gets_one_request_with_an_invalid_query_and_invented_ids(clie
 
 
 def test_the_list_request_of_the_check_cannot_return_a_row(client: MakeClient) -> None:
-    asked: dict[str, httpx.QueryParams] = {}
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked[request.url.path] = request.url.params
-        return error(400, "unsupported_filter")
-
-    client(answer).check_access()
+    server = Server(error(400, "unsupported_filter"))
+    client(server).check_access()
+    asked = {request.url.path: request.url.params for request in server.requests}
     query = asked.pop("/external/v1/encounters")
     assert (query["end_at"], query["limit"]) == ("1970-01-01T00:00:00Z", "1")
     assert {tuple(params) for params in asked.values()} == {("charthero_access_check",)}
@@ -116,14 +101,14 @@ def test_the_list_request_of_the_check_cannot_return_a_row(client: MakeClient) -
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("code", ["unsupported_filter", "invalid_query", "invalid_limit"])
 def test_a_refused_query_means_the_route_is_granted(client: MakeClient, status: int, code: str) -> None:
-    report = client(always(status, code)).check_access()
+    report = client(Server(error(status, code))).check_access()
     assert (only(report).outcome, only(report).reason_code, report.key_accepted) == ("granted", code, True)
     assert report.exit_code == 0
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (400, "unsupported_document_type")])
 def test_a_missing_record_means_granted_but_not_as_documented(client: MakeClient, status: int, code: str) -> None:
-    route = only(client(always(status, code)).check_access())
+    route = only(client(Server(error(status, code))).check_access())
     assert route.outcome == "granted"
     assert "not as documented" in route.why
 
@@ -144,7 +129,7 @@ def test_a_success_grants_the_route_and_its_body_is_not_read(kind: Any) -> None:
 
 @pytest.mark.parametrize("code", ["scope_missing", "anything_else", None])
 def test_a_403_means_denied_and_its_reason_code_is_reported(client: MakeClient, code: str | None) -> None:
-    report = client(always(403, code)).check_access("documents.audio")
+    report = client(Server(error(403, code))).check_access("documents.audio")
     assert set(found(report).values()) == {"denied"}
     assert {route.reason_code for route in report.routes} == {code}
     assert RECORDINGS in report.routes[-1].why
@@ -162,14 +147,9 @@ def test_a_denied_route_whose_scopes_are_proven_is_not_enabled(client: MakeClien
 
 
 def test_a_refused_key_is_reported_and_ends_the_check(client: MakeClient) -> None:
-    asked: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.path)
-        return error(401, "expired_key")
-
-    report = client(answer).check_access()
-    assert len(asked) == 1
+    server = Server(error(401, "expired_key"))
+    report = client(server).check_access()
+    assert len(server.requests) == 1
     assert (report.key_accepted, report.exit_code) == (False, 3)
     assert report.routes[0].reason_code == "expired_key"
     assert set(found(report).values()) == {"unknown"}
@@ -190,40 +170,32 @@ def test_a_refused_key_is_reported_and_ends_the_check(client: MakeClient) -> Non
     ids=lambda answer: str(answer.status_code),
 )
 def test_an_undocumented_response_leaves_the_outcome_unknown(client: MakeClient, answer: httpx.Response) -> None:
-    report = client(lambda request: httpx.Response(answer.status_code, content=answer.content)).check_access()
+    report = client(Server(answer)).check_access()
     assert set(found(report).values()) == {"unknown"}
     assert (report.exit_code, report.key_accepted) == (1, None)
 
 
 @pytest.mark.parametrize("failure", [httpx.ConnectError("canary"), httpx.ReadTimeout("canary"), error(429, None)])
 def test_the_check_ends_when_the_server_gives_no_answer(client: MakeClient, failure: Any) -> None:
-    paths = set()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        paths.add(request.url.path)
-        if isinstance(failure, Exception):
-            raise failure
-        return httpx.Response(failure.status_code, content=failure.content)
-
-    report = client(answer).check_access()
-    assert len(paths) == 1
+    server = Server(failure)
+    report = client(server).check_access()
+    assert len({request.url.path for request in server.requests}) == 1
     assert (report.exit_code, report.key_accepted) == (1, None)
     assert "canary" not in report.table()
 
 
 def test_a_temporary_failure_of_a_route_is_retried(client: MakeClient) -> None:
-    answers = iter([error(503, None)])
-    report = client(lambda request: next(answers, None) or error(400, "unsupported_filter")).check_access()
+    report = client(Server(error(503, None), error(400, "unsupported_filter"))).check_access()
     assert set(found(report).values()) == {"granted"}
 
 
 def test_an_access_check_without_a_usable_key_raises(client: MakeClient) -> None:
     with pytest.raises(ConfigurationError):
-        client(always(400, "unsupported_filter"), api_key=lambda: "").check_access()
+        client(Server(error(400, "unsupported_filter")), api_key=lambda: "").check_access()
 
 
 def test_excess_scopes_are_a_warning_and_not_a_failure(client: MakeClient) -> None:
-    report = client(always(400, "unsupported_filter")).check_access("documents.transcript")
+    report = client(Server(error(400, "unsupported_filter"))).check_access("documents.transcript")
     assert report.required_scopes == {ENCOUNTERS, DOCUMENTS}
     assert report.excess_scopes == {PATIENTS, RECORDINGS}
     assert report.exit_code == 0
@@ -249,7 +221,7 @@ def test_a_denied_route_decides_the_exit_code_over_an_unknown_one(client: MakeCl
 
 def test_the_report_contains_no_key_and_no_server_message(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    report = client(always(403, "scope_missing"), api_key="canarykey").check_access()
+    report = client(Server(error(403, "scope_missing")), api_key="canarykey").check_access()
     written = json.loads(json.dumps(report.to_dict()))
     assert written["routes"][-1] == {
         "operation": "documents.audio",

@@ -17,7 +17,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from charthero_ext import AsyncChartHero, ChartHero, ChartHeroError, errors, models
+from charthero_ext import AsyncChartHero, ChartHero, ChartHeroError, errors
 from charthero_ext.client import AsyncDocuments, AsyncEncounters, Documents, Encounters
 from charthero_ext.errors import ConfigurationError
 
@@ -42,24 +42,6 @@ MODULES = (
 )
 PACKAGE = Path(errors.__file__).parent
 PROMISED = Path(__file__).with_name("surface.txt")
-
-FIELDS = {
-    "EncounterPage": "items limit offset total",
-    "Encounter": (
-        "encounter_id organization_id created_at updated_at date_of_service encounter_type status patient documents"
-    ),
-    "Patient": "patient_id first_name last_name date_of_birth",
-    "DocumentSummary": "document_id schema_type status title workflow_variant audio_duration_seconds",
-    "Document": ("document_id encounter_id schema_type title status workflow_variant created_at updated_at content"),
-    "DocumentContent": "format text",
-    "Transcript": "encounter_id document_id transcript",
-    "TranscriptContent": "provider audio_duration_seconds turns",
-    "TranscriptTurn": "speaker start end text",
-    "AudioUrl": "audio_url expires_at",
-    "ApiError": "error reason_code message field",
-    "TranscriptReadyEvent": "id type api_version occurred_at organization_id resources",
-    "EventResources": "encounter_id document_id",
-}
 
 
 def surface() -> Iterator[str]:
@@ -120,21 +102,6 @@ def test_every_name_in_all_exists(module: str) -> None:
 @pytest.mark.parametrize("name", errors.__all__)
 def test_every_exception_is_a_charthero_error(name: str) -> None:
     assert issubclass(getattr(errors, name), ChartHeroError)
-
-
-@pytest.mark.parametrize("model", FIELDS)
-def test_each_model_has_the_promised_fields(model: str) -> None:
-    found = inspect.signature(getattr(models, model)).parameters
-    assert set(FIELDS[model].split()) <= set(found), PROMISE
-
-
-def test_both_clients_have_the_same_attributes() -> None:
-    def names(kind: type) -> set[str]:
-        client = kind(api_key="ch_sk_synthetic", base_url="http://localhost:1")
-        parts = [client, client.encounters, client.documents]
-        return {f"{index}.{name}" for index, part in enumerate(parts) for name in dir(part) if not name.startswith("_")}
-
-    assert names(ChartHero) - {"0.close"} == names(AsyncChartHero) - {"0.aclose"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from charthero_ext.errors import (
 from charthero_ext.models import Encounter
 from charthero_ext.pagination import Walk
 
-from .conftest import EITHER_CLIENT, Listener, connected, example, perform, settings
+from .conftest import EITHER_CLIENT, Listener, Server, connected, example, ok, perform, settings
 
 MakeClient = Callable[..., ChartHero]
 
@@ -51,22 +51,16 @@ def test_total_timeout_ends_a_body_that_never_ends(kind: Any, status: int, expec
 
 
 def test_a_request_timeout_is_never_longer_than_the_total_timeout(client: MakeClient) -> None:
-    asked: list[httpx.Request] = []
-
-    def server(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return httpx.Response(200, json=example("encounters.get"))
-
+    server = Server(ok())
     client(server, total_timeout=2.0).encounters.get("enc_1")
-    assert all(0 < at <= 2 for at in asked[0].extensions["timeout"].values())
+    assert all(0 < at <= 2 for at in server.requests[0].extensions["timeout"].values())
 
 
 def waits_of(client: MakeClient, monkeypatch: pytest.MonkeyPatch, *answers: httpx.Response) -> list[float]:
     """Return how long a call waited between its attempts."""
     waits: list[float] = []
     monkeypatch.setattr("charthero_ext._http.time.sleep", waits.append)
-    left = [*answers, httpx.Response(200, json=example("encounters.get"))]
-    client(lambda request: left.pop(0)).encounters.get("enc_1")
+    client(Server(*answers, ok())).encounters.get("enc_1")
     return waits
 
 
@@ -91,15 +85,10 @@ def test_a_retry_waits_at_least_as_long_as_retry_after(
 
 @pytest.mark.parametrize("value", ["soon", "9" * 40, "1777647600", "7200"])
 def test_a_long_or_invalid_retry_after_ends_the_call(client: MakeClient, value: str) -> None:
-    asked: list[None] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(None)
-        return httpx.Response(429, headers={"Retry-After": value})
-
+    server = Server(httpx.Response(429, headers={"Retry-After": value}))
     with pytest.raises(RateLimitedError) as caught:
-        client(answer).encounters.get("enc_1")
-    assert len(asked) == 1
+        client(server).encounters.get("enc_1")
+    assert len(server.requests) == 1
     assert (caught.value.retry_after or 0) >= 7200
 
 
@@ -108,7 +97,6 @@ def test_all_calls_of_a_client_respect_a_retry_after(
     client: MakeClient, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     waits: list[float] = []
-    answers = [httpx.Response(status, headers={"Retry-After": "9"})]
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
@@ -116,7 +104,7 @@ def test_all_calls_of_a_client_respect_a_retry_after(
             ch.encounters.get("enc_2")
 
     monkeypatch.setattr("charthero_ext._http.time.sleep", sleep)
-    ch = client(lambda request: answers.pop() if answers else httpx.Response(200, json=example("encounters.get")))
+    ch = client(Server(httpx.Response(status, headers={"Retry-After": "9"}), ok()))
     ch.encounters.get("enc_1")
     assert len(waits) >= 2
     assert all(8 < wait <= 9 for wait in waits[:2])
@@ -127,8 +115,7 @@ def test_a_call_with_less_time_than_the_wait_is_sent_at_once(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr("charthero_ext._http.time.sleep", waits.append)
-    answers = [httpx.Response(503, headers={"Retry-After": "30"})]
-    ch = client(lambda request: answers.pop() if answers else httpx.Response(200, json=example("encounters.get")))
+    ch = client(Server(httpx.Response(503, headers={"Retry-After": "30"}), ok()))
     ch.encounters.get("enc_1")
     waits.clear()
     ch.encounters.get("enc_1", timeout=Timeouts(total=5))
@@ -136,15 +123,10 @@ def test_a_call_with_less_time_than_the_wait_is_sent_at_once(
 
 
 def test_total_timeout_covers_all_attempts_and_waits(client: MakeClient) -> None:
-    asked: list[None] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(None)
-        return httpx.Response(503, headers={"Retry-After": "2"})
-
+    server = Server(httpx.Response(503, headers={"Retry-After": "2"}))
     with pytest.raises(ServiceUnavailableError):
-        client(answer).encounters.get("enc_1", timeout=Timeouts(total=1))
-    assert len(asked) == 1
+        client(server).encounters.get("enc_1", timeout=Timeouts(total=1))
+    assert len(server.requests) == 1
 
 
 class Interrupted:
@@ -222,10 +204,7 @@ def test_a_closed_walk_stops_its_retries_and_can_continue(client: MakeClient) ->
 def test_a_call_that_gives_up_still_makes_the_others_wait(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr("charthero_ext._http.time.sleep", waits.append)
-    answers = [httpx.Response(429, headers={"Retry-After": "9"})]
-    ch = client(
-        lambda request: answers.pop() if answers else httpx.Response(200, json=example("encounters.get")), attempts=1
-    )
+    ch = client(Server(httpx.Response(429, headers={"Retry-After": "9"}), ok()), attempts=1)
     with pytest.raises(RateLimitedError):
         ch.encounters.get("enc_1")
     ch.encounters.get("enc_2")

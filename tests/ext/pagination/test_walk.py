@@ -282,20 +282,8 @@ def test_limit_is_the_page_size() -> None:
 def test_the_receipt_has_the_range_and_the_counts() -> None:
     world = World({**spaced(250), **tied(150, at=100 * SECOND)})
     walk = Walk(world.fetch, start_at=instant(10 * SECOND), end_at=instant(240 * SECOND), sort_order="desc")
-    assert walk.receipt.to_dict() == {
-        "start_at": "2026-05-01T00:00:10+00:00",
-        "end_at": "2026-05-01T00:04:00+00:00",
-        "sort_order": "desc",
-        "requests": 0,
-        "rows": 0,
-        "duplicates": 0,
-        "anchors_moved": 0,
-        "first_created_at": None,
-        "last_created_at": None,
-        "total_at_start": None,
-        "total_at_end": None,
-        "complete": False,
-    }
+    at_start = walk.receipt
+    assert (at_start.requests, at_start.rows, at_start.total_at_start, at_start.complete) == (0, 0, None, False)
     next(walk)
     assert walk.receipt.rows == 1
     assert walk.receipt.total_at_start == 380
