@@ -6,7 +6,8 @@ import asyncio
 import copy
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -71,6 +72,28 @@ class Server:
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
 
+class QuietHandler(BaseHTTPRequestHandler):
+    """A request handler that logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments: Any) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def serving(server: HTTPServer) -> Iterator[None]:
+    """Serve in another thread."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 class Listener:
     """A real server that answers with an encounter or an audio URL, and records the requests."""
 
@@ -80,12 +103,7 @@ class Listener:
         self.audio_url = ""
         listener = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments: Any) -> None:
-                """Say nothing."""
-
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 listener.asked.append((self.path, self.headers.get("Authorization")))
                 listener.connections.append(self.client_address[1])
@@ -105,17 +123,14 @@ class Listener:
 
 @pytest.fixture
 def listener() -> Iterator[Callable[[], Listener]]:
-    made: list[Listener] = []
+    with ExitStack() as started:
 
-    def start() -> Listener:
-        made.append(Listener())
-        threading.Thread(target=made[-1].server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return made[-1]
+        def start() -> Listener:
+            made = Listener()
+            started.enter_context(serving(made.server))
+            return made
 
-    yield start
-    for each in made:
-        each.server.shutdown()
-        each.server.server_close()
+        yield start
 
 
 @pytest.fixture(autouse=True)

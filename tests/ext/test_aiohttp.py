@@ -66,20 +66,21 @@ def test_a_recording_is_downloaded(sandbox: Sandbox, tmp_path: Path) -> None:
     assert run(download, **in_sandbox(sandbox)).startswith(b"RIFF")
 
 
-def test_total_timeout_ends_a_call_to_a_silent_server(sandbox: Sandbox) -> None:
-    sandbox.fail("latency", seconds=30.0, times=1)
+@pytest.mark.parametrize(
+    ("fault", "options", "chosen", "expected"),
+    [
+        ("latency", {"seconds": 30.0, "times": 1}, {"total_timeout": 0.3, "attempts": 1}, RequestTimeoutError),
+        ("status", {"status": 503, "times": None}, {"attempts": 2}, ServiceUnavailableError),
+    ],
+    ids=["latency", "status"],
+)
+def test_a_timeout_and_an_error_status_raise_their_exceptions(
+    sandbox: Sandbox, fault: str, options: dict[str, Any], chosen: dict[str, Any], expected: type[Exception]
+) -> None:
+    sandbox.fail(fault, **options)
     try:
-        with pytest.raises(RequestTimeoutError):
-            run(lambda ch: ch.encounters.list(), **in_sandbox(sandbox), total_timeout=0.3, attempts=1)
-    finally:
-        sandbox.reset()
-
-
-def test_an_error_status_raises_its_exception(sandbox: Sandbox) -> None:
-    sandbox.fail("status", status=503, times=None)
-    try:
-        with pytest.raises(ServiceUnavailableError):
-            run(lambda ch: ch.encounters.list(), **in_sandbox(sandbox), attempts=2)
+        with pytest.raises(expected):
+            run(lambda ch: ch.encounters.list(), **in_sandbox(sandbox), **chosen)
     finally:
         sandbox.reset()
 

@@ -7,10 +7,9 @@ import gzip
 import json
 import os
 import stat
-import threading
 import traceback
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import pytest
 from charthero_ext import ChartHero
 from charthero_ext.errors import NotFoundError, TransportError
 
-from .conftest import EITHER_CLIENT, HOST, Listener, connected, perform, settings
+from .conftest import EITHER_CLIENT, HOST, Listener, QuietHandler, connected, perform, serving, settings
 
 RECORDING = bytes(range(256)) * 400
 
@@ -35,12 +34,7 @@ class Media:
         self.etag = '"one"'
         media = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments: Any) -> None:
-                """Say nothing."""
-
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 media.requests.append({name.lower(): value for name, value in self.headers.items()})
                 step = media.plan.pop(0) if media.plan else "whole"
@@ -80,12 +74,8 @@ class Media:
 @pytest.fixture
 def media() -> Iterator[Media]:
     made = Media()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    thread.join()
+    with serving(made.server):
+        yield made
 
 
 class Api:

@@ -20,7 +20,7 @@ import pytest
 from charthero_ext import AsyncChartHero, ChartHero
 from charthero_ext.errors import ConfigurationError, RequestTimeoutError, TransportError
 
-from .conftest import KEY, Listener, async_client, perform, settings
+from .conftest import KEY, Listener, QuietHandler, async_client, perform, serving, settings
 
 MakeClient = Callable[..., ChartHero]
 
@@ -121,16 +121,9 @@ def test_an_untrusted_certificate_is_named_and_not_retried(tmp_path: Path) -> No
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        base_url = f"https://localhost:{server.server_port}"
-        with ChartHero(settings=settings(base_url=base_url)) as ch, pytest.raises(TransportError) as caught:
-            ch.encounters.get("enc_1")
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    chosen = settings(base_url=f"https://localhost:{server.server_port}")
+    with serving(server), ChartHero(settings=chosen) as ch, pytest.raises(TransportError) as caught:
+        ch.encounters.get("enc_1")
     assert caught.value.reason == "certificate"
     assert len(connections) == 1
 
@@ -207,24 +200,15 @@ def test_no_proxy_excludes_a_host_from_the_proxy(
 ) -> None:
     asked: list[str] = []
 
-    class Proxy(BaseHTTPRequestHandler):
+    class Proxy(QuietHandler):
         def do_CONNECT(self) -> None:
             asked.append(self.path)
             self.send_error(502)
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
     server = HTTPServer(("127.0.0.1", 0), Proxy)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
     monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{server.server_port}")
     monkeypatch.setenv("NO_PROXY", "direct.example.test")
-    try:
+    with serving(server):
         assert failure("https://api.example.test").reason == "proxy"
         assert failure("https://direct.example.test").reason == "dns"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
     assert asked == ["api.example.test:443"] * 2

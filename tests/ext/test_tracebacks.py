@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import logging
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,12 @@ def profile(text: str) -> None:
 def answering(status: int, body: dict[str, str]) -> httpx.MockTransport:
     filled = {name: value.replace("CANARY", canary()) for name, value in body.items()}
     return httpx.MockTransport(lambda request: httpx.Response(status, json=filled))
+
+
+def answer_of(status: int, text: str, encoding: str = "utf-8") -> httpx.MockTransport:
+    return httpx.MockTransport(
+        lambda request: httpx.Response(status, content=text.replace("CANARY", canary()).encode(encoding))
+    )
 
 
 def failing(request: httpx.Request) -> httpx.Response:
@@ -109,6 +118,13 @@ PATHS: dict[str, Callable[[Path], object]] = {
     "a sentence of the server": lambda path: client(
         answering(404, {"error": "CANARY", "reason_code": "CANARY x", "message": "CANARY", "field": "CANARY!"})
     ).encounters.get("enc_1"),
+    "an error that is HTML": lambda path: client(answer_of(502, "<p>CANARY</p>")).encounters.get("enc_1"),
+    "a success that is HTML": lambda path: client(answer_of(200, "<p>CANARY</p>")).encounters.get("enc_1"),
+    "a truncated body": lambda path: client(answer_of(200, '{"encounter": {"title": "CANARY')).encounters.get("enc_1"),
+    "a body in another encoding": lambda path: client(answer_of(200, "CANARY", "utf-16")).encounters.get("enc_1"),
+    "a redirect": lambda path: client(
+        httpx.MockTransport(lambda request: httpx.Response(302, headers={"Location": f"/{canary()}"}))
+    ).encounters.get("enc_1"),
     "a body of another shape": lambda path: client(answering(200, {"CANARY": "CANARY"})).encounters.get("enc_1"),
     "a refused recording": download,
     "another path": lambda path: client().get("/external/v1/later"),
@@ -117,14 +133,19 @@ PATHS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("render", RENDERERS)
 @pytest.mark.parametrize("path", PATHS)
-def test_a_traceback_with_locals_shows_no_secret(
-    path: str, render: Callable[[BaseException], str], tmp_path: Path
+def test_an_exception_shows_no_secret_in_its_traceback_text_or_log(
+    path: str, render: Callable[[BaseException], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     with pytest.raises(ChartHeroError) as caught:
         PATHS[path](tmp_path)
-    assert caught.value.__cause__ is caught.value.__context__ is None
-    shown = render(caught.value)
-    assert [line[:200] for line in shown.splitlines() if canary() in line] == []
+    error = caught.value
+    assert error.__cause__ is error.__context__ is None
+    logged = [str(vars(record)) for record in caplog.records]
+    shown = [*render(error).splitlines(), repr(error), str(error), repr(error.args), caplog.text, *logged]
+    assert [line[:200] for line in shown if canary() in line] == []
+    assert canary().encode() not in pickle.dumps(error)
+    assert str(copy.copy(error)) == str(error)
 
 
 def test_a_sentry_event_does_not_contain_the_server_message() -> None:
