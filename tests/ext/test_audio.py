@@ -19,7 +19,7 @@ import pytest
 from charthero_ext import ChartHero
 from charthero_ext.errors import NotFoundError, TransportError
 
-from .conftest import EITHER_CLIENT, HOST, Listener, QuietHandler, connected, perform, serving, settings
+from .conftest import EITHER_CLIENT, HOST, Listener, QuietHandler, Server, connected, ok, perform, serving, settings
 
 RECORDING = bytes(range(256)) * 400
 
@@ -168,11 +168,8 @@ def test_a_changed_recording_is_not_appended_to_the_old_part(media: Media, tmp_p
 def test_a_failed_download_does_not_change_the_target(media: Media, tmp_path: Path) -> None:
     media.plan = ["cut 10", "cut 10", "cut 10", "cut 10", "cut 10"]
     (tmp_path / "a.wav").write_bytes(b"before")
-    with (
-        client(Api(media.url), attempts=3) as ch,
-        pytest.raises(TransportError, match="could not be downloaded") as caught,
-    ):
-        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+    with pytest.raises(TransportError, match="could not be downloaded") as caught:
+        download(client(Api(media.url), attempts=3), tmp_path / "a.wav")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.wav": b"before"}
     assert "canary" not in repr(caught.value)
     assert caught.value.__context__ is None
@@ -233,16 +230,17 @@ def test_an_error_of_a_progress_callback_ends_the_download(media: Media, tmp_pat
     assert caught.value.__context__ is None
 
 
-def test_a_compressed_recording_is_refused(tmp_path: Path) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=gzip.compress(RECORDING))
+def client_of_media(answer: httpx.Response, **others: Any) -> ChartHero:
+    """Return a client with a media host that gives one answer."""
+    mounts = {HOST: Server(ok("documents.audio")), "all://": lambda request: answer}
+    transports = {pattern: httpx.MockTransport(server) for pattern, server in mounts.items()}
+    return ChartHero(settings=settings(attempts=1, **others), httpx_args={"mounts": transports})
 
-    elsewhere = {HOST: httpx.MockTransport(Api("https://media.example.test/")), "all://": httpx.MockTransport(answer)}
-    with (
-        ChartHero(settings=settings(attempts=2), httpx_args={"mounts": elsewhere}) as ch,
-        pytest.raises(TransportError, match="compressed"),
-    ):
-        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
+
+def test_a_compressed_recording_is_refused(tmp_path: Path) -> None:
+    answer = httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=gzip.compress(RECORDING))
+    with pytest.raises(TransportError, match="compressed"):
+        download(client_of_media(answer), tmp_path / "a.wav")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -258,17 +256,11 @@ def test_a_file_name_can_have_the_greatest_length(media: Media, tmp_path: Path) 
     assert download(client(Api(media.url)), tmp_path / ("a" * 255)) == RECORDING
 
 
-def media_hosts(*hosts: str) -> ChartHero:
-    answer = httpx.MockTransport(lambda request: httpx.Response(200, content=b"synthetic"))
-    elsewhere = {HOST: httpx.MockTransport(Api("https://media.example.test/")), "all://": answer}
-    return ChartHero(settings=settings(attempts=1, media_hosts=hosts), httpx_args={"mounts": elsewhere})
-
-
 def test_only_the_media_hosts_in_the_settings_get_requests(tmp_path: Path) -> None:
-    with media_hosts("MEDIA.example.test") as ch:
-        ch.documents.download_audio("e", "d", tmp_path / "a.wav")
-    with media_hosts("other.example.test") as ch, pytest.raises(TransportError, match="media_hosts"):
-        ch.documents.download_audio("e", "d", tmp_path / "b.wav")
+    answer = httpx.Response(200, content=b"synthetic")
+    assert download(client_of_media(answer, media_hosts=["MEDIA.example.test"]), tmp_path / "a.wav") == b"synthetic"
+    with pytest.raises(TransportError, match="media_hosts"):
+        download(client_of_media(answer, media_hosts=["other.example.test"]), tmp_path / "b.wav")
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 

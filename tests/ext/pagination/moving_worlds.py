@@ -15,22 +15,11 @@ MINUTE = 60 * SECOND
 SCALES = [1, 7, 400, 1000, 250_000, SECOND, MINUTE]
 
 
-def _near(world: World) -> int:
-    """Return a time near the position of the walk."""
+def insert_near(world: World) -> None:
+    """Insert a row near the position of the walk."""
     recent = [at for at in map(world.ever.get, world.served[-8:]) if at is not None]
-    return world.random.choice(recent or [0])
-
-
-def insert_at(world: World) -> None:
-    world.insert(_near(world))
-
-
-def insert_before(world: World) -> None:
-    world.insert(_near(world) - world.random.choice(SCALES))
-
-
-def insert_after(world: World) -> None:
-    world.insert(_near(world) + world.random.choice(SCALES))
+    distance = world.random.choice([-1, 0, 1]) * world.random.choice(SCALES)
+    world.insert(world.random.choice(recent or [0]) + distance)
 
 
 def insert_first(world: World) -> None:
@@ -58,9 +47,9 @@ def delete_many(world: World) -> None:
 
 
 CHANGES: list[Callable[[World], None]] = [
-    insert_at,
-    insert_before,
-    insert_after,
+    insert_near,
+    insert_near,
+    insert_near,
     insert_first,
     insert_last,
     delete_served,

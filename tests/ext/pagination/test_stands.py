@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from datetime import timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -227,26 +228,20 @@ def test_a_server_that_ignores_the_filters_is_an_error(order: str) -> None:
 BROKEN_TIMES = [None, UNSET, "2026-05-01T00:00:03Z", instant(0).replace(tzinfo=None), instant(0).date(), 3]
 
 
-@pytest.mark.parametrize("created_at", BROKEN_TIMES, ids=lambda value: type(value).__name__)
-def test_an_invalid_created_at_is_an_error_that_names_the_item(created_at: object) -> None:
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        *[([Row("enc_1", instant(0)), Row("enc_2", odd)], "created_at of item 1") for odd in BROKEN_TIMES],
+        *[([Row(odd, instant(0))], "encounter_id of item 0 is not text") for odd in (None, UNSET, 5)],
+        *[(odd, "no list of items") for odd in (None, UNSET, 5)],
+    ],
+)
+def test_an_invalid_page_is_an_error_that_names_the_position_and_no_id(items: Any, message: str) -> None:
     walk: WindowWalk[Row] = WindowWalk(Window(start_at=instant(0)))
-    page = Answer([Row("enc_1", instant(0)), Row("enc_secret", created_at)], 100, 0, 2)
     with pytest.raises(PaginationError, match="offset 0 of 2026-05-01T00:00:00") as caught:
-        walk.receive(page)
-    assert "created_at of item 1" in str(caught.value)
+        walk.receive(Answer(items, 100, 0, 2))
+    assert message in str(caught.value)
     assert "enc_" not in str(caught.value)
-
-
-@pytest.mark.parametrize("items", [None, UNSET, 5])
-def test_a_page_without_a_list_of_items_is_an_error(items: object) -> None:
-    with pytest.raises(PaginationError, match="no list of items"):
-        WindowWalk(Window()).receive(Answer(items, 100, 0, 2))
-
-
-@pytest.mark.parametrize("encounter_id", [None, UNSET, 5])
-def test_an_encounter_without_an_id_is_an_error(encounter_id: object) -> None:
-    with pytest.raises(PaginationError, match="encounter_id of item 0 is not text"):
-        WindowWalk(Window()).receive(Answer([Row(encounter_id, instant(0))], 100, 0, 1))
 
 
 def test_a_row_that_is_twice_in_a_page_is_yielded_once() -> None:
