@@ -34,6 +34,7 @@ from charthero_ext.cli.records import Reader, Row
 from charthero_ext.cli.rendering import documents_of
 from charthero_ext.client import ChartHero
 from charthero_ext.errors import ChartHeroError
+from charthero_ext.pagination.window import total_of
 
 __all__ = ["LEDGER", "Export", "ExportError", "Manifest", "verify"]
 
@@ -168,11 +169,13 @@ class Export:
         return stored
 
     def _close_set(self, ledger: ExportLedger) -> None:
-        """Go on to the next number if the current set has got its name."""
+        """Start the next set if the current one is complete."""
         state, path = ledger.state, self.directory / f"{ledger.state.number:04}"
         if path.is_dir():
             unreadable = path / "unreadable.jsonl"
-            state.retry = list(read_lines(unreadable)) if unreadable.exists() else []
+            rows = read_lines(unreadable) if unreadable.exists() else iter(())
+            # A document without an id can never be read.
+            state.retry = [row for row in rows if row["document_id"] is not None]
             state.number, state.sizes, state.is_walked = state.number + 1, {}, False
             ledger.commit()
 
@@ -180,7 +183,7 @@ class Export:
         state, total = ledger.state, None
         start_at = None if state.start_at is None else datetime.fromisoformat(state.start_at)
         if state.feed is None:
-            total = self.client.encounters.list(limit=1, start_at=start_at).total
+            total = total_of(self.client.encounters.list(limit=1, start_at=start_at))
         reader = Reader(self.client.documents, tuple(state.parts), path / "audio")
         if "audio" in state.parts:
             reader.directory.mkdir(mode=0o700, exist_ok=True)

@@ -78,10 +78,9 @@ class Reader:
         except (ChartHeroError, ValueError) as error:
             reason = getattr(error, "reason_code", None) or type(error).__name__
             is_missing = isinstance(error, NotFoundError) or reason == "unsupported_document_type"
-            if not is_missing:
-                self._in_a_row[part] += 1
-                if not _concerns_one_record(error) or self._in_a_row[part] >= OUTAGE:
-                    raise
+            self._in_a_row[part] = 0 if is_missing else self._in_a_row[part] + 1
+            if not is_missing and (not _concerns_one_record(error) or self._in_a_row[part] >= OUTAGE):
+                raise
             return Row("missing" if is_missing else "unreadable", {"part": part, **keys, "reason": reason})
         self._in_a_row[part] = 0
         return row
