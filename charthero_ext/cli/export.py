@@ -106,7 +106,6 @@ class SetWriter:
         """Read again what was unreadable in the last run."""
         self._write([self.workers.submit(self.reader.read_again, row) for row in self.state.retry])
         self.state.retry = []
-        self.state.sizes = self.write_pending()
 
     def _write(self, jobs: list[Future[list[Row]]]) -> None:
         for job in jobs:
@@ -176,7 +175,7 @@ class Export:
             rows = read_lines(unreadable) if unreadable.exists() else iter(())
             # A document without an id can never be read.
             state.retry = [row for row in rows if row["document_id"] is not None]
-            state.number, state.sizes, state.is_walked = state.number + 1, {}, False
+            state.number, state.is_walked, ledger.write_pending = state.number + 1, False, dict
             ledger.commit()
 
     def _write(self, ledger: ExportLedger, path: Path, progress: Progress) -> None:

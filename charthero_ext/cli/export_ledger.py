@@ -61,13 +61,13 @@ class ExportLedger(Ledger):
 
     def save(self, state: str) -> None:
         """Write the lines, and then save the ledger."""
-        self.state.sizes = self.write_pending()
         self.state.feed = state
         self.state.is_walked = msgspec.json.decode(state)["pass"]["is_complete"]
         self.commit()
 
     def commit(self) -> None:
-        """Save what was recorded, and the state, in one transaction."""
+        """Write the lines. Then save what was recorded, and the state, in one transaction."""
+        self.state.sizes = self.write_pending()
         for write in self._writes:
             write()
         self._writes.clear()
@@ -80,3 +80,22 @@ class ExportLedger(Ledger):
     def remove(self, encounter_id: str) -> None:
         """Delete an entry in the next `commit`."""
         self._writes.append(partial(super().remove, encounter_id))
+
+    def find(self, encounter_ids: Sequence[str]) -> dict[str, Entry]:
+        """Return entries by id, after a `commit` of what was recorded."""
+        self._commit_writes()
+        return super().find(encounter_ids)
+
+    def unseen(self, created_at: int, seen: int, limit: int) -> list[Entry]:
+        """Return the first entries that a pass did not see, after a `commit` of what was recorded."""
+        self._commit_writes()
+        return super().unseen(created_at, seen, limit)
+
+    def count_unseen(self, created_at: int, seen: int) -> int:
+        """Count the entries that a pass did not see, after a `commit` of what was recorded."""
+        self._commit_writes()
+        return super().count_unseen(created_at, seen)
+
+    def _commit_writes(self) -> None:
+        if self._writes:
+            self.commit()
