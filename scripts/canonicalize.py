@@ -7,23 +7,18 @@ upstream name. The result becomes code, so only names, types and descriptions pa
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from scripts.artifact import ArtifactError, load_snapshot
 from scripts.operations import Operations
 from scripts.paging import Paging
 from scripts.placing import Placer
 from scripts.rebuilding import Rebuilder
 from scripts.schemas import Schemas
-from scripts.surface import Surface, load_surface
+from scripts.surface import PREFIX, Surface
 
-__all__ = ["Canonical", "canonicalize", "main"]
+__all__ = ["Canonical", "canonicalize"]
 
 
 @frozen
@@ -57,14 +52,16 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
     rebuilder.models()
     paths: dict[str, dict[str, Any]] = {}
     scopes: dict[str, list[str]] = {}
-    for name, operation in placement.operations.items():
+    for name, route in placement.operations.items():
         method, _, path = surface.operations[name]["route"].partition(" ")
-        paths.setdefault(path, {})[method.lower()] = operations.promised(name, operation)
-        if declared := operations.scopes(name, operation):
+        paths.setdefault(path, {})[method.lower()] = operations.promised(name, route)
+        if declared := operations.scopes(name, route):
             scopes[name] = declared
-    for (method, path), operation in placement.others.items():
-        if rebuilt := operations.other(method, path, operation):
-            paths.setdefault(rebuilt[0], {}).setdefault(method, rebuilt[1])
+    # If the server's URL holds the prefix, no path has it.
+    prefix = "" if any(route.path.startswith(PREFIX) for route in placement.operations.values()) else PREFIX
+    for route in placement.others:
+        if rebuilt := operations.other(prefix + route.path, route):
+            paths.setdefault(rebuilt[0], {}).setdefault(route.method, rebuilt[1])
     canonical = {
         "openapi": "3.1.0",
         "info": {"title": "ChartHero", "version": "v1"},
@@ -72,26 +69,5 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
         "components": {"schemas": dict(sorted(rebuilder.components.items()))},
     }
     paging = operations.paging("encounters.list", placement.operations["encounters.list"])
-    deprecated = [name for name, operation in placement.operations.items() if operation.get("deprecated") is True]
+    deprecated = [name for name, route in placement.operations.items() if route.node.get("deprecated") is True]
     return Canonical(canonical, scopes, paging, deprecated, notes)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print the canonical document of an artifact."""
-    parser = argparse.ArgumentParser(description="Print the artifact under the names of openapi/surface.toml.")
-    parser.add_argument("artifact", nargs="?", type=Path, help="an OpenAPI document (default: the snapshot)")
-    options = parser.parse_args(arguments)
-    try:
-        _, document = load_snapshot(options.artifact) if options.artifact else load_snapshot()
-        canonical = canonicalize(document, load_surface())
-    except ArtifactError as error:
-        print(f"canonicalize: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(canonical.document, indent=2))
-    for note in canonical.notes:
-        print(note, file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

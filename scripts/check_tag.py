@@ -1,4 +1,4 @@
-"""Refuse to release under a tag that is not the version, or whose changes nobody wrote down. Standard library alone."""
+"""Refuse a release whose tag is not the version or has no section in the changelog. Uses only the standard library."""
 
 from __future__ import annotations
 

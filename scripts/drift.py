@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from attrs import frozen
+from attrs import Factory, asdict, frozen
 
 from scripts.artifact import SNAPSHOT, SOURCE, ArtifactError, load_snapshot, sha256
 from scripts.compare import compare
@@ -22,7 +22,7 @@ from scripts.pull import PUBLISHED, fetch, public
 from scripts.severity import Severity
 from scripts.surface import load_surface
 
-__all__ = ["Report", "could_not_tell", "drift", "main", "provenance_note", "write_summary"]
+__all__ = ["Report", "drift", "main", "provenance_note"]
 
 NO_DRIFT, DRIFT, COULD_NOT_TELL = 0, 1, 2
 
@@ -39,23 +39,28 @@ UNRECORDED = (
 
 @frozen
 class Report:
-    """The result of a comparison with the published artifact."""
+    """The result of a comparison with the published artifact. If it failed, ``reason`` says why."""
 
     source: str
-    findings: list[Finding]
-    snapshot_sha256: str
-    published_sha256: str
+    findings: list[Finding] = Factory(list)
+    snapshot_sha256: str = ""
+    published_sha256: str = ""
     note: str = ""
+    reason: str = ""
 
     @property
     def headline(self) -> str:
         """The answer in one line."""
+        if self.reason:
+            return f"could not tell whether there is drift: {self.reason}"
         if not self.findings:
             return "no drift: the published artifact is the snapshot, byte for byte"
         return f"drift: {counted(self.findings)}"
 
     def exit_code(self, fail_on: Severity) -> int:
         """Return the exit code if drift counts from *fail_on*."""
+        if self.reason:
+            return COULD_NOT_TELL
         return DRIFT if any(finding.severity >= fail_on for finding in self.findings) else NO_DRIFT
 
     def text(self) -> str:
@@ -64,6 +69,8 @@ class Report:
 
     def markdown(self) -> str:
         """Return the report as Markdown."""
+        if self.reason:
+            return f"## Could not tell whether there is drift\n\n{code(' '.join(self.reason.split()))}\n"
         hashes = f"snapshot {code(self.snapshot_sha256[:12])}, published {code(self.published_sha256[:12])}"
         return _joined(
             "\n\n",
@@ -75,31 +82,30 @@ class Report:
 
     def json(self) -> str:
         """Return the report for programs."""
-        content = {
-            "verdict": "drift" if self.findings else "no drift",
-            "note": self.note,
-            "source": self.source,
-            "snapshot_sha256": self.snapshot_sha256,
-            "published_sha256": self.published_sha256,
-            "findings": as_json(self.findings),
-        }
-        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        content = asdict(self) | {"findings": as_json(self.findings)}
+        verdict = "could not tell" if self.reason else "drift" if self.findings else "no drift"
+        return json.dumps({"verdict": verdict, "note": self.note, **content}, indent=2, ensure_ascii=False) + "\n"
 
     def github(self) -> str:
         """Return the report as workflow commands, and add it to the summary of the job."""
-        write_summary(self.markdown())
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(self.markdown())
+        if self.reason:
+            return annotation("error", "drift", self.headline) + "\n"
         return _joined("\n", as_annotations(self.findings), self.headline)
 
 
-def drift(content: bytes, source: str) -> Report:
-    """Compare the artifact *content*, fetched from *source*, with the snapshot.
-
-    Raises:
-        ArtifactError: There is no usable snapshot, or *content* is not an artifact.
-    """
-    old, _ = load_snapshot(SNAPSHOT)
-    findings = compare(old, content, load_surface())
-    return Report(public(source), findings, sha256(old), sha256(content), provenance_note(old))
+def drift(source: str) -> tuple[bytes, Report]:
+    """Fetch the artifact at *source* and compare it with the snapshot; return its bytes and the report."""
+    try:
+        content = fetch(source)
+        old, _ = load_snapshot(SNAPSHOT)
+        findings = compare(old, content, load_surface())
+    except Exception as error:  # noqa: BLE001 - any failure means that there is no answer; it must not look like success
+        reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__} in the comparison"
+        return b"", Report(public(source), reason=reason)
+    return content, Report(public(source), findings, sha256(old), sha256(content), provenance_note(old))
 
 
 def provenance_note(snapshot: bytes) -> str:
@@ -113,22 +119,6 @@ def provenance_note(snapshot: bytes) -> str:
     return RECONSTRUCTED if record.get("provenance") != "pulled" else ""
 
 
-def could_not_tell(reason: str, form: str) -> str:
-    """Return the text that says so, in the given form."""
-    if form == "json":
-        return json.dumps({"verdict": "could not tell", "reason": reason}, indent=2) + "\n"
-    if form == "markdown":
-        return f"## Could not tell whether there is drift\n\n{code(' '.join(reason.split()))}\n"
-    return f"could not tell whether there is drift: {reason}\n"
-
-
-def write_summary(markdown: str) -> None:
-    """Add to the summary of a GitHub job, if this is one."""
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(markdown)
-
-
 def _joined(separator: str, *parts: str) -> str:
     return separator.join(part for part in parts if part) + "\n"
 
@@ -140,18 +130,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fail-on", choices=FAIL_ON, default="any", help="the lowest severity that exits with 1")
     parser.add_argument("--format", choices=("text", "markdown", "json", "github"), default="text")
     options = parser.parse_args(arguments)
-    try:
-        report = drift(fetch(options.source), options.source)
-    except Exception as error:  # noqa: BLE001 - every failure means that there is no answer, which must not look green
-        reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__} in the comparison"
-        sys.stderr.write(could_not_tell(reason, "text"))
-        if options.format == "github":
-            print(annotation("error", "drift", could_not_tell(reason, "text").strip()))
-            write_summary(could_not_tell(reason, "markdown"))
-        elif options.format != "text":
-            sys.stdout.write(could_not_tell(reason, options.format))
-        return COULD_NOT_TELL
-    sys.stdout.write(getattr(report, options.format)())
+    _, report = drift(options.source)
+    if report.reason:
+        print(report.headline, file=sys.stderr)
+    if not (report.reason and options.format == "text"):
+        sys.stdout.write(getattr(report, options.format)())
     return report.exit_code(FAIL_ON[options.fail_on])
 
 

@@ -81,7 +81,9 @@ def generate_into(target: Path, snapshot: Path = SNAPSHOT) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "canonical.json"
         source.write_text(json.dumps(canonical.document, indent=2), encoding="utf-8")
-        _run_generator(source, target)
+        options = ["--path", str(source), "--output-path", str(target), "--meta", "none", "--fail-on-warning"]
+        options += ["--config", str(CONFIGURATION), "--custom-template-path", str(TEMPLATES)]
+        _run("openapi_python_client", "generate", *options)
     (target / "contract.py").write_text(_contract(content, canonical, surface), encoding="utf-8")
     (target / "openapi.json").write_bytes(content)
     (target / "py.typed").touch()
@@ -147,15 +149,9 @@ def _aside(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}.old")
 
 
-def _run_generator(source: Path, target: Path) -> None:
-    options = ["--path", str(source), "--output-path", str(target), "--meta", "none", "--fail-on-warning"]
-    options += ["--config", str(CONFIGURATION), "--custom-template-path", str(TEMPLATES)]
-    _run("openapi_python_client", "generate", *options)
-
-
 def _lay_out(target: Path) -> None:
     options = ["--isolated", "--no-cache", "--quiet", "--line-length", "120", "--target-version", "py311"]
-    # Every file, whatever it is called and whatever a .gitignore above it says.
+    # Format every file, even if its name or a .gitignore would exclude it.
     options += ["--no-respect-gitignore", "--config", "exclude = []", str(target)]
     for command in (["check", "--fix-only", "--select", "F401,I"], ["format"]):
         _run("ruff", *command, *options)

@@ -14,23 +14,8 @@ MAX_LENGTH = 80
 #: Folded names that generated modules import or define. A schema with such a name gets another one.
 OF_THE_CODE = frozenset(
     [
-        "any",
-        "authenticatedclient",
-        "classvar",
-        "client",
-        "file",
-        "filetypes",
-        "httpstatus",
-        "literal",
-        "mapping",
-        "mutablemapping",
-        "model",
-        "number",
-        "requestfiles",
-        "response",
-        "typechecking",
-        "union",
-        "unset",
+        *("any", "authenticatedclient", "classvar", "client", "file", "filetypes", "httpstatus", "literal", "mapping"),
+        *("model", "mutablemapping", "number", "requestfiles", "response", "typechecking", "union", "unset"),
     ]
 )
 

@@ -6,18 +6,16 @@ that body are another. A promised name that cannot be found is an error that nam
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from attrs import Factory, define, frozen
 
 from scripts.alternatives import Alternative
-from scripts.schemas import Schemas, listed
-from scripts.surface import KINDS, PREFIX, Field, Surface, SurfaceError
+from scripts.routes import JSON, Route, bodies, fitting_webhook, route_key, routes, webhooks
+from scripts.schemas import Schemas
+from scripts.surface import KINDS, Field, Surface, SurfaceError
 
-__all__ = ["METHODS", "Claim", "Placement", "Placer", "json_schema", "unwrapped"]
-
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+__all__ = ["Claim", "Placement", "Placer", "unwrapped"]
 
 #: Formats that contradict a promised instant.
 NOT_INSTANTS = frozenset({"date", "time", "duration"})
@@ -35,8 +33,8 @@ class Claim:
 class Placement:
     """Where everything promised is, and what is there besides."""
 
-    operations: dict[str, dict[str, Any]]
-    others: dict[tuple[str, str], dict[str, Any]]
+    operations: dict[str, Route]
+    others: list[Route]
     claims: dict[str, list[Claim]]
     views: dict[str, list[Alternative]]
 
@@ -56,21 +54,18 @@ class Placer:
         Raises:
             SurfaceError: Something is missing, or contradicts its promised kind.
         """
-        routes = self._routes()
-        found = {name: self._route(name, routes) for name in self.surface.operations}
+        described = routes(self.schemas)
+        found: dict[str, Route] = {}
+        for name, spec in self.surface.operations.items():
+            route = described.pop(route_key(*spec["route"].split(" ")), None)
+            if route is None:
+                raise SurfaceError(f"{spec['route']}: the artifact has no such route, which {name} needs", name)
+            found[name] = route
         self.claims = {name: [] for name in self.surface.models}
         for model, spec in self.surface.models.items():
-            self._claim_roots(model, spec, {name: routes[route] for name, route in found.items()})
+            self._claim_roots(model, spec, found)
         views = {model: self._views(model) for model in self.surface.models}
-        # Where the server's URL holds the prefix, it is missing in every path.
-        prefix = "" if any(path.startswith(PREFIX) for _, path in found.values()) else PREFIX
-        others = {
-            (method, prefix + path): operation
-            for (method, path), operation in routes.items()
-            if (method, path) not in found.values()
-        }
-        operations = {name: routes[route] for name, route in found.items()}
-        return Placement(operations, others, self.claims, views)
+        return Placement(found, [*described.values()], self.claims, views)
 
     def check_kind(self, nodes: list[Any], kind: str, place: str, public: str) -> None:
         """Raise if the artifact gives *public* another JSON type than the promised one."""
@@ -88,37 +83,18 @@ class Placer:
                 public,
             )
 
-    def _routes(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Index operations by method and path, with the path item's own parameters joined in."""
-        routes: dict[tuple[str, str], dict[str, Any]] = {}
-        for path, node in self.schemas.document["paths"].items():
-            item, _ = self.schemas.target(node)
-            for method in METHODS:
-                if isinstance(operation := item.get(method), dict):
-                    parameters = [*listed(operation.get("parameters")), *listed(item.get("parameters"))]
-                    routes[method, path] = {**operation, "parameters": parameters}
-        return routes
-
-    def _route(self, name: str, routes: dict[tuple[str, str], dict[str, Any]]) -> tuple[str, str]:
-        route = self.surface.operations[name]["route"]
-        wanted, _, path = route.partition(" ")
-        for shape in (_shape(path), _shape(path.removeprefix(PREFIX))):
-            for method, candidate in routes:
-                if method == wanted.lower() and _shape(candidate) == shape:
-                    return method, candidate
-        raise SurfaceError(f"{route}: the artifact has no such route, which {name} needs", name)
-
-    def _claim_roots(self, model: str, spec: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
+    def _claim_roots(self, model: str, spec: dict[str, Any], found: dict[str, Route]) -> None:
         if operation := spec.get("response"):
             place = f"{self.surface.operations[operation]['route']} 200"
-            body = self._body(found[operation], ("200", "2XX", "default"))
+            statuses = [status for status in ("200", "2XX", "default") if status in found[operation].responses]
+            body = bodies(found[operation].responses[statuses[0]]).get(JSON) if statuses else None
             if body is None:
                 raise SurfaceError(f"{place}: the artifact describes no JSON body, which {model} needs", model)
             self._claim(model, place, unwrapped(self.schemas, body, spec["essential"]))
         elif operation := spec.get("errors"):
             place = f"{self.surface.operations[operation]['route']} 4XX"
             for status in ("401", "403", "400", "404", "4XX", "422", "503", "default"):
-                body = self._body(found[operation], (status,))
+                body = bodies(found[operation].responses.get(status, {})).get(JSON)
                 if body is not None and any("reason_code" in view.fields for view in self.schemas.objects(body)):
                     return self._claim(model, place, body)
             self.notes.append(f"{place}: the artifact has no such error body; {model} is built from surface.toml")
@@ -134,30 +110,10 @@ class Placer:
         self.claims[model].append(Claim(place, branches[0] if len(branches) == 1 else node))
 
     def _webhook(self, name: str, spec: dict[str, Any]) -> Any:
-        """Return the body of a webhook, found by its name or else by its fields; None if neither tells."""
-        # OpenAPI 3.0 has no webhooks; tools put them under the second key.
-        webhooks = self.schemas.document.get("webhooks", self.schemas.document.get("x-webhooks"))
-        bodies = {}
-        for key, node in webhooks.items() if isinstance(webhooks, dict) else ():
-            post, _ = self.schemas.target(self.schemas.target(node)[0].get("post"))
-            request, _ = self.schemas.target(post.get("requestBody"))
-            if (body := json_schema(request)) is not None:
-                bodies[key] = body
-        if name in bodies:
-            return bodies[name]
-        fitting = [
-            body
-            for body in bodies.values()
-            if any(spec["fields"].keys() <= view.fields.keys() for view in self.schemas.objects(body))
-        ]
-        return fitting[0] if len(fitting) == 1 else None
-
-    def _body(self, operation: dict[str, Any], statuses: tuple[str, ...]) -> Any:
-        responses = operation.get("responses")
-        for status in statuses:
-            if isinstance(responses, dict) and status in responses:
-                return json_schema(self.schemas.target(responses[status])[0])
-        return None
+        """Return the body of a webhook; None if there is no such webhook, or it has no JSON body."""
+        described = {hook: route for (hook, method), route in webhooks(self.schemas).items() if method == "post"}
+        found = fitting_webhook(self.schemas, described, name, spec["fields"])
+        return bodies(described[found].request).get(JSON) if found is not None else None
 
     def _views(self, model: str) -> list[Alternative]:
         """Return the model's views, after claiming the models that its fields name."""
@@ -215,20 +171,5 @@ def unwrapped(schemas: Schemas, body: Any, essential: list[str]) -> Any:
     return _union([node for (nodes,) in inner for node in nodes])
 
 
-def json_schema(holder: dict[str, Any]) -> Any:
-    """Return the schema of the JSON content of a request or response, or None where it has none."""
-    content = holder.get("content")
-    for media_type, node in content.items() if isinstance(content, dict) else ():
-        essence = media_type.partition(";")[0].strip().lower()
-        if (essence == "application/json" or essence.endswith("+json")) and isinstance(node, dict):
-            return node.get("schema")
-    return None
-
-
 def _union(nodes: list[Any]) -> Any:
     return nodes[0] if len(nodes) == 1 else {"anyOf": nodes}
-
-
-def _shape(path: str) -> str:
-    """Return *path* with its parameters' names left out, so that they do not matter."""
-    return re.sub(r"{[^/]*}", "{}", path).rstrip("/")

@@ -1,6 +1,6 @@
 """Rebuilds an artifact's schemas under canonical names, from the few keywords that matter to generated code.
 
-Nothing is copied: types, references, property names that can be attributes, and descriptions are written anew, so that
+Nothing is copied: types, references, property names that can be attributes, and descriptions are written again, so that
 no other part of an untrusted document reaches the generator.
 """
 
@@ -47,7 +47,7 @@ class Rebuilder:
                 self._inline.setdefault(self._identity(self.schemas.branches(claim.node)), model)
         for upstream, name in sorted(self._upstream.items()):
             if name not in self.components:
-                node = {"$ref": COMPONENTS + upstream.replace("~", "~0").replace("/", "~1")}
+                node = _reference(upstream)
                 self.components[name] = self._merged(self.schemas.objects(node), name)
                 self.components[name]["description"] = text(self.schemas.target(node)[0].get("description"))
 
@@ -84,7 +84,7 @@ class Rebuilder:
         components = self.schemas.document.get("components")
         upstream_schemas = components.get("schemas") if isinstance(components, dict) else None
         for upstream in upstream_schemas if isinstance(upstream_schemas, dict) else ():
-            node = {"$ref": COMPONENTS + upstream.replace("~", "~0").replace("/", "~1")}
+            node = _reference(upstream)
             models = claimed.get(upstream, set())
             if len(models) == 1:
                 self._upstream[upstream] = next(iter(models))
@@ -214,6 +214,10 @@ class Rebuilder:
         # Only instants are decoded. Dates and UUIDs stay text, so that every other text is kept as it was written.
         is_instant = name == "string" and self._target(branch).get("format") == "date-time"
         return {"type": name, "format": "date-time"} if is_instant else {"type": name}
+
+
+def _reference(upstream: str) -> dict[str, Any]:
+    return {"$ref": COMPONENTS + upstream.replace("~", "~0").replace("/", "~1")}
 
 
 def _any_of(schemas: list[dict[str, Any]], *, nullable: bool) -> dict[str, Any]:

@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 
 from scripts import update
-from scripts.artifact import ROOT, ArtifactError
-from scripts.drift import COULD_NOT_TELL, could_not_tell, drift, write_summary
-from scripts.findings import annotation, as_annotations
-from scripts.pull import PUBLISHED, fetch
+from scripts.artifact import ROOT
+from scripts.drift import drift
+from scripts.findings import annotation
+from scripts.pull import PUBLISHED
+from scripts.severity import Severity
 
 __all__ = ["main"]
 
@@ -36,16 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", nargs="?", default=PUBLISHED, help="http(s) URL or file path (default: %(default)s)")
     parser.add_argument("--bundle", type=Path, required=True, help="the directory to create for the proposal")
     options = parser.parse_args(arguments)
-    try:
-        content = fetch(options.source)
-        report = drift(content, options.source)
-    except Exception as error:  # noqa: BLE001 - whatever happened, there is no answer, and none must not look like green
-        reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__} in the comparison"
-        print(annotation("error", "drift", could_not_tell(reason, "text").strip()))
-        write_summary(could_not_tell(reason, "markdown"))
-        return COULD_NOT_TELL
-    print("\n".join(part for part in (as_annotations(report.findings), report.headline) if part), flush=True)
-    write_summary(report.markdown())
+    content, report = drift(options.source)
+    print(report.github(), end="", flush=True)
+    if report.reason:
+        return report.exit_code(Severity.INFO)
     if not report.findings:
         return 0
     if update.update(content, options.source) != 0:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from attrs import frozen
 
-from scripts.placing import METHODS
 from scripts.schemas import Schemas, listed
 from scripts.surface import PREFIX
 
-__all__ = ["JSON", "Parameter", "Route", "bodies", "needs", "other_media_keys", "route_key", "routes", "webhooks"]
+__all__ = [
+    "JSON",
+    "Parameter",
+    "Route",
+    "bodies",
+    "fitting_webhook",
+    "needs",
+    "other_media_keys",
+    "route_key",
+    "routes",
+]
+__all__ += ["scopes_by_scheme", "webhooks"]
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 #: What every JSON media type is called here.
 JSON = "JSON"
@@ -52,9 +64,14 @@ class Parameter:
 
 @frozen
 class Route:
-    """A route or a webhook, without references. The key of a parameter is its place and its name or position."""
+    """A route, or a webhook whose name is in ``path``. References are resolved.
+
+    The key of a parameter is its place and its name or position.
+    """
 
     title: str
+    method: str
+    path: str
     node: dict[str, Any]
     parameters: dict[tuple[str, str], Parameter]
     request: dict[str, Any]
@@ -68,8 +85,8 @@ class Route:
 
 
 def route_key(method: str, path: str) -> tuple[str, str]:
-    """Return what identifies a route. The names of path parameters and the common prefix do not."""
-    return method.lower(), re.sub(r"{[^/]*}", "{}", path).removeprefix(PREFIX)
+    """Return the key of a route, without the names of path parameters, the common prefix and a trailing slash."""
+    return method.lower(), re.sub(r"{[^/]*}", "{}", path).removeprefix(PREFIX).rstrip("/")
 
 
 def routes(schemas: Schemas) -> dict[tuple[str, str], Route]:
@@ -77,9 +94,9 @@ def routes(schemas: Schemas) -> dict[tuple[str, str], Route]:
     found: dict[tuple[str, str], Route] = {}
     # Of two routes that differ in the prefix only, the one with the prefix is ours.
     items = _items(schemas, schemas.document["paths"], "{method} {name}")
-    for method, path, route in sorted(items, key=lambda item: not item[1].startswith(PREFIX)):
-        key = route_key(method, path)
-        found[(method, path) if key in found else key] = route
+    for route in sorted(items, key=lambda route: not route.path.startswith(PREFIX)):
+        key = route_key(route.method, route.path)
+        found[(route.method, route.path) if key in found else key] = route
     return found
 
 
@@ -88,7 +105,19 @@ def webhooks(schemas: Schemas) -> dict[tuple[str, str], Route]:
     # OpenAPI 3.0 has no webhooks; tools put them under the second key.
     described = schemas.document.get("webhooks", schemas.document.get("x-webhooks"))
     found = _items(schemas, described if isinstance(described, dict) else {}, "webhook {name}")
-    return {(name, method): route for method, name, route in found}
+    return {(route.path, route.method): route for route in found}
+
+
+def fitting_webhook(schemas: Schemas, described: dict[str, Route], name: str, fields: Iterable[str]) -> str | None:
+    """Return *name* if a webhook has it, or else the only webhook whose body has all *fields*."""
+    if name in described:
+        return name
+    fitting = [
+        other
+        for other, route in described.items()
+        if any({*fields} <= view.fields.keys() for view in schemas.objects(bodies(route.request).get(JSON)))
+    ]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def bodies(holder: dict[str, Any]) -> dict[str, Any]:
@@ -116,12 +145,19 @@ def other_media_keys(holder: dict[str, Any]) -> dict[str, Any]:
 def needs(schemas: Schemas, route: Route, documented: list[str]) -> list[str]:
     """Return the ways a caller is let in. If the artifact names no scopes, the *documented* ones are needed."""
     ways = []
-    for entry in listed(route.node.get("security", schemas.document.get("security"))):
-        named = entry if isinstance(entry, dict) else {}
-        schemes = {_scheme(schemas, name) for name in named}
-        scopes = {one for each in named.values() for one in listed(each) if isinstance(one, str)}
+    for way in scopes_by_scheme(schemas, route):
+        schemes, scopes = {_scheme(schemas, name) for name in way}, set().union(*way.values())
         ways.append(schemes | (scopes or set(documented if schemes == {OURS} else [])))
     return [", ".join(sorted(way)) for way in ways or [set[str]()]]
+
+
+def scopes_by_scheme(schemas: Schemas, route: Route) -> list[dict[str, set[str]]]:
+    """Return the alternatives of the route's security: of each, the scopes by the name of their scheme."""
+    return [
+        {name: {scope for scope in listed(scopes) if isinstance(scope, str)} for name, scopes in entry.items()}
+        for entry in listed(route.node.get("security", schemas.document.get("security")))
+        if isinstance(entry, dict)
+    ]
 
 
 def _scheme(schemas: Schemas, name: str) -> str:
@@ -132,15 +168,17 @@ def _scheme(schemas: Schemas, name: str) -> str:
     return " ".join(str(word) for word in words if word) or name
 
 
-def _items(schemas: Schemas, items: dict[str, Any], title: str) -> Iterator[tuple[str, str, Route]]:
+def _items(schemas: Schemas, items: dict[str, Any], title: str) -> Iterator[Route]:
     for name, node in items.items():
         item, _ = schemas.target(node)
         shared = {key: value for key, value in item.items() if key not in METHODS}
         for method in METHODS:
             if isinstance(operation := item.get(method), dict):
                 responses = operation.get("responses")
-                route = Route(
+                yield Route(
                     title=title.format(method=method.upper(), name=name),
+                    method=method,
+                    path=name,
                     node={**shared, **operation},
                     parameters=_parameters(
                         schemas, name, [*listed(item.get("parameters")), *listed(operation.get("parameters"))]
@@ -151,7 +189,6 @@ def _items(schemas: Schemas, items: dict[str, Any], title: str) -> Iterator[tupl
                         for status, response in (responses.items() if isinstance(responses, dict) else ())
                     },
                 )
-                yield method, name, route
 
 
 def _parameters(schemas: Schemas, path: str, nodes: list[Any]) -> dict[tuple[str, str], Parameter]:
@@ -159,7 +196,9 @@ def _parameters(schemas: Schemas, path: str, nodes: list[Any]) -> dict[tuple[str
     found = {}
     for node in nodes:
         parameter, _ = schemas.target(node)
-        name, place = str(parameter.get("name")), str(parameter.get("in"))
+        name, place = parameter.get("name"), str(parameter.get("in"))
+        if not isinstance(name, str):
+            continue
         key = name.lower() if place == "header" else name
         if place == "path" and name in in_path:
             key = str(in_path.index(name))

@@ -14,7 +14,18 @@ from attrs import Factory, define, evolve
 from scripts.alternatives import Alternative, Said, Together, as_text, is_prose, words_of
 from scripts.artifact import ArtifactError
 from scripts.placing import unwrapped
-from scripts.routes import JSON, Parameter, Route, bodies, needs, other_media_keys, route_key, routes, webhooks
+from scripts.routes import (
+    JSON,
+    Parameter,
+    Route,
+    bodies,
+    fitting_webhook,
+    needs,
+    other_media_keys,
+    route_key,
+    routes,
+    webhooks,
+)
 from scripts.schemas import Schemas
 from scripts.surface import Surface
 
@@ -208,13 +219,13 @@ class _Reader:
 
     def _event_models(self, hooks: dict[tuple[str, str], Route]) -> dict[str, str]:
         """Return the models of the promised webhooks. A webhook with another name is found by its fields."""
-        fields = {name: self._fields_of(bodies(route.request).get(JSON)).keys() for (name, _), route in hooks.items()}
-        found: dict[str, str] = {}
-        for model, spec in self.surface.models.items():
-            if wanted := spec.get("webhook"):
-                fitting = [name for name in fields if spec["fields"].keys() <= fields[name]]
-                found |= {wanted: model} if wanted in fields else {fitting[0]: model} if len(fitting) == 1 else {}
-        return found
+        described = {name: route for (name, _), route in hooks.items()}
+        promised = {model: spec for model, spec in self.surface.models.items() if "webhook" in spec}
+        found = {
+            fitting_webhook(self.schemas, described, spec["webhook"], spec["fields"]): model
+            for model, spec in promised.items()
+        }
+        return {name: model for name, model in found.items() if name is not None}
 
     # Schemas
 

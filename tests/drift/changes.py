@@ -183,6 +183,7 @@ CASES: dict[tuple[str, str | None], list[tuple[str, Edit, str]]] = {
         ("another operation id", put(operation, operationId="x"), ""),
         ("another tag", put(operation, tags=["Other"]), ""),
         ("another name of a path parameter", with_other_path_parameter, ""),
+        ("a trailing slash", moved(LIST, f"{LIST}/", paths), ""),
         ("the prefix in the server's URL", moved(LIST, "/encounters", paths), ""),
         ("documented scopes that are not declared", lambda new: operation(new)["security"][0].update(key=[]), ""),
     ],
