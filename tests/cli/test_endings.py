@@ -61,7 +61,7 @@ def test_ctrl_c_ends_a_listing_with_all_it_read_written_and_says_how_to_go_on(
 def test_ctrl_c_while_a_page_is_written_lets_it_be_written_whole(start: Start, run: Run, sandbox: Sandbox) -> None:
     process = start("encounters", "--json")
     assert process.stdout is not None
-    # More than a pipe holds is on its way, so the command is in the middle of a page as long as nobody reads on.
+    # A page is larger than a pipe, so the command waits in the middle of a page for its reader.
     written = [process.stdout.readline()]
     process.send_signal(signal.SIGINT)
     rest, err = process.communicate(timeout=20)
@@ -104,7 +104,7 @@ def on_a_terminal(arguments: list[str], *, only: str = "both", **environment: st
     import pty
 
     terminal, end = pty.openpty()
-    with tempfile.TemporaryFile() as piped:  # holds any amount, so that nobody waits for a reader
+    with tempfile.TemporaryFile() as piped:  # The command never waits for a reader.
         streams: dict[str, Any] = {"stdout": piped if only == "stderr" else end, "stderr": end}
         surroundings = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **environment}
         process = subprocess.Popen([*COMMAND, *arguments], env=surroundings, **streams)
