@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ def test_the_hooks_of_a_given_client_see_requests_and_responses() -> None:
 @GIVEN_CLIENT
 def test_a_given_client_is_not_changed_or_closed(kind: Any, given: Any) -> None:
     own = given(transport=httpx.MockTransport(Recorder()))
-    hooks, headers = own.event_hooks, own.headers.copy()
+    hooks, headers = copy.deepcopy(own.event_hooks), own.headers.copy()
     perform(kind(settings=settings(), http_client=own), lambda ch: ch.encounters.get("enc_1"))
     assert (own.event_hooks, own.headers) == (hooks, headers)
     assert not own.is_closed

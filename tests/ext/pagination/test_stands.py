@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from datetime import timedelta, timezone
+from itertools import product
 from typing import Any
 
 import pytest
@@ -165,9 +166,11 @@ def test_a_page_needs_nothing_but_items() -> None:
 
 
 @DIRECTIONS
-@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6])
-def test_one_wrongly_empty_page_loses_no_rows(order: str, at: int) -> None:
-    world = World({**tied(250), **spaced(100, start=SECOND)}, empty_at=frozenset({at}))
+@pytest.mark.parametrize(
+    ("at", "total"), [(1, "honest"), *product([2, 3, 4, 5, 6], ["honest", "zero", "the page's end"])]
+)
+def test_one_wrongly_empty_page_loses_no_rows(order: str, at: int, total: str) -> None:
+    world = World({**tied(250), **spaced(100, start=SECOND)}, total=total, empty_at=frozenset({at}))
     assert len(walked(world, Window(sort_order=order))) == 350
 
 
