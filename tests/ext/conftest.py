@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
 
@@ -37,6 +38,16 @@ def settings(**others: Any) -> Settings:
 def connected(kind: Any, answer: Answer, **others: Any) -> Any:
     """Return a client of one kind whose server is a function."""
     return kind(settings=settings(**others), httpx_args={"transport": httpx.MockTransport(answer)})
+
+
+def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an asynchronous test in its own event loop."""
+
+    @wraps(test)
+    def run(*arguments: Any, **others: Any) -> None:
+        asyncio.run(test(*arguments, **others))
+
+    return run
 
 
 def perform(client: ChartHero | AsyncChartHero, call: Callable[[Any], Any]) -> Any:

@@ -34,7 +34,7 @@ from charthero_ext.errors import (
 )
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript
 
-from .conftest import EITHER_CLIENT, HOST, KEY, Server, async_client, connected, example, ok, perform, settings
+from .conftest import EITHER_CLIENT, HOST, KEY, Server, async_client, awaited, connected, example, ok, perform, settings
 
 MakeClient = Callable[..., ChartHero]
 BODY = {"error": "request_failed", "reason_code": "invalid_limit", "message": "A sentence.", "field": "limit"}
@@ -443,13 +443,11 @@ def test_an_async_client_works_in_one_event_loop_only() -> None:
         asyncio.run(ch.encounters.get("enc_1"))
 
 
-def test_a_call_can_be_cancelled_while_it_waits_for_a_retry() -> None:
-    async def main() -> None:
-        async with async_client(Server(httpx.Response(503, headers={"Retry-After": "20"}))) as ch:
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(ch.encounters.get("enc_1"), timeout=0.2)
-
-    asyncio.run(main())
+@awaited
+async def test_a_call_can_be_cancelled_while_it_waits_for_a_retry() -> None:
+    async with async_client(Server(httpx.Response(503, headers={"Retry-After": "20"}))) as ch:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ch.encounters.get("enc_1"), timeout=0.2)
 
 
 def test_httpx_args_cannot_replace_auth_or_timeout() -> None:

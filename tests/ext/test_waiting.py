@@ -25,7 +25,7 @@ from charthero_ext.errors import (
 from charthero_ext.models import Encounter
 from charthero_ext.pagination import Walk
 
-from .conftest import EITHER_CLIENT, Listener, Server, connected, example, ok, perform, settings
+from .conftest import EITHER_CLIENT, Listener, Server, awaited, connected, example, ok, perform, settings
 
 MakeClient = Callable[..., ChartHero]
 
@@ -234,16 +234,14 @@ def test_headers_that_trickle_in_do_not_outlast_an_asynchronous_call() -> None:
             asyncio.run(main())
 
 
-def test_cancelled_requests_give_their_connections_back(listener: Callable[[], Listener]) -> None:
+@awaited
+async def test_cancelled_requests_give_their_connections_back(listener: Callable[[], Listener]) -> None:
     api = listener()
     limits = httpx.Limits(max_connections=1)
 
-    async def main() -> None:
-        chosen = settings(base_url=api.url)
-        async with AsyncChartHero(settings=chosen, httpx_args={"limits": limits}) as ch:
-            for number in range(60):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(ch.encounters.get("enc_1"), timeout=number / 10_000)
-            await ch.encounters.get("enc_2", timeout=10)
-
-    asyncio.run(main())
+    chosen = settings(base_url=api.url)
+    async with AsyncChartHero(settings=chosen, httpx_args={"limits": limits}) as ch:
+        for number in range(60):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ch.encounters.get("enc_1"), timeout=number / 10_000)
+        await ch.encounters.get("enc_2", timeout=10)

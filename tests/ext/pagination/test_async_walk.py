@@ -12,6 +12,7 @@ import pytest
 from charthero_ext.pagination import AsyncWalk, Walk
 from charthero_ext.pagination.window import PageRequest
 
+from ..conftest import awaited
 from .simulated_listing import Answer, Row, World, spaced
 
 EITHER_CONCURRENCY = pytest.mark.parametrize("concurrency", [1, 4])
@@ -48,87 +49,75 @@ class Gate:
 
 
 @EITHER_CONCURRENCY
-def test_an_async_walk_uses_no_thread(concurrency: int) -> None:
-    async def main() -> None:
-        before = threading.active_count()
-        async for _ in AsyncWalk(World(spaced(500)).fetch_async, concurrency=concurrency):
-            assert threading.active_count() == before
-
-    asyncio.run(main())
+@awaited
+async def test_an_async_walk_uses_no_thread(concurrency: int) -> None:
+    before = threading.active_count()
+    async for _ in AsyncWalk(World(spaced(500)).fetch_async, concurrency=concurrency):
+        assert threading.active_count() == before
 
 
-def test_only_the_next_page_is_fetched_while_the_caller_works() -> None:
-    async def main() -> None:
-        gate = Gate(World(spaced(1000)), passes=100)
-        walk = AsyncWalk(gate.fetch)
-        await anext(walk)
+@awaited
+async def test_only_the_next_page_is_fetched_while_the_caller_works() -> None:
+    gate = Gate(World(spaced(1000)), passes=100)
+    walk = AsyncWalk(gate.fetch)
+    await anext(walk)
+    await settle()
+    assert len(gate.world.requests) == 2
+
+
+@awaited
+async def test_concurrency_limits_the_requests_in_flight() -> None:
+    gate = Gate(World(spaced(8000)), passes=3)
+    async with AsyncWalk(gate.fetch, concurrency=3) as walk:
+        taking = asyncio.ensure_future(anext(walk))
         await settle()
-        assert len(gate.world.requests) == 2
-
-    asyncio.run(main())
-
-
-def test_concurrency_limits_the_requests_in_flight() -> None:
-    async def main() -> None:
-        gate = Gate(World(spaced(8000)), passes=3)
-        async with AsyncWalk(gate.fetch, concurrency=3) as walk:
-            taking = asyncio.ensure_future(anext(walk))
-            await settle()
-            assert gate.now == gate.most == 3
-            taking.cancel()
-
-    asyncio.run(main())
+        assert gate.now == gate.most == 3
+        taking.cancel()
 
 
 @EITHER_CONCURRENCY
-def test_leaving_the_with_block_cancels_requests_in_flight(concurrency: int) -> None:
-    async def main() -> None:
-        gate = Gate(World(spaced(5000)), passes=1 if concurrency == 1 else 3)
-        async with AsyncWalk(gate.fetch, concurrency=concurrency) as walk:
-            async for _ in walk:
-                await settle()
-                break
-            assert gate.now > 0
-        assert (gate.now, gate.cancelled > 0) == (0, True)
-        assert other_tasks() == set()
-
-    asyncio.run(main())
-
-
-@EITHER_CONCURRENCY
-def test_breaking_out_of_an_unreferenced_walk_cancels_its_requests(concurrency: int) -> None:
-    async def main() -> None:
-        gate = Gate(World(spaced(5000)), passes=1 if concurrency == 1 else 3)
-        async for _ in AsyncWalk(gate.fetch, concurrency=concurrency):
+@awaited
+async def test_leaving_the_with_block_cancels_requests_in_flight(concurrency: int) -> None:
+    gate = Gate(World(spaced(5000)), passes=1 if concurrency == 1 else 3)
+    async with AsyncWalk(gate.fetch, concurrency=concurrency) as walk:
+        async for _ in walk:
             await settle()
             break
-        gc.collect()
-        await settle()
-        assert (gate.now, gate.cancelled > 0) == (0, True)
-        assert other_tasks() == set()
-
-    asyncio.run(main())
+        assert gate.now > 0
+    assert (gate.now, gate.cancelled > 0) == (0, True)
+    assert other_tasks() == set()
 
 
 @EITHER_CONCURRENCY
-def test_requests_of_a_kept_walk_end_by_themselves_after_a_break(concurrency: int) -> None:
+@awaited
+async def test_breaking_out_of_an_unreferenced_walk_cancels_its_requests(concurrency: int) -> None:
+    gate = Gate(World(spaced(5000)), passes=1 if concurrency == 1 else 3)
+    async for _ in AsyncWalk(gate.fetch, concurrency=concurrency):
+        await settle()
+        break
+    gc.collect()
+    await settle()
+    assert (gate.now, gate.cancelled > 0) == (0, True)
+    assert other_tasks() == set()
+
+
+@EITHER_CONCURRENCY
+@awaited
+async def test_requests_of_a_kept_walk_end_by_themselves_after_a_break(concurrency: int) -> None:
     world = World(spaced(5000))
 
-    async def main() -> None:
-        walk = AsyncWalk(world.fetch_async, concurrency=concurrency)
-        rows = []
-        async for row in walk:
-            rows.append(row)
-            break
-        await settle()
-        assert other_tasks() == set()
-        asked = len(world.requests)
-        await settle()
-        assert len(world.requests) == asked
-        rows += [row async for row in walk]
-        world.check(rows, walk.receipt)
-
-    asyncio.run(main())
+    walk = AsyncWalk(world.fetch_async, concurrency=concurrency)
+    rows = []
+    async for row in walk:
+        rows.append(row)
+        break
+    await settle()
+    assert other_tasks() == set()
+    asked = len(world.requests)
+    await settle()
+    assert len(world.requests) == asked
+    rows += [row async for row in walk]
+    world.check(rows, walk.receipt)
 
 
 def test_a_failed_look_ahead_after_a_break_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -145,71 +134,65 @@ def test_a_failed_look_ahead_after_a_break_logs_nothing(caplog: pytest.LogCaptur
     assert caplog.records == []
 
 
-def test_a_walk_can_continue_after_a_cancelled_wait() -> None:
-    async def main() -> None:
-        gate = Gate(World(spaced(300)), passes=1)
-        walk = AsyncWalk(gate.fetch)
-        rows = [await anext(walk) for _ in range(100)]
-        waiting = asyncio.ensure_future(anext(walk))
-        await settle()
-        waiting.cancel()
-        await settle()
-        assert waiting.cancelled()
+@awaited
+async def test_a_walk_can_continue_after_a_cancelled_wait() -> None:
+    gate = Gate(World(spaced(300)), passes=1)
+    walk = AsyncWalk(gate.fetch)
+    rows = [await anext(walk) for _ in range(100)]
+    waiting = asyncio.ensure_future(anext(walk))
+    await settle()
+    waiting.cancel()
+    await settle()
+    assert waiting.cancelled()
+    gate.passes.release()
+    assert gate.cancelled == 0, "the request goes on"
+    for _ in range(10):
         gate.passes.release()
-        assert gate.cancelled == 0, "the request goes on"
-        for _ in range(10):
-            gate.passes.release()
-        rows += [row async for row in walk]
-        gate.world.check(rows, walk.receipt)
-        assert walk.receipt.requests == len(gate.world.requests)
-
-    asyncio.run(main())
+    rows += [row async for row in walk]
+    gate.world.check(rows, walk.receipt)
+    assert walk.receipt.requests == len(gate.world.requests)
 
 
-def test_a_walk_in_a_task_group_ends_with_the_group() -> None:
-    async def main() -> None:
-        gate = Gate(World(spaced(500)), passes=2)
+@awaited
+async def test_a_walk_in_a_task_group_ends_with_the_group() -> None:
+    gate = Gate(World(spaced(500)), passes=2)
 
-        async def consume() -> None:
-            async with AsyncWalk(gate.fetch) as walk:
-                async for _ in walk:
-                    pass
+    async def consume() -> None:
+        async with AsyncWalk(gate.fetch) as walk:
+            async for _ in walk:
+                pass
 
-        async def fail() -> None:
-            await settle()
-            raise LookupError
+    async def fail() -> None:
+        await settle()
+        raise LookupError
 
-        async def both() -> None:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(consume())
-                group.create_task(fail())
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(consume())
+            group.create_task(fail())
 
-        with pytest.raises(ExceptionGroup):
-            await both()
-        assert gate.now == 0
-        assert other_tasks() == set()
-
-    asyncio.run(main())
+    with pytest.raises(ExceptionGroup):
+        await both()
+    assert gate.now == 0
+    assert other_tasks() == set()
 
 
-def test_several_tasks_can_share_a_walk() -> None:
+@awaited
+async def test_several_tasks_can_share_a_walk() -> None:
     world = World(spaced(3000))
 
-    async def main() -> None:
-        walk = AsyncWalk(world.fetch_async, concurrency=2)
-        rows: list[Row] = []
+    walk = AsyncWalk(world.fetch_async, concurrency=2)
+    rows: list[Row] = []
 
-        async def consume() -> None:
-            async for row in walk:
-                rows.append(row)
-                await asyncio.sleep(0)
+    async def consume() -> None:
+        async for row in walk:
+            rows.append(row)
+            await asyncio.sleep(0)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(4):
-                group.create_task(consume())
-        assert sorted(row.encounter_id for row in rows) == sorted(world.rows)
-
-    asyncio.run(main())
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(consume())
+    assert sorted(row.encounter_id for row in rows) == sorted(world.rows)
 
 
 @EITHER_CONCURRENCY
