@@ -7,9 +7,11 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from charthero_ext.changes import Ledger
 from charthero_ext.errors import ConfigurationError
 from charthero_ext.webhooks import SQLiteStore, Store
 
@@ -131,6 +133,16 @@ def test_an_open_file_of_another_user_is_refused_and_stays_as_it_is(
     with pytest.raises(PermissionError):
         SQLiteStore(path).add("evt_1", "one", 100)
     assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("open_path", [SQLiteStore, Ledger])
+def test_a_file_of_another_kind_keeps_its_permissions_and_content(open_path: Any, tmp_path: Path) -> None:
+    path = tmp_path / "accounts"
+    path.write_text("synthetic:x:0:0\n")
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="is not a SQLite database"):
+        open_path(path).failed()
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("synthetic:x:0:0\n", 0o644)
 
 
 def test_a_directory_is_refused_and_keeps_its_permissions(tmp_path: Path) -> None:
