@@ -70,7 +70,7 @@ def test_a_file_of_something_else_is_refused_and_unchanged(tmp_path: Path) -> No
         database.execute("CREATE TABLE important (content)")
     for name in ("text", "database"):
         before = (tmp_path / name).read_bytes()
-        with pytest.raises(ConfigurationError, match=f"{name} is not a ledger"):
+        with pytest.raises(ConfigurationError, match=f"{name} is not a (ledger|SQLite database)"):
             Ledger(tmp_path / name)
         assert (tmp_path / name).read_bytes() == before
     with pytest.raises(ConfigurationError, match="is not a file"):

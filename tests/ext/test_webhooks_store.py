@@ -184,6 +184,7 @@ def test_a_failed_write_is_an_error_and_changes_nothing(path: Path) -> None:
 
 def test_a_file_that_is_not_a_database_is_an_error_and_keeps_its_content(path: Path) -> None:
     path.write_text("This is a text that is longer than the header of a database." * 9)
+    path.chmod(0o600)
     before = path.read_bytes()
     with pytest.raises(sqlite3.DatabaseError):
         SQLiteStore(path).add("evt_1", "one", 100)
