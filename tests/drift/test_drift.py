@@ -58,54 +58,47 @@ def published(change: Callable[[Document], None]) -> bytes:
     return raw(document)
 
 
+def with_other_layout(document: Document) -> None:
+    document["info"] = document.pop("info")
+
+
 @pytest.mark.parametrize(
     ("change", "codes"),
     [
         (unchanged, {"any": 0, "warning": 0, "breaking": 0}),
+        (with_other_layout, {"any": 1, "warning": 0, "breaking": 0}),
         (with_words, {"any": 1, "warning": 0, "breaking": 0}),
         (with_value, {"any": 1, "warning": 1, "breaking": 0}),
         (with_null, {"any": 1, "warning": 1, "breaking": 1}),
     ],
 )
-def test_drift_counts_from_the_given_severity(
-    change: Callable[[Document], None], codes: dict[str, int], docs: Docs, snapshot: Path
+def test_drift_counts_from_the_given_severity_whatever_the_etag(
+    change: Callable[[Document], None], codes: dict[str, int], docs: Docs, snapshot: Path, capsys: Captured
 ) -> None:
+    docs.headers = {"ETag": '"1"', "Last-Modified": "Fri, 01 May 2026 00:00:00 GMT"}
     docs.body = published(change)
     assert {level: drift.main([docs.url, "--fail-on", level]) for level in codes} == codes
-
-
-def test_another_layout_counts_by_default(docs: Docs, snapshot: Path) -> None:
-    docs.body = json.dumps(artifact(), indent=2).encode()
-    assert drift.main([docs.url]) == 1
-    assert drift.main([docs.url, "--fail-on", "warning"]) == 0
-
-
-def test_text_names_the_rule_and_the_public_name(docs: Docs, snapshot: Path, capsys: Captured) -> None:
-    docs.body = published(with_null)
-    assert drift.main([docs.url]) == 1
+    assert not any(name.startswith("if-") for asked in docs.asked for name in asked)
     out = capsys.readouterr().out
-    assert "breaking  received-null-added: Encounter.status" in out
-    assert out.endswith("drift: 1 breaking\n")
+    if change is with_null:
+        assert "breaking  received-null-added: Encounter.status" in out
+        assert out.endswith("drift: 1 breaking\n")
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
         ({"body": b"<!doctype html><title>Sign in</title>"}, "HTML"),
-        ({"body": b'{"openapi": "3.1.0", "paths": {'}, "cut short"),
         ({"body": raw(artifact()), "cut_short": True}, "cut short"),
         ({"body": b"{}"}, "not an OpenAPI"),
-        ({"body": b'{"swagger": "2.0", "paths": {}}'}, "Swagger 2"),
-        ({"body": b""}, "not JSON"),
-        ({"status": 404}, "HTTP 404"),
-        ({"status": 503}, "HTTP 503"),
-        ({"status": 304}, "HTTP 304"),
         ({"body": raw(artifact()), "status": 403}, "HTTP 403"),
+        ({"status": 304}, "HTTP 304"),
+        ({"url": "http://127.0.0.1:1/openapi.json"}, "cannot be reached"),
     ],
-    ids=["html", "truncated", "cut short", "empty", "swagger", "nothing", "404", "503", "304", "403"],
+    ids=["html", "cut short", "empty", "403", "304", "no host"],
 )
 @every_form
-def test_an_unusable_answer_is_never_green(
+def test_an_unusable_answer_exits_with_2_and_says_why(
     answer: dict[str, object], reason: str, form: str, docs: Docs, snapshot: Path, capsys: Captured
 ) -> None:
     for name, value in answer.items():
@@ -116,18 +109,14 @@ def test_an_unusable_answer_is_never_green(
     assert form == "text" or "could not tell" in captured.out.lower()
 
 
-def test_a_host_that_does_not_answer_is_never_green(snapshot: Path) -> None:
-    assert drift.main(["http://127.0.0.1:1/openapi.json"]) == 2
-
-
 @pytest.mark.parametrize("content", [None, b"{}", b"<html>", b'{"openapi": "3.1.0", "paths": {}}'])
-def test_an_unusable_snapshot_is_never_green(content: bytes | None, docs: Docs, snapshot: Path) -> None:
+def test_an_unusable_snapshot_exits_with_2(content: bytes | None, docs: Docs, snapshot: Path) -> None:
     docs.body = raw(artifact())
     snapshot.unlink() if content is None else snapshot.write_bytes(content)
     assert drift.main([docs.url]) == 2
 
 
-def test_an_unexpected_error_is_never_green(
+def test_an_unexpected_error_exits_with_2(
     docs: Docs, snapshot: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     def faulty(*_: object) -> object:
@@ -139,18 +128,10 @@ def test_an_unexpected_error_is_never_green(
     assert "RecursionError" in capsys.readouterr().err
 
 
-def test_an_unknown_option_is_never_green(snapshot: Path) -> None:
+def test_an_unknown_option_exits_with_2(snapshot: Path) -> None:
     with pytest.raises(SystemExit) as stopped:
         drift.main(["--fail-on", "sometimes"])
     assert stopped.value.code == 2
-
-
-def test_an_unchanged_etag_proves_nothing(docs: Docs, snapshot: Path) -> None:
-    docs.headers = {"ETag": '"1"', "Last-Modified": "Fri, 01 May 2026 00:00:00 GMT"}
-    for change, code in ((unchanged, 0), (with_null, 1)):
-        docs.body = published(change)
-        assert drift.main([docs.url]) == code
-    assert not any(name.startswith("if-") for asked in docs.asked for name in asked)
 
 
 @every_form
