@@ -157,9 +157,14 @@ def reference(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def json_of(schema: Any) -> dict[str, Any]:
+    """Return the JSON content of a request or a response."""
+    return {"description": "", "content": {"application/json": {"schema": schema}}}
+
+
 def respond(document: Document, path: str, schema: dict[str, Any]) -> None:
     """Make *schema* the body of a route's success."""
-    document["paths"][path]["get"]["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
+    document["paths"][path]["get"]["responses"]["200"] = json_of(schema)
 
 
 def spelled_nullable(node: dict[str, Any], spelling: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:

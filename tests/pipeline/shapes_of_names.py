@@ -11,6 +11,7 @@ from .shapes import (
     ENCOUNTER,
     LIST,
     Document,
+    json_of,
     operations,
     reference,
     rename_schemas,
@@ -38,10 +39,7 @@ def framework_style(document: Document) -> None:
         ]
         operation["responses"] = {
             "200": operation["responses"]["200"],
-            "422": {
-                "description": "Validation Error",
-                "content": {"application/json": {"schema": reference("HTTPValidationError")}},
-            },
+            "422": json_of(reference("HTTPValidationError")),
         }
     del schemas(document)["PublicApiError"]
     place = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
@@ -141,8 +139,8 @@ def input_and_output_variants(document: Document) -> None:
     rename_schemas(document, {"PublicEncounter": "Encounter-Output", "PublicPatient": "Patient-Output"})
     schemas(document)["Encounter-Input"] = {"type": "object", "properties": {"note": {"type": "string"}}}
     schemas(document)["Patient-Input"] = {"type": "object", "properties": {"name": {"type": "string"}}}
-    body = {"content": {"application/json": {"schema": reference("Encounter-Input")}}, "required": True}
-    created = {"description": "", "content": {"application/json": {"schema": reference("Encounter-Output")}}}
+    body = {"required": True, **json_of(reference("Encounter-Input"))}
+    created = json_of(reference("Encounter-Output"))
     document["paths"][LIST]["post"] = {"requestBody": body, "responses": {"201": created}}
 
 
@@ -184,15 +182,14 @@ def schemas_named_like_what_generated_code_uses(document: Document) -> None:
             },
         }
         schemas(document)["PublicEncounter"]["properties"][f"the_{name}"] = reference(name)
-        content = {"application/json": {"schema": {"type": "array", "items": reference(name)}}}
         document["paths"][f"/external/v1/awkward/{name}"] = {
             "post": {
                 "operationId": name,
                 "tags": [name],
-                "requestBody": {"content": {"application/json": {"schema": reference(name)}}},
+                "requestBody": json_of(reference(name)),
                 "responses": {
-                    "200": {"description": "", "content": content},
-                    "201": {"description": "", "content": {"application/json": {"schema": reference(name)}}},
+                    "200": json_of({"type": "array", "items": reference(name)}),
+                    "201": json_of(reference(name)),
                 },
             }
         }
@@ -230,7 +227,7 @@ def the_prefix_in_the_server_url(document: Document) -> None:
 def a_namesake_without_the_prefix(document: Document) -> None:
     """An internal route first, with the same path but for the prefix, and another body."""
     internal = {"type": "object", "properties": {"rows": {"type": "array", "items": {"type": "string"}}}}
-    get = {"responses": {"200": {"description": "", "content": {"application/json": {"schema": internal}}}}}
+    get = {"responses": {"200": json_of(internal)}}
     document["paths"] = {"/encounters": {"get": get}, "/encounters/{id}": {"get": get}, **document["paths"]}
     document["paths"]["/encounters/{id}"]["parameters"] = [
         {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -251,12 +248,11 @@ def the_webhook_under_another_key(document: Document) -> None:
 def the_webhook_by_reference_among_others(document: Document) -> None:
     item = document["webhooks"]["recording.transcript_ready"]
     test = {"type": "object", "properties": {"id": {"type": "string"}, "type": {"type": "string"}}}
-    body = {"content": {"application/json": {"schema": test}}}
     document["components"]["pathItems"] = {"ready": item}
     document["components"]["requestBodies"] = {"ready": item["post"]["requestBody"]}
     item["post"]["requestBody"] = {"$ref": "#/components/requestBodies/ready"}
     document["webhooks"] = {
-        "webhook.endpoint_test": {"post": {"requestBody": body, "responses": {"200": {"description": ""}}}},
+        "webhook.endpoint_test": {"post": {"requestBody": json_of(test), "responses": {"200": {"description": ""}}}},
         "events": {"$ref": "#/components/pathItems/ready"},
     }
 

@@ -12,6 +12,7 @@ from .shapes import (
     LIST,
     Document,
     inlined,
+    json_of,
     operations,
     reference,
     respond,
@@ -379,117 +380,94 @@ def _parameter(name: str, place: str, schema: Any, *, required: bool = False) ->
 
 @shape()
 def extra_routes(document: Document) -> None:
-    text = {"type": "string"}
-    ok = {"200": {"description": "", "content": {"application/json": {"schema": text}}}}
-    patient = {"application/json": {"schema": reference("PublicPatient")}}
-    either = {"anyOf": [reference("PublicPatient"), reference("PublicEncounter"), {"type": "null"}]}
-    paths: dict[str, Any] = {
-        "/external/v1/patients": {
-            "get": {
-                "operationId": "listPatients",
-                "tags": ["Patients"],
-                "parameters": [
-                    _parameter("q", "query", {"type": "array", "items": text}),
-                    _parameter("x-trace", "header", text),
-                    _parameter("session", "cookie", text),
-                    _parameter("since", "query", {"type": "string", "format": "date-time"}),
-                ],
-                "responses": {
-                    "200": {
-                        "description": "",
-                        "content": {
-                            "application/json": {"schema": {"type": "array", "items": reference("PublicPatient")}}
-                        },
-                    }
-                },
-            },
-            "post": {
-                "operationId": "createPatient",
-                "tags": ["Patients"],
-                "requestBody": {"required": True, "content": patient},
-                "responses": {"201": {"description": "", "content": patient}, "204": {"description": ""}},
-            },
+    text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+    patient = reference("PublicPatient")
+    either = {"anyOf": [patient, reference("PublicEncounter"), {"type": "null"}]}
+    ok = {"200": json_of(text)}
+    list_patients = {
+        "operationId": "listPatients",
+        "tags": ["Patients"],
+        "parameters": [
+            _parameter("q", "query", texts),
+            _parameter("x-trace", "header", text),
+            _parameter("session", "cookie", text),
+            _parameter("since", "query", {"type": "string", "format": "date-time"}),
+        ],
+        "responses": {"200": json_of({"type": "array", "items": patient})},
+    }
+    create_patient = {
+        "operationId": "createPatient",
+        "tags": ["Patients"],
+        "requestBody": {"required": True, **json_of(patient)},
+        "responses": {"201": json_of(patient), "204": {"description": ""}},
+    }
+    get_patient = {
+        "tags": ["Patients"],
+        "parameters": [_parameter("patient-id", "path", text)],
+        "responses": {"200": json_of(either)},
+    }
+    places = [
+        _parameter("in_body", "body", text),
+        _parameter("object", "query", {"type": "object", "properties": {"a": text, "b": text}}),
+        _parameter("list", "header", texts),
+        _parameter("when", "header", {"type": "string", "format": "date-time"}),
+        _parameter("model", "cookie", patient),
+        _parameter("nullable", "header", {"anyOf": [text, {"type": "null"}]}),
+        _parameter("any", "header", {}),
+        {"name": "content", "in": "query", "content": {"application/json": {"schema": text}}},
+        {"name": "nothing", "in": "query"},
+        "not a parameter",
+    ]
+    in_path = [_parameter("list", "path", texts), _parameter("model", "path", {"anyOf": [patient, {"type": "null"}]})]
+    names = [
+        _parameter("id", "path", text),
+        _parameter("id", "query", text),
+        _parameter("ID", "query", text),
+        _parameter("Id", "header", text),
+        *(_parameter(name, "query", text) for name in PARAMETERS.split()),
+    ]
+    put_union = {
+        "requestBody": json_of(either),
+        "responses": {
+            "200": json_of(either),
+            "202": {"description": "", "content": {"application/json": {}}},
+            "203": {"description": "", "content": {"text/csv": {"schema": text}}},
         },
+    }
+    patch_union = {
+        "requestBody": json_of({"type": "string", "format": "uuid"}),
+        "responses": {"200": json_of({"type": "array"})},
+    }
+    upload = {"content": {"multipart/form-data": {"schema": {"type": "object"}}}}
+    document["paths"] |= {
+        "/external/v1/patients": {"get": list_patients, "post": create_patient},
         "/external/v1/patients/{patient-id}": {
-            "get": {
-                "tags": ["Patients"],
-                "parameters": [_parameter("patient-id", "path", text)],
-                "responses": {"200": {"description": "", "content": {"application/json": {"schema": either}}}},
-            },
+            "get": get_patient,
             "delete": {"tags": ["class"], "parameters": [], "responses": {"302": {"description": "gone"}}},
         },
         "/external/v1/odd/{0}/{undeclared}": {"get": {"parameters": [_parameter("0", "path", text)], "responses": ok}},
         "/external/v1/odd/declared": {"get": {"parameters": [_parameter("absent", "path", text)], "responses": ok}},
         "/external/v1/odd/twice/{a}/{a}": {"get": {"parameters": [_parameter("a", "path", text)], "responses": ok}},
-        "/external/v1/odd/places": {
-            "get": {
-                "parameters": [
-                    _parameter("in_body", "body", text),
-                    _parameter("object", "query", {"type": "object", "properties": {"a": text, "b": text}}),
-                    _parameter("list", "header", {"type": "array", "items": text}),
-                    _parameter("when", "header", {"type": "string", "format": "date-time"}),
-                    _parameter("model", "cookie", reference("PublicPatient")),
-                    _parameter("nullable", "header", {"anyOf": [text, {"type": "null"}]}),
-                    _parameter("any", "header", {}),
-                    {"name": "content", "in": "query", "content": {"application/json": {"schema": text}}},
-                    {"name": "nothing", "in": "query"},
-                    "not a parameter",
-                ],
-                "responses": ok,
-            }
-        },
-        "/external/v1/odd/path/{list}/{model}": {
-            "get": {
-                "parameters": [
-                    _parameter("list", "path", {"type": "array", "items": text}),
-                    _parameter("model", "path", {"anyOf": [reference("PublicPatient"), {"type": "null"}]}),
-                ],
-                "responses": ok,
-            }
-        },
+        "/external/v1/odd/places": {"get": {"parameters": places, "responses": ok}},
+        "/external/v1/odd/path/{list}/{model}": {"get": {"parameters": in_path, "responses": ok}},
         "/external/v1/odd/names/{id}": {
             "get": {
-                "parameters": [
-                    _parameter("id", "path", text),
-                    _parameter("id", "query", text),
-                    _parameter("ID", "query", text),
-                    _parameter("Id", "header", text),
-                    *(_parameter(name, "query", text) for name in PARAMETERS.split()),
-                ],
-                "requestBody": {"content": {"application/json": {"schema": {"type": "array", "items": text}}}},
+                "parameters": names,
+                "requestBody": json_of(texts),
                 "responses": {"2XX": ok["200"], "default": ok["200"]},
             }
         },
-        "/external/v1/odd/unions": {
-            "put": {
-                "requestBody": {"content": {"application/json": {"schema": either}}},
-                "responses": {
-                    "200": {"description": "", "content": {"application/json": {"schema": either}}},
-                    "202": {"description": "", "content": {"application/json": {}}},
-                    "203": {"description": "", "content": {"text/csv": {"schema": text}}},
-                },
-            },
-            "patch": {
-                "requestBody": {"content": {"application/json": {"schema": {"type": "string", "format": "uuid"}}}},
-                "responses": {
-                    "200": {"description": "", "content": {"application/json": {"schema": {"type": "array"}}}}
-                },
-            },
+        "/external/v1/odd/unions": {"put": put_union, "patch": patch_union},
+        "/external/v1/odd/upload": {"post": {"requestBody": upload, "responses": ok}},
+        "/external/v1/encounters/{other}": {
+            "delete": {"operationId": "get_encounter", "responses": {}},
+            "parameters": [_parameter("other", "path", text)],
         },
-        "/external/v1/odd/upload": {
-            "post": {
-                "requestBody": {"content": {"multipart/form-data": {"schema": {"type": "object"}}}},
-                "responses": ok,
-            }
-        },
-        "/external/v1/encounters/{other}": {"delete": {"operationId": "get_encounter", "responses": {}}},
         "/external/v1/weird path/{é}": {"get": {"responses": ok}},
         "relative": {"get": {"responses": ok}},
         "/external/v1/empty": {"get": {}},
         "/external/v1/none": None,
     }
-    paths["/external/v1/encounters/{other}"]["parameters"] = [_parameter("other", "path", text)]
-    document["paths"] |= paths
 
 
 @shape()
