@@ -1,12 +1,13 @@
-"""Release day: everything is replaced together once all steps have passed, and nothing when one has not.
+"""Release day replaces everything after every step has passed, and nothing if one failed; the daily job proposes it.
 
-Each test works in a copy of the repository whose `make` is a stand-in, so that no test runs the tests.
+Each test works in a copy of the repository. A stand-in for `make` keeps the tests from running the tests.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from .shapes import Document, schemas, unchanged
 from .test_generate import contents
 from .trees import environment
 
-#: Says what it was asked, and whether the snapshot and the package it is to judge belong together.
+#: Records its arguments, and whether the package was generated from the snapshot.
 MAKE = """#!{python}
 import hashlib, json, os, pathlib, sys, time
 root, seen = pathlib.Path.cwd(), pathlib.Path({seen!r})
@@ -43,8 +44,8 @@ class Repository:
     root: Path
     seen: Path
 
-    def command(self, source: Path | str) -> list[str]:
-        return [sys.executable, "-P", "-m", "scripts.update", str(source)]
+    def command(self, module: str, *arguments: Path | str) -> list[str]:
+        return [sys.executable, "-P", "-m", f"scripts.{module}", *map(str, arguments)]
 
     def environment(self, **env: str) -> dict[str, str]:
         path = os.pathsep.join((str(self.root.parent / "bin"), os.environ["PATH"]))
@@ -53,11 +54,24 @@ class Repository:
         surroundings = environment(self.root.parent, PATH=path, TMPDIR=str(scratch), **env)
         return surroundings | {"PYTHONPATH": str(self.root)}
 
-    def update(self, source: Path | str, *, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, command: list[str], cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
         surroundings = self.environment(**env)
         return subprocess.run(
-            self.command(source), cwd=cwd or self.root, env=surroundings, capture_output=True, text=True, timeout=60
+            command, cwd=cwd or self.root, env=surroundings, capture_output=True, text=True, timeout=60
         )
+
+    def update(self, source: Path | str, *, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.run(self.command("update", source), cwd, **env)
+
+    def release_day(self, source: Path | str) -> tuple[subprocess.CompletedProcess[str], Path]:
+        """Run the daily job in a git repository; return what it printed, and the directory of what it left."""
+        job = self.root.parent / "job"
+        job.mkdir()
+        git = ["git", "-c", "user.name=Synthetic", "-c", "user.email=synthetic@example.test"]
+        for arguments in (["init"], ["add", "--all"], ["commit", "--message", "Synthetic"]):
+            self.run([*git, *arguments]).check_returncode()
+        outputs = {"GITHUB_STEP_SUMMARY": str(job / "summary.md"), "GITHUB_OUTPUT": str(job / "output")}
+        return self.run(self.command("release_day", source, "--bundle", job / "bundle"), **outputs), job
 
     def made(self) -> dict[str, object]:
         seen: dict[str, object] = json.loads(self.seen.read_text())
@@ -74,7 +88,7 @@ def repository(tmp_path: Path) -> Repository:
         if (ROOT / file).exists():
             shutil.copy(ROOT / file, root / file)
     (root / ".venv").mkdir()
-    (root / "notes.txt").write_text("somebody's own")
+    (root / "notes.txt").write_text("Notes.")
     made = Repository(root, tmp_path / "seen.json")
     (tmp_path / "bin").mkdir()
     make = tmp_path / "bin" / "make"
@@ -95,18 +109,21 @@ def written(path: Path, document: Document) -> Path:
     return path
 
 
-def test_an_additive_release_replaces_snapshot_record_and_package_together(
+def test_an_additive_release_replaces_snapshot_record_package_and_changelog(
     repository: Repository, additive: Path
 ) -> None:
     before = contents(repository.root)
     done = repository.update(additive)
     assert (done.returncode, done.stderr) == (0, "")
+    assert "info      received-field-added: Patient.preferred_name" in done.stdout
+    assert "; proposed version: " in done.stdout
     last = "update: done, `make check` and `make test` passed; look at `git status` and commit\n"
     assert done.stdout.endswith(f"the tests say so\n{last}")
     after = contents(repository.root)
     new = additive.read_bytes()
     assert after["openapi/openapi.json"] == after["generated/charthero_client/openapi.json"] == new
     assert json.loads(after["openapi/source.json"])["sha256"] == sha256(new)
+    assert b"* `Patient.preferred_name`: a field is new" in after["CHANGELOG.md"]
     assert b"preferred_name: str | Unset" in after["generated/charthero_client/models/patient.py"]
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     own = ("openapi/openapi.json", "openapi/source.json", "openapi/facts.txt", "CHANGELOG.md")
@@ -115,7 +132,7 @@ def test_an_additive_release_replaces_snapshot_record_and_package_together(
 
 
 @pytest.mark.slow
-def test_check_and_test_judge_a_copy_that_holds_the_new_release_whole(repository: Repository, additive: Path) -> None:
+def test_check_and_test_run_in_a_copy_with_the_whole_new_release(repository: Repository, additive: Path) -> None:
     repository.update(additive)
     made = repository.made()
     assert made["arguments"][-2:] == ["check", "test"]  # type: ignore[index]
@@ -127,8 +144,8 @@ def test_check_and_test_judge_a_copy_that_holds_the_new_release_whole(repository
 
 
 @pytest.mark.slow
-def test_the_environment_is_neither_made_nor_installed_anew_for_the_copy(repository: Repository) -> None:
-    """With the real make, and no stamp beside the environment: only what check and test do is to be run."""
+def test_the_copy_uses_the_existing_environment(repository: Repository) -> None:
+    """The real make plans only the commands of check and test, even without a stamp beside the environment."""
     repository.update(SNAPSHOT)
     arguments = repository.made()["arguments"]
     assert isinstance(arguments, list)
@@ -146,7 +163,7 @@ def test_the_environment_is_neither_made_nor_installed_anew_for_the_copy(reposit
 
 
 @pytest.mark.slow
-def test_an_update_to_the_bytes_that_are_there_changes_no_code(repository: Repository) -> None:
+def test_an_update_to_the_same_bytes_changes_only_the_record(repository: Repository) -> None:
     before = contents(repository.root)
     assert repository.update(SNAPSHOT).returncode == 0
     after = contents(repository.root)
@@ -156,27 +173,28 @@ def test_an_update_to_the_bytes_that_are_there_changes_no_code(repository: Repos
 
 
 @pytest.mark.slow
-def test_a_path_is_meant_from_where_the_command_is_given(repository: Repository, additive: Path) -> None:
+def test_a_relative_path_starts_at_the_working_directory(repository: Repository, additive: Path) -> None:
     assert repository.update(additive.name, cwd=additive.parent).returncode == 0
     assert (repository.root / "openapi" / "openapi.json").read_bytes() == additive.read_bytes()
 
 
-def lacking_a_field() -> Document:
+@pytest.fixture
+def breaking(tmp_path: Path) -> Path:
     document = unchanged()
     del schemas(document)["PublicEncounter"]["properties"]["status"]
-    return document
+    return written(tmp_path / "breaking.json", document)
 
 
 @pytest.mark.parametrize("step", ["pull", "pull of a breaking release", "generate", "check or test"])
-def test_when_a_step_fails_every_byte_is_as_it_was(
-    repository: Repository, additive: Path, tmp_path: Path, step: str
+def test_a_failed_step_leaves_every_file_unchanged(
+    repository: Repository, additive: Path, breaking: Path, tmp_path: Path, step: str
 ) -> None:
     source, env = additive, {}
     if step == "pull":
         source = tmp_path / "page.html"
         source.write_text("<html>")
     elif step == "pull of a breaking release":
-        source = written(tmp_path / "breaking.json", lacking_a_field())
+        source = breaking
     elif step == "generate":
         (repository.root / "openapi" / "templates" / "model.py.jinja").write_text("{{ nothing.at.all }}")
     else:
@@ -193,10 +211,10 @@ def test_when_a_step_fails_every_byte_is_as_it_was(
 
 
 @pytest.mark.slow
-def test_a_run_killed_while_the_tests_run_leaves_every_byte_as_it_was(repository: Repository, additive: Path) -> None:
+def test_a_run_that_is_killed_leaves_every_file_unchanged(repository: Repository, additive: Path) -> None:
     before = contents(repository.root)
     process = subprocess.Popen(
-        repository.command(additive),
+        repository.command("update", additive),
         cwd=repository.root,
         env=repository.environment(MAKE_TAKES="60"),
         stdout=subprocess.PIPE,
@@ -211,7 +229,7 @@ def test_a_run_killed_while_the_tests_run_leaves_every_byte_as_it_was(repository
 
 
 @pytest.mark.parametrize("failing", ["write_atomically", "replace_whole"])
-def test_when_the_last_replacement_fails_those_before_it_are_undone(
+def test_a_failed_replacement_undoes_those_before_it(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     copy = tmp_path / "copy"
@@ -235,3 +253,36 @@ def test_when_the_last_replacement_fails_those_before_it_are_undone(
     with pytest.raises(OSError, match="No space left"):
         update._put_in_place(copy)
     assert contents(repository.root) == before
+
+
+# The daily job
+
+
+def test_the_daily_job_writes_the_proposal_and_the_findings(repository: Repository, additive: Path) -> None:
+    done, job = repository.release_day(additive)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (job / "output").read_text() == "proposed=true\n"
+    assert (job / "summary.md").read_text() == (job / "bundle" / "findings.md").read_text()
+    patch = (job / "bundle" / "proposal.patch").read_bytes()
+    assert sha256(additive.read_bytes()).encode() in patch
+    changed = set(re.findall(rb"^diff --git a/(\S+)", patch, re.MULTILINE))
+    assert changed >= {b"CHANGELOG.md", b"openapi/openapi.json", b"generated/charthero_client/contract.py"}
+    assert {name for name in changed if name.startswith((b"scripts/", b"tests/"))} == set()
+
+
+def test_the_daily_job_proposes_nothing_without_a_change(repository: Repository) -> None:
+    done, job = repository.release_day(SNAPSHOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in job.iterdir()] == ["summary.md"]
+    assert repository.run(["git", "status", "--porcelain"]).stdout == ""
+
+
+@pytest.mark.parametrize(("source", "code"), [("missing.json", 2), ("breaking.json", 1)])
+def test_the_daily_job_fails_visibly_without_an_answer_or_a_new_client(
+    repository: Repository, breaking: Path, source: str, code: int
+) -> None:
+    done, job = repository.release_day(breaking.with_name(source))
+    assert done.returncode == code
+    assert "::error " in done.stdout
+    assert (job / "summary.md").read_text()
+    assert [path.name for path in job.iterdir()] == ["summary.md"]
