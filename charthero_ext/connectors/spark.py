@@ -15,13 +15,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition  # type: ignore[import-not-found,unused-ignore]
-from pyspark.sql.types import ArrayType, DataType, DoubleType, StringType, StructField, StructType, TimestampType  # type: ignore[import-not-found,unused-ignore]
-
 from charthero_ext import ChartHero, Settings
 from charthero_ext._operations import as_instant
 from charthero_ext.errors import ConfigurationError
 from charthero_ext.models import Encounter
+
+try:
+    from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition  # type: ignore[import-not-found,unused-ignore]
+    from pyspark.sql.types import ArrayType, DataType, DoubleType, StringType, StructField, StructType, TimestampType  # type: ignore[import-not-found,unused-ignore]
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'The Spark source needs the extra "spark": pip install "charthero-ext[spark]"', name=error.name
+    ) from None
 
 __all__ = ["ENCOUNTERS", "ChartHeroDataSource"]
 
