@@ -54,7 +54,7 @@ class AsyncDriver(Connections):
         try:
             raise failure
         finally:
-            # The traceback holds this frame, which would hold the exception and the body in a cycle.
+            # Break the reference cycle of the traceback and this frame, which would keep the body in memory.
             del failure, step
 
     async def aclose(self) -> None:
@@ -104,9 +104,9 @@ class AsyncDriver(Connections):
         self._fail(failure, request)
 
     async def _response(self, target: Any, sent: httpx.Request) -> httpx.Response:
-        """Return the response. A cancelled request goes on until its response can be closed.
+        """Return the response. A cancelled request continues in the background until its response can be closed.
 
-        httpcore 1.0 never gives back the connection of a request that was cancelled before its response.
+        Otherwise httpcore 1.0 never returns its connection to the pool.
         """
         if isinstance(target, httpx.AsyncClient):
             return await target.send(sent, stream=True, auth=no_auth, follow_redirects=False)
@@ -139,11 +139,11 @@ class AsyncDriver(Connections):
 
 
 async def _outcome(target: Any, sent: httpx.Request) -> httpx.Response | BaseException:
-    """Return the response or the exception. A task that raised an interruption would end the loop with the request."""
+    """Return the response or the exception. A KeyboardInterrupt raised by a task would stop the event loop."""
     try:
         response: httpx.Response = await target.handle_async_request(sent)
     except asyncio.CancelledError:
         raise
-    except BaseException as error:  # noqa: BLE001 - raised again where the caller is
+    except BaseException as error:  # noqa: BLE001 - raised again in the caller's task
         return error
     return response

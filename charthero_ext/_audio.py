@@ -1,4 +1,4 @@
-"""The download of a recording as steps: written beside its place, resumed, checked, and moved when it is whole."""
+"""Downloads a recording, as steps: to a partial file, which is resumed, checked, and moved once it is complete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Progress", "download_audio"]
 
 NOT_DOWNLOADED = "documents.audio: the recording could not be downloaded"
 
-#: Called with the bytes received so far and, if the host states it, how many there are in all.
+#: Called with the bytes received so far and, if the host states it, the total number.
 Progress = Callable[[int, int | None], object]
 
 
@@ -52,7 +52,7 @@ def download_audio(
 
 
 def _media_request(settings: Settings, url: Secret[Any], file: RecordingFile) -> Request:
-    """Return a request made from the URL alone: without a key, cookie or header that is for the API.
+    """Return a request for the media host: without the key, and without any other header of the API.
 
     Raises:
         TransportError: The URL is not https, or its host is not allowed.
@@ -80,7 +80,7 @@ def _url_problem(url: Any, settings: Settings) -> str:
 
 
 class RecordingFile:
-    """The file that a recording is written to, readable by its owner only. *path* changes only when it is whole."""
+    """A partial file, readable by its owner only. It replaces *path* once it is complete."""
 
     def __init__(self, path: Path, progress: Progress | None) -> None:
         self._path = path
@@ -133,12 +133,12 @@ class RecordingFile:
         """
         if status_code in (200, 206) and headers.get("content-encoding", "identity") != "identity":
             # Ranges, sizes and validators describe the compressed form.
-            raise self._failure("it is compressed, which was not asked for")
+            raise self._failure("the host compressed it, although the request does not allow that")
         if status_code == 206:
             found = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", headers.get("content-range", ""))
             if found is None or int(found[1]) != self._received or not self._received:
                 self._start_over()
-                raise self._failure("the host sent another part than the one asked for")
+                raise self._failure("the host sent another part than the requested one")
             self._total = self._total if found[2] == "*" else int(found[2])
         elif status_code == 200:
             self._start_over()

@@ -40,9 +40,9 @@ logger = logging.getLogger("charthero_ext")
 
 T = TypeVar("T")
 
-#: A server that cannot do what was asked, or does not speak this version of HTTP, cannot do it later either.
+#: Not Implemented, and HTTP Version Not Supported. A retry cannot change them.
 LASTING_STATUSES: Final = frozenset({501, 505})
-#: Reasons of a TransportError that the next attempt would meet again.
+#: Reasons of a TransportError that a retry cannot change.
 LASTING_REASONS: Final = frozenset({"certificate", "too_large"})
 #: Seconds. The wait doubles from the first to the longest, plus a random part so that clients do not retry in step.
 WAIT_INITIAL, WAIT_MAX, WAIT_JITTER = 0.1, 5.0, 1.0
@@ -50,15 +50,15 @@ WAIT_INITIAL, WAIT_MAX, WAIT_JITTER = 0.1, 5.0, 1.0
 
 @frozen(kw_only=True)
 class Operation(Generic[T]):
-    """What one call asks for, and how its body becomes a result.
+    """The request of a call, and how its body becomes a result.
 
     Attributes:
-        name: Such as ``encounters.list``.
-        path: Below the host, percent-encoded.
-        query: Sent as it is.
+        name: The name, such as ``encounters.list``.
+        path: The path below the host, percent-encoded.
+        query: The query parameters, sent unchanged.
         ids: The opaque ids in the path, for messages.
         decode: Turns a successful response into the result. Raises ValueError if the body is something else.
-        wants_body: Read the body of a success.
+        wants_body: Whether to read the body of a success.
     """
 
     name: str
@@ -74,7 +74,7 @@ class RawResponse:
     """The response to ``get``. Neither the headers nor the body is in the repr.
 
     Attributes:
-        status_code: A status of success.
+        status_code: The status, always 2xx.
         headers: Names in lower case.
         body: The bytes, decompressed.
     """
@@ -85,15 +85,14 @@ class RawResponse:
 
 
 @define
-class _Progress:
-    """How far a call has come."""
+class _CallState:
+    """The state of a call."""
 
     operation: Operation[Any]
     timeouts: Timeouts
     deadline: float
     attempts: int = 0
-    # The last attempt failed in a way that says nothing about the next.
-    may_pass: bool = False
+    is_temporary: bool = False  # Whether the last failure may go away.
     started: float = 0.0
     response: Response = field(factory=Response)
 
@@ -103,7 +102,7 @@ class _Progress:
 
 
 class Session:
-    """What all calls of one client share: the settings, and a wait that the server asked for."""
+    """What all calls of one client share: the settings, and a wait that the server requested."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -119,11 +118,11 @@ class Session:
         """Make one call with all its attempts, and return the decoded body.
 
         Raises:
-            ChartHeroError: The class that stands for what happened.
+            ChartHeroError: The call failed.
         """
         timeouts = self.settings.timeouts if timeout is None else Timeouts.of(timeout)
         total = self.settings.total_timeout if timeouts.total is None else timeouts.total
-        call = _Progress(operation, timeouts, time.monotonic() + total)
+        call = _CallState(operation, timeouts, time.monotonic() + total)
         while True:
             pause = self._paused_until - time.monotonic()
             if 0 < pause < call.seconds_left:
@@ -149,7 +148,7 @@ class Session:
     def get(self, path: str, query: Mapping[str, Any], timeout: float | Timeouts | None = None) -> Steps[RawResponse]:
         """Request any path of the configured host."""
         if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
-            raise ValueError("path has to begin with one / and has no query, such as /external/v1/encounters")
+            raise ValueError("path has to begin with one / and have no query, such as /external/v1/encounters")
         encoded = quote(path, safe="/%:@!$&'()*+,;=~")
         operation = Operation(name="get", path=encoded, query=query, ids={"path": path}, decode=_raw)
         return self.call(operation, timeout)
@@ -166,17 +165,17 @@ class Session:
             return failure
         return None
 
-    def _attempt(self, call: _Progress, key: Secret[str]) -> Steps[Any]:
-        """Send the request once. Return the result, or the exception that stands for what happened."""
+    def _attempt(self, call: _CallState, key: Secret[str]) -> Steps[Any]:
+        """Send the request once. Return the result, or the exception to raise."""
         call.attempts += 1
         call.started = time.perf_counter()
-        call.may_pass = False
+        call.is_temporary = False
         call.response = response = Response(deadline=call.deadline, wants_body=call.operation.wants_body)
         try:
             yield Send(self._request(call, key), response)
         except TransportError as error:
             if response.status_code is None or response.is_success:
-                call.may_pass = error.reason not in LASTING_REASONS
+                call.is_temporary = error.reason not in LASTING_REASONS
                 return type(error)(f"{call.operation.name}: {error}{_after(call)}", reason=error.reason)
         except (ConfigurationError, StoppedError):
             raise  # Nothing was sent.
@@ -185,7 +184,7 @@ class Session:
             raise
         return self._outcome(call, response)
 
-    def _outcome(self, call: _Progress, response: Response) -> Any:
+    def _outcome(self, call: _CallState, response: Response) -> Any:
         operation, status = call.operation, response.status_code or 0
         if status >= 400:
             return status_error(
@@ -202,12 +201,12 @@ class Session:
             try:
                 return operation.decode(response)
             except (ValueError, RecursionError) as error:
-                # Truncated JSON or a gateway's HTML may pass. JSON of another shape does not.
-                call.may_pass = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError))
+                # Truncated JSON or a gateway's HTML may be temporary. JSON of another shape is not.
+                call.is_temporary = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError))
                 problem = f"the body is not what the API describes ({type(error).__name__})"
         return UnexpectedResponseError(f"{operation.name}: {problem}", request_id=response.request_id)
 
-    def _request(self, call: _Progress, key: Secret[str]) -> Request:
+    def _request(self, call: _CallState, key: Secret[str]) -> Request:
         operation = call.operation
         query = f"?{urlencode(operation.query)}" if operation.query else ""
         return Request(
@@ -217,25 +216,25 @@ class Session:
             deadline=call.deadline,
         )
 
-    def _wait_after(self, call: _Progress, failure: BaseException) -> float | None:
-        """Return the seconds to wait before the next attempt, or None if there is none."""
-        asked = 0.0
+    def _wait_after(self, call: _CallState, failure: BaseException) -> float | None:
+        """Return the seconds to wait before the next attempt, or None to give up."""
+        requested = 0.0
         if isinstance(failure, (RateLimitedError, ServiceUnavailableError)):
             if failure.status_code in LASTING_STATUSES:
                 return None
-            asked = failure.retry_after or 0.0
-        elif not call.may_pass:
+            requested = failure.retry_after or 0.0
+        elif not call.is_temporary:
             return None
-        if 0 < asked < call.seconds_left:
-            # The server asked this client to wait, so every call of the client waits, also if this one gives up.
-            self._paused_until = max(self._paused_until, time.monotonic() + asked)
+        if 0 < requested < call.seconds_left:
+            # The server asked this client to wait, so every call of the client waits, even if this one gives up.
+            self._paused_until = max(self._paused_until, time.monotonic() + requested)
         if call.attempts >= self.settings.attempts:
             return None
-        wait = max(asked, min(WAIT_MAX, WAIT_INITIAL * 2 ** (call.attempts - 1))) + _jitter()
+        wait = max(requested, min(WAIT_MAX, WAIT_INITIAL * 2 ** (call.attempts - 1))) + _jitter()
         return wait if wait < call.seconds_left else None
 
-    def _report(self, call: _Progress, failure: BaseException | None, *, will_retry: bool = False) -> None:
-        """Log one attempt, and tell ``on_attempt``."""
+    def _report(self, call: _CallState, failure: BaseException | None, *, will_retry: bool = False) -> None:
+        """Log one attempt, and call ``on_attempt``."""
         on_attempt = self.settings.on_attempt
         # The access check expects to be refused, and an interruption is the caller's decision.
         is_expected = not isinstance(failure, Exception) or not call.operation.wants_body
@@ -276,11 +275,11 @@ def user_agent(application: str | None) -> str:
 
 
 def _jitter() -> float:
-    """Return a random part of a wait, so that clients do not come back all at once."""
+    """Return a random part of a wait, so that clients do not retry all at once."""
     return random.uniform(0, WAIT_JITTER)  # noqa: S311 - not for security
 
 
-def _after(call: _Progress) -> str:
+def _after(call: _CallState) -> str:
     return f"; {call.attempts} attempts" if call.attempts > 1 else ""
 
 

@@ -1,4 +1,4 @@
-"""Fetching what a transcript event points at, as steps."""
+"""Fetches what a transcript event points at, as steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAIT_INITIAL, WAIT_MAX = 0.5, 10.0
 
 @frozen
 class FollowUp:
-    """What an event points at. ``audio`` is None unless it was asked for."""
+    """What an event points at. ``audio`` is None unless it was requested."""
 
     encounter: Encounter
     document: Document
@@ -29,7 +29,7 @@ class FollowUp:
 
 
 def follow_up(session: Session, event: TranscriptReadyEvent, *, audio: bool, patience: float) -> Steps[FollowUp]:
-    """Fetch the encounter, the document, its transcript, and its recording if asked for."""
+    """Fetch the encounter, the document, its transcript, and its recording if requested."""
     if not isinstance(event, TranscriptReadyEvent):
         raise TypeError(f"only a TranscriptReadyEvent can be followed up, not {type(event).__name__}")
     ids = (event.resources.encounter_id, event.resources.document_id)

@@ -1,12 +1,11 @@
 """The connections of a client, and the driver that performs steps with threads.
 
-Only this module and ``_async_http``, its twin for asyncio, use httpx. The two drivers differ in ``await``. They live in
-two modules because loading asyncio takes as long as half of httpx. A request goes straight to an httpx transport,
-without an ``httpx.Client``, whose URL merging, cookies, redirects and authentication are not needed. OpenTelemetry,
-respx, pytest-httpx and vcrpy hook in at the transport. A client sends the request only if the caller brings one, or if
-arguments or logging need one.
+Only this module and ``_async_http``, its twin for asyncio, use httpx. They are two modules because asyncio takes half
+as long to load as httpx. A request goes straight to an httpx transport, where OpenTelemetry, respx, pytest-httpx and
+vcrpy hook in. An ``httpx.Client`` is used only if the caller passes one, or if arguments or logging need one, because
+its URL merging, cookies, redirects and authentication are not needed.
 
-What leaves a driver as an exception has no frame of a sender and no chained exception: these hold the key.
+An exception that leaves a driver has no frames of httpx and no chained exception, because these hold the key.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ __all__ = ["NOT_SENT", "Connections", "Driver", "begin", "no_auth"]
 
 T = TypeVar("T")
 
-#: What may be passed through to httpx. Anything else would take the key, the status or the timeouts out of our hands.
+#: The arguments that may be passed to httpx. Others would change how keys, statuses or timeouts are handled.
 HTTPX_ARGUMENTS: Final = frozenset(
     {"cert", "http1", "http2", "limits", "mounts", "proxy", "transport", "trust_env", "verify"}
 )
-#: What a request raises that gets no complete response. Host names that cannot be encoded raise UnicodeError.
+#: What httpx raises if no complete response arrives. Host names that cannot be encoded raise UnicodeError.
 NOT_SENT: Final = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError)
-#: What httpx raises when it cannot use its arguments or what it finds on the machine.
+#: What httpx raises if it cannot use its arguments or the certificates of the machine.
 NOT_MADE: Final = (AttributeError, ImportError, OSError, TypeError, ValueError, httpx.InvalidURL)
 
 
@@ -67,15 +66,15 @@ class Connections:
         )
         self._given = given
         self._process = os.getpid()
-        # By process, scheme, and the proxy's variable. A forked child finds nothing of its own here.
+        # By process, scheme and proxy variable. So a forked child makes its own.
         self._made: dict[tuple[int, str, str], Any] = {}
         self._proxies: dict[tuple[int, str, str], EnvironmentProxy | None] = {}
         self._is_closed = False
         names = self._arguments.reveal().keys()
         if unknown := (arguments.reveal() or {}).keys() - HTTPX_ARGUMENTS:
             raise ConfigurationError(
-                f"httpx_args may not have {', '.join(sorted(unknown))}; "
-                f"it may have {', '.join(sorted(HTTPX_ARGUMENTS))}"
+                f"httpx_args does not allow {', '.join(sorted(unknown))}; "
+                f"it allows {', '.join(sorted(HTTPX_ARGUMENTS))}"
             )
         self._brings_connections = given is not None or not names.isdisjoint({"transport", "mounts"})
         transport = self._arguments.reveal().get("transport")
@@ -88,11 +87,11 @@ class Connections:
         except (httpx.InvalidURL, UnicodeError):
             home, host = httpx.URL(), ""
         if not host:
-            raise ConfigurationError(f"{settings.base_url} names a host that no network can have")
+            raise ConfigurationError(f"{settings.base_url} has an invalid host name; correct the base URL")
         if given is not None:
             self._check_given(home)
         elif names:
-            self._target(home)  # So that what httpx refuses is refused here.
+            self._target(home)  # Report arguments that httpx refuses now, not at the first request.
 
     def _check_given(self, home: httpx.URL) -> None:
         if self._arguments.reveal():
@@ -126,8 +125,8 @@ class Connections:
             key = (process, url.scheme, proxy.variable if proxy else "")
         found = self._made.get(key)
         if found is None:
-            # Two first requests may both make one. The one that comes second closes its own, so no lock is needed
-            # that a fork, a signal handler or an interrupt could leave locked.
+            # Two first requests may both make one, and the second closes its own. A fork, a signal handler or an
+            # interrupt could leave a lock locked.
             made = self._make(url.scheme, proxy)
             found = self._made.setdefault(key, made)
             if found is not made:
@@ -183,13 +182,13 @@ class Connections:
         extensions: dict[str, Any] = {"timeout": dict(request.timeouts)}
         url = httpx.URL(request.url.reveal())
         if request.is_signed and not self._brings_connections:
-            # What wraps httpx sees the host only.
+            # Tracing and logging that wrap httpx see only the host.
             extensions["target"] = url.raw_path
             url = url.copy_with(raw_path=b"/")
         return httpx.Request("GET", url, headers=request.headers.reveal(), extensions=extensions)
 
     def _fail(self, error: Exception, request: Request) -> NoReturn:
-        """Raise what stands for *error*, without its text, which may contain the URL."""
+        """Raise a TransportError for *error*, without its text, which may contain the URL."""
         is_proxied, host = False, "an invalid URL"
         with suppress(httpx.InvalidURL, UnicodeError):
             url = httpx.URL(request.url.reveal()).copy_with(raw_path=b"/")
@@ -203,7 +202,7 @@ class Connections:
         return "proxy" in self._arguments.reveal() or self._proxy(url) is not None
 
     def _shut(self) -> list[Any]:
-        """Let no request begin from now on. Return what this process has to close."""
+        """Refuse further requests. Return what this process has to close."""
         self._is_closed = True
         keys = [key for key in list(self._made) if key[0] == os.getpid()]
         # Another thread may close at the same time, or discard what it just made.
@@ -236,7 +235,7 @@ class Driver(Connections):
         try:
             raise failure
         finally:
-            # The traceback holds this frame, which would hold the exception and the body in a cycle.
+            # Break the reference cycle of the traceback and this frame, which would keep the body in memory.
             del failure, step
 
     def close(self) -> None:
@@ -282,10 +281,10 @@ class Driver(Connections):
 
 
 def begin(response: httpx.Response, sink: Sink) -> bool:
-    # A response that was made in memory, by a mock or a cassette, was decoded by httpx.
+    # httpx has already decoded a response from memory, such as one of a mock or a cassette.
     return sink.begin(response.status_code, response.headers, is_decoded=response.is_stream_consumed)
 
 
 def no_auth(request: httpx.Request) -> httpx.Request:
-    # Given as authentication, this keeps a client from looking for a password of its own or in a netrc file.
+    # Passed as ``auth``, this keeps httpx from adding a password of the client or of a netrc file.
     return request

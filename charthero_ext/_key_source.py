@@ -53,7 +53,7 @@ class KeySource:
         raise failure
 
     def failure(self, error: Exception) -> ChartHeroError:
-        """Return what to raise for an exception of the provider."""
+        """Return the exception to raise if the provider raised *error*."""
         if isinstance(error, ChartHeroError):
             return without_origin(error)
         return ConfigurationError(f"{self.origin} failed ({type(error).__name__})")
@@ -72,7 +72,7 @@ class KeySource:
             raise ConfigurationError(f"{self.origin} holds no API key; set it to the key that ChartHero issued")
         if not re.fullmatch(r"[!-~]+", str(key.reveal())):
             raise ConfigurationError(
-                f"{self.origin} holds a key with white space or another character that no key has; was more copied?"
+                f"{self.origin} holds a key with white space or another character that no key has; copy only the key"
             )
         return Secret(str(key.reveal()))
 
@@ -116,15 +116,15 @@ class KeyFile:
         with self.path.open("rb") as file:
             content = Secret(file.read(MAX_KEY_FILE + 1))
         if len(content.reveal()) > MAX_KEY_FILE:
-            raise OSError(EFBIG, f"it is longer than {MAX_KEY_FILE} bytes, and so no key")
+            raise OSError(EFBIG, f"it is longer than {MAX_KEY_FILE} bytes, so it is not a key file")
         return Secret(content.reveal().decode("utf-8-sig").rstrip("\r\n"))
 
 
 def key_lost() -> NoReturn:
-    """Raise, in place of a key that was given as an argument and stayed in the process that pickled the settings."""
+    """Raise ConfigurationError: pickled settings do not contain a key that was given as an argument."""
     raise ConfigurationError(
-        "a key given as an argument does not travel with pickled settings; "
-        "set CHARTHERO_API_KEY_FILE or CHARTHERO_API_KEY where they are used"
+        "pickled settings do not contain a key that was given as an argument; "
+        "set CHARTHERO_API_KEY_FILE or CHARTHERO_API_KEY in the process that loads them"
     )
 
 

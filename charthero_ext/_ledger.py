@@ -1,4 +1,4 @@
-"""The memory of a change feed: which encounters were delivered, in which version, and how far the current pass is."""
+"""The ledger of a change feed: which encounters were delivered, in which version, and how far the current pass is."""
 
 from __future__ import annotations
 

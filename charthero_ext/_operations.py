@@ -1,11 +1,11 @@
-"""The operations of the API: how each builds its request and decodes its body, and what callers pass to them."""
+"""The operations of the API: how each builds its request and decodes its body."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from datetime import UTC, date, datetime
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from charthero_client.api.documents import get_audio, get_document, get_transcript
 from charthero_client.api.encounters import get_encounter, list_encounters
@@ -13,15 +13,14 @@ from charthero_client.contract import DEPRECATED
 
 from charthero_ext._call import Operation
 from charthero_ext.models import UNSET, AudioUrl, Document, Encounter, EncounterPage, Transcript
-from charthero_ext.pagination.window import in_utc
+from charthero_ext.pagination.window import SortOrder, in_utc
 
-__all__ = ["Instant", "SortOrder", "as_instant", "audio", "document", "encounter", "encounters", "transcript"]
+__all__ = ["Instant", "as_instant", "audio", "document", "encounter", "encounters", "transcript"]
 
 T = TypeVar("T")
 
 #: An instant: an aware ``datetime``, or ISO 8601 text with a time zone. A date, also as text, is its midnight in UTC.
 Instant: TypeAlias = datetime | date | str
-SortOrder: TypeAlias = Literal["asc", "desc"]
 
 
 def encounters(
@@ -81,15 +80,15 @@ def _operation(name: str, endpoint: Any, model: Any, arguments: dict[str, Any]) 
 
 
 def _ids(**values: str) -> dict[str, str]:
-    """Return opaque ids as they are.
+    """Return opaque ids unchanged.
 
     Raises:
-        ValueError: An id is empty, or is ``.`` or ``..``, which percent-encoding keeps and a URL takes for a path.
+        ValueError: An id is empty, or is ``.`` or ``..``, which a URL treats as a relative path.
     """
     for name, value in values.items():
         is_text = isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
         if not is_text or not value.strip() or value in (".", ".."):
-            raise ValueError(f"{name} is empty or no id")
+            raise ValueError(f"{name} is empty or not an id")
     return values
 
 
@@ -100,10 +99,10 @@ def as_instant(value: None, name: str) -> None: ...
 @overload
 def as_instant(value: Instant | None, name: str) -> datetime | None: ...
 def as_instant(value: Instant | None, name: str) -> datetime | None:
-    """Return *value* as a ``datetime`` in UTC; None, an open end, stays None.
+    """Return *value* as a ``datetime`` in UTC. None, an open end, stays None.
 
     Raises:
-        ValueError: It has no time zone or is not an instant. The text names the argument *name*.
+        ValueError: The value has no time zone or is not an instant. The text contains *name*.
     """
     if value is None:
         return None
@@ -116,7 +115,7 @@ def as_instant(value: Instant | None, name: str) -> datetime | None:
             raise ValueError(f"{name} is not an ISO 8601 instant, such as 2026-05-01T15:00:00Z or 2026-05-01") from None
         value = parsed.date() if re.fullmatch(r"[0-9W-]{4,10}", value) else parsed
     if not isinstance(value, date) or value != value:
-        raise ValueError(f"{name} is a {type(value).__name__}, and not a datetime, a date or ISO 8601 text")
+        raise ValueError(f"{name} has to be a datetime, a date or ISO 8601 text, not {type(value).__name__}")
     if not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if value.utcoffset() is None:

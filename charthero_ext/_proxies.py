@@ -1,4 +1,4 @@
-"""Proxies of the environment: which one a request goes through. A proxy never gets a key in clear text."""
+"""Finds the proxy that the environment names for a host."""
 
 from __future__ import annotations
 

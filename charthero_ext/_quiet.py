@@ -1,4 +1,4 @@
-"""Keeps httpx and what it stands on quiet during our own requests: their log lines contain URLs and headers."""
+"""Drops log lines of httpx and its dependencies during our own requests, because they contain URLs and headers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _outside_our_requests(record: logging.LogRecord) -> bool:
     return not _is_quiet.get()
 
 
-# Filters, not levels: everything else in the process that uses httpx keeps its log.
+# Filters instead of levels, so that other users of httpx in the process keep their log lines.
 for _name in LOGGERS:
     logging.getLogger(_name).addFilter(_outside_our_requests)
 

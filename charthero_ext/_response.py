@@ -30,11 +30,11 @@ __all__ = ["MAX_BODY", "Response", "retry_after", "status_error"]
 
 #: Bytes of a body after decompression.
 MAX_BODY: Final = 64_000_000
-#: Bytes that are read of an error body, which is a few hundred bytes long.
+#: Bytes to read of an error body. A documented one has a few hundred.
 MAX_ERROR_BODY: Final = 65_536
 MAX_MESSAGE: Final = 500
-#: Seconds that stand for a ``Retry-After`` that cannot be read or is beyond reason.
-LONG: Final = 86_400.0
+#: Seconds to assume for a ``Retry-After`` that is longer or cannot be parsed.
+MAX_RETRY_AFTER: Final = 86_400.0
 
 STATUS_CLASSES: Final[dict[int, type[ApiStatusError]]] = {
     400: InvalidRequestError,
@@ -55,7 +55,7 @@ class Response:
     Attributes:
         limit: The most bytes to accept of a body, after decompression.
         deadline: The ``time.monotonic()`` at which the body has to be complete.
-        wants_body: Read the body of a success.
+        wants_body: Whether to read the body of a success.
         status_code: None until a response arrives.
         headers: Never shown: they may contain a signed URL.
     """
@@ -94,7 +94,7 @@ class Response:
         if not is_decoded and encoding == "gzip":
             self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
         elif not is_decoded and encoding not in ("", "identity"):
-            return self._give_up(TransportError("the body has an encoding that was not asked for", reason="damaged"))
+            return self._give_up(TransportError("the body has an encoding that was not requested", reason="damaged"))
         return self.wants_body or not self.is_success
 
     def write(self, chunk: bytes) -> bool:
@@ -142,17 +142,17 @@ class Response:
 def status_error(response: Response, operation: str, **details: Any) -> ApiStatusError:
     """Return the exception for a status of 400 or above.
 
-    Of the body, only the documented fields are used, and codes only if they look like codes.
+    It uses only documented fields of the body, and codes only if they look like codes.
     """
     status = response.status_code or 0
-    described = _described(response.body)
-    message = described.get("message")
+    error = _error_fields(response.body)
+    message = error.get("message")
     kind = STATUS_CLASSES.get(status, ServiceUnavailableError if status >= 500 else ApiStatusError)
     return kind(
         status_code=status,
         operation=operation,
-        reason_code=_code(described.get("reason_code")),
-        field=_code(described.get("field")),
+        reason_code=_code(error.get("reason_code")),
+        field=_code(error.get("field")),
         server_message=message[:MAX_MESSAGE] if isinstance(message, str) else None,
         retry_after=retry_after(response.headers),
         required_scopes=SCOPES.get(operation, frozenset()) if status == 403 else frozenset(),
@@ -164,8 +164,8 @@ def status_error(response: Response, operation: str, **details: Any) -> ApiStatu
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
     """Return the seconds that the server asks to wait; None if it does not ask.
 
-    ``retry-after-ms`` is more exact and comes before ``Retry-After``. Of several values, the longest counts. A value
-    that cannot be read counts as a day, and so does a longer one.
+    ``retry-after-ms`` is more exact, so it takes precedence over ``Retry-After``. The longest of several values counts.
+    A value that cannot be parsed or is longer counts as a day.
     """
     if re.fullmatch(r"[0-9]{1,9}", milliseconds := headers.get("retry-after-ms", "")[:20].strip()):
         return int(milliseconds) / 1000
@@ -176,21 +176,21 @@ def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> f
 
 def _seconds(value: str, now: datetime) -> float:
     if re.fullmatch(r"[0-9]{1,30}(\.[0-9]{1,30})?", value):
-        return min(float(value), LONG)
+        return min(float(value), MAX_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
-        return LONG
+        return MAX_RETRY_AFTER
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return min(max(0.0, (moment - now).total_seconds()), LONG)
+    return min(max(0.0, (moment - now).total_seconds()), MAX_RETRY_AFTER)
 
 
-def _described(body: bytes) -> dict[str, object]:
+def _error_fields(body: bytes) -> dict[str, object]:
     try:
-        described = json.loads(body)
+        error = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return described if isinstance(described, dict) else {}
+    return error if isinstance(error, dict) else {}
 
 
 def _code(value: object) -> str | None:

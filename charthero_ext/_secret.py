@@ -44,11 +44,11 @@ class Secret(Generic[T_co]):
 
 
 def hide(value: Any) -> Any:
-    """Return *value* as a ``Secret``; the type lets it replace the argument it came from."""
+    """Return *value* as a ``Secret``. The return type is ``Any``, so the same name can be rebound."""
     return value if isinstance(value, Secret) else Secret(value)
 
 
 def without_origin(error: X) -> X:
-    """Remove the frames and the exceptions that *error* came with: they hold the request and its key."""
+    """Remove the traceback and the chained exceptions of *error*, because they hold the request and its key."""
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)

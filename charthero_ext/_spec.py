@@ -1,4 +1,4 @@
-"""The spec check as steps: does ChartHero still publish the artifact that this package was built from?"""
+"""Checks, as steps, whether ChartHero still publishes the artifact that this package was built from."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ MAX_SECONDS: Final = 60.0
 
 @frozen
 class SpecReport:
-    """What was found at *url*.
+    """How the artifact published at *url* compares with the one that this package was built from.
 
-    ``same``: the published artifact says what this package was built from, in the same bytes or another layout.
-    ``differs``: it says something else; ``make drift`` in this package's repository explains the difference.
-    ``could not tell``: there was no usable answer, which does not mean that nothing changed; ``reason`` says why.
+    Outcomes:
+        same: The content is the same, in the same bytes or another layout.
+        differs: The content differs; ``make drift`` in this package's repository explains the difference.
+        could not tell: There was no usable response, so it may have changed; ``reason`` says why.
 
-    ``reconstructed``: the package was built from an artifact that was written from the developer pages, so a difference
-    may be a mistake in it and not a change of the API.
+    ``reconstructed`` means that this package's artifact was written from the developer pages. Then a difference may be
+    a mistake in it, and not a change of the API.
     """
 
     outcome: Literal["same", "differs", "could not tell"]
@@ -86,7 +87,7 @@ def _shown_url(url: Secret[str]) -> tuple[str, str]:
         parts = urlsplit(url.reveal())
     except ValueError:
         return "", "the URL cannot be read"
-    # On plain http, somebody could make a changed artifact look unchanged.
+    # On plain http, an attacker could make a changed artifact look unchanged.
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
     return shown, "" if is_safe and parts.hostname else "the URL is not https"

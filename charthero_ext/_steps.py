@@ -1,4 +1,4 @@
-"""The steps that an operation consists of, and what performs them.
+"""The steps that an operation consists of.
 
 An operation is a generator. It yields a step, a driver performs the step and sends the answer back, and the
 generator's return value is the result::
@@ -6,8 +6,8 @@ generator's return value is the result::
     key = yield ReadKey(source)
     yield Send(request, response)
 
-So every decision is written once, without I/O, for threads and for asyncio. A driver throws what a step raises into the
-generator. Two drivers are in ``_http``; they differ only in ``await``.
+So every decision is written once, without I/O, for threads and for asyncio. If a step raises, the driver throws the
+exception into the generator. The drivers in ``_http`` and ``_async_http`` differ only in ``await``.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ Steps: TypeAlias = Generator[Step, Any, T]
 
 
 class CallbackError(Exception):
-    """Carries an exception of the caller's own code, or of writing a file, past everything that handles failures."""
+    """Wraps an exception of the caller's code, or of writing a file, so that it is not handled as a failed request."""
 
     def __init__(self, raised: BaseException) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class CallbackError(Exception):
 
 
 def of_callback(error: Exception) -> CallbackError:
-    """Return what carries *error*, which the caller's own code raised, with the frames of that code only."""
+    """Wrap *error*, which the caller's code raised. Keep only the frames of that code."""
     own_frames = error.__traceback__.tb_next if error.__traceback__ else None
     error.__context__ = None
     return CallbackError(error.with_traceback(own_frames))

@@ -6,7 +6,7 @@ __all__ = ["decoding_surprises"]
 
 
 def decoding_surprises() -> dict[str, int]:
-    """Return how often each surprise was met in this process, by model, field and kind.
+    """Return how often each surprise occurred in this process, by model, field and kind.
 
     A key reads ``Encounter.status: unknown value``. The kinds are ``unknown value``, ``missing``, ``null``, ``other
     type``, ``unreadable``, ``unusual time`` and ``no time zone``. ``Encounter: unknown field`` and ``Encounter: unknown

@@ -1,4 +1,4 @@
-"""Why no complete response arrived: one reason for each chain of exceptions."""
+"""Finds the reason why no complete response arrived."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROBLEMS: Final[dict[TransportReason, str]] = {
     "damaged": "the compressed body is damaged",
     "other": "the connection failed",
 }
-#: Exceptions in the chain, by class, most telling first.
+#: Exceptions in the chain, by class, most specific first.
 BY_CLASS: Final[tuple[tuple[type[Exception], TransportReason], ...]] = (
     (ssl.SSLCertVerificationError, "certificate"),
     (socket.gaierror, "dns"),

@@ -21,7 +21,7 @@ from charthero_ext._audio import Progress, download_audio
 from charthero_ext._call import RawResponse, Session
 from charthero_ext._follow_up import FollowUp, follow_up
 from charthero_ext._key_source import ApiKey
-from charthero_ext._operations import Instant, SortOrder, as_instant
+from charthero_ext._operations import Instant, as_instant
 from charthero_ext._secret import hide
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec
 from charthero_ext._steps import Steps
@@ -30,7 +30,7 @@ from charthero_ext.config import Settings, Timeouts
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript, TranscriptReadyEvent
 from charthero_ext.pagination.async_walk import AsyncWalk
 from charthero_ext.pagination.planner import cut_windows
-from charthero_ext.pagination.window import MAX_LIMIT, PageRequest, Window
+from charthero_ext.pagination.window import MAX_LIMIT, PageRequest, SortOrder, Window
 from charthero_ext.scopes import AccessReport, check_access
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ from charthero_ext._steps import Run, Steps
 from charthero_ext.errors import ConfigurationError, MassDeletionError
 from charthero_ext.models import DocumentSummary, Encounter, EncounterPage, EventResources, TranscriptReadyEvent
 from charthero_ext.pagination.position import Position, read_checkpoint, write_checkpoint
-from charthero_ext.pagination.window import MARGINS, PageRequest, Window, as_instant, microseconds
+from charthero_ext.pagination.window import MARGINS, PageRequest, Window, instant_of, microseconds
 from charthero_ext.pagination.window_walk import WindowWalk
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class Pass:
     @property
     def window(self) -> Window:
         """The range to walk. It starts a minute early: a server may filter by other instants than it shows."""
-        return Window(start_at=as_instant(self.state.start - MARGINS[-1]))
+        return Window(start_at=instant_of(self.state.start - MARGINS[-1]))
 
     def save(self, *, is_complete: bool = False) -> None:
         """Save how far the pass is, with everything recorded until now."""

@@ -19,7 +19,7 @@ from charthero_ext._follow_up import FollowUp, follow_up
 from charthero_ext._http import Driver
 from charthero_ext._key_source import ApiKey
 from charthero_ext._lazy import lazily
-from charthero_ext._operations import Instant, SortOrder, as_instant
+from charthero_ext._operations import Instant, as_instant
 from charthero_ext._secret import hide
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec
 from charthero_ext._steps import Steps
@@ -28,7 +28,7 @@ from charthero_ext.errors import ConfigurationError
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript, TranscriptReadyEvent
 from charthero_ext.pagination.planner import cut_windows
 from charthero_ext.pagination.walk import Walk
-from charthero_ext.pagination.window import MAX_LIMIT, PageRequest, Window
+from charthero_ext.pagination.window import MAX_LIMIT, PageRequest, SortOrder, Window
 from charthero_ext.scopes import AccessReport, check_access
 
 if TYPE_CHECKING:

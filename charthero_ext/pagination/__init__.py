@@ -1,7 +1,7 @@
-"""Every encounter exactly once, past the cap on offsets, while data moves.
+"""Walks over encounters: each exactly once, beyond the limit on offsets, while data changes.
 
-``ch.encounters.iter(...)`` gives a walk, ``ch.encounters.windows(...)`` windows that can be walked elsewhere; a walk's
-``receipt`` says what it asked and saw. The reasoning behind the promise is in ``window_walk``.
+``ch.encounters.iter(...)`` returns a walk, and ``ch.encounters.windows(...)`` returns windows that other processes can
+walk. A walk's ``receipt`` says what it requested and received. ``window_walk`` explains why no encounter is lost.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncWalk", "Receipt", "SortOrder", "Walk", "Window"]
 
-if not TYPE_CHECKING:  # which would believe that a package with a __getattr__ has every name
-    # Who does not await anything does not load asyncio.
+if not TYPE_CHECKING:  # A type checker would believe that a module with a __getattr__ has every name.
+    # Synchronous code does not load asyncio.
     __getattr__, __dir__ = lazily(
         __name__,
         {

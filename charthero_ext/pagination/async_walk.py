@@ -17,13 +17,12 @@ __all__ = ["AsyncWalk"]
 class AsyncWalk(BaseWalk[E]):
     """An asynchronous iterator over every encounter of a range, each exactly once.
 
-    An error leaves the walk where it was: iterating again repeats the request, and `checkpoint` lets another walk go
-    on. After a ``break``, which an asynchronous iterator cannot notice, at most ``concurrency`` requests are in flight,
-    each in a task that ends with it, or is cancelled once nothing refers to the walk. ``async with walk:`` or `aclose`
-    cancels them at once. Tasks can share a walk.
+    An error does not move the walk: iterating again repeats the request, and another walk can resume from `checkpoint`.
+    After a ``break``, at most ``concurrency`` requests are in flight. They are cancelled once nothing refers to the
+    walk; ``async with walk:`` and `aclose` cancel them at once. Tasks can share a walk.
 
     Raises, while iterating:
-        PaginationError: The promise cannot be kept; the text names the instant and what was seen.
+        PaginationError: The walk cannot return every encounter exactly once. The text names the instant.
         ChartHeroError: A request failed.
     """
 
@@ -59,7 +58,7 @@ class AsyncWalk(BaseWalk[E]):
     async def aclose(self) -> None:
         """Cancel the requests in flight, and wait until they have ended.
 
-        The walk stays where it is: it can be iterated again, and `receipt` and `checkpoint` stay valid.
+        The walk keeps its position: it can be iterated again, and `receipt` and `checkpoint` stay valid.
         """
         tasks = list(self._tasks)
         for task in tasks:
@@ -81,7 +80,7 @@ async def _fetch_page(fetch: Callable[[PageRequest], Awaitable[Any]], machine: A
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Retrieve the exception, or asyncio would log one that a caller who left did not see."""
+    """Retrieve the exception. Otherwise asyncio logs it if the caller stopped iterating."""
     if not task.cancelled():
         task.exception()
 

@@ -1,7 +1,7 @@
-"""What both walks share, without I/O: which page to request next, what to hand out, and where the caller is.
+"""What both walks share, without I/O: which page to request next, what to hand out, and the caller's position.
 
-With ``concurrency`` above 1 the range is cut into windows, and that many windows are open at once. Encounters are
-handed out window by window, so their order, and with it the checkpoint, is the same as without concurrency.
+With ``concurrency`` above 1, the range is cut into windows, and that many windows are open at once. Encounters are
+handed out window by window, so their order and the checkpoint are the same as without concurrency.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseWalk"]
 
 WINDOW_PAGES = 10  # Full pages, which overlap by one row.
-LOOK_AHEAD = 11  # Pages of one window that may wait for the caller: all of them, so the window is walked to its end.
+LOOK_AHEAD = 11  # Pages of one window that may wait for the caller. A whole window fits.
 
 #: A request in flight: in a thread, or in a task.
 Job: TypeAlias = "Future[list[Any]] | asyncio.Task[list[Any]]"
@@ -73,7 +73,7 @@ class BaseWalk(Generic[E]):
         self._window, self._start = begin(
             start_at=start_at, end_at=end_at, sort_order=sort_order, resume_from=resume_from
         )
-        self._position = self._start.copy()  # Of the caller, before the batch.
+        self._position = self._start.copy()  # The caller's, before the batch.
         self._max_items, self._limit, self._progress = max_items, limit, progress
         self._queues: deque[PageQueue] = deque()  # The open windows, in order.
         self._planner: PageQueue | None = None
@@ -87,8 +87,8 @@ class BaseWalk(Generic[E]):
             self._planner = PageQueue(planner, look_ahead=concurrency)
         self._batch: list[E] = []
         self._index = 0  # Of the next encounter of the batch.
-        self._rows = self._requests = 0  # Rows: handed out before the batch.
-        self._done: Counter[str] = Counter()  # What the finished windows have counted.
+        self._rows = self._requests = 0  # Rows handed out before the batch.
+        self._done: Counter[str] = Counter()  # The counts of finished windows.
         self._first_created_at: datetime | None = None
         self._total_at_start: int | None = None
         self._has_answer = self._is_over = self._is_complete = False
@@ -100,14 +100,14 @@ class BaseWalk(Generic[E]):
         return f"<{type(self).__name__} {start} to {end}: {rows} rows, complete={self._is_complete}>"
 
     def __length_hint__(self) -> int:
-        """How many more encounters to expect, by the server's ``total``; for progress bars."""
+        """Return how many more encounters to expect, by the server's ``total``; for progress bars."""
         expected = self._expected()
         left = 0 if expected is None else max(0, expected - self._rows - self._index)
         return left if self._max_items is None else min(left, self._max_items - self._rows - self._index)
 
     @property
     def receipt(self) -> Receipt:
-        """What was requested, seen and handed out until now. It is final once the walk is over."""
+        """What was requested, received and handed out until now. It is final once the walk is over."""
         rows = self._rows + self._index
         return Receipt(
             start_at=self._window.start_at,
@@ -118,23 +118,22 @@ class BaseWalk(Generic[E]):
             duplicates=self._count("duplicates"),
             anchors_moved=self._count("anchors_moved"),
             first_created_at=self._first_created_at if rows else None,
-            last_created_at=self._here().instant(self._window.sort_order) if rows else None,
+            last_created_at=self._caller_position().instant(self._window.sort_order) if rows else None,
             total_at_start=self._total_at_start,
             total_at_end=self._expected(),
             complete=self._is_complete,
         )
 
     def checkpoint(self) -> str:
-        """Return the caller's place: ``iter(resume_from=...)`` goes on after the last encounter, in any process.
+        """Return the caller's position: ``iter(resume_from=...)`` continues after it, in any process.
 
-        Pages that were read ahead have no part in it, and ``max_items`` counts from 0 again. The text contains the
-        range, the direction, an instant and hashed ids. It has about 65 characters, and 11 more for each further
-        encounter handed out that was created at the same instant.
+        Pages that were read ahead do not count, and ``max_items`` counts from 0 again. The text contains the range, the
+        direction, an instant and hashed ids. It has about 65 characters, and 11 more for each further encounter that
+        was handed out and has the same ``created_at``.
         """
-        return write_checkpoint(self._window, self._here())
+        return write_checkpoint(self._window, self._caller_position())
 
-    def _here(self) -> Position:
-        """Return the position of the caller."""
+    def _caller_position(self) -> Position:
         with self._lock:
             position = self._position.copy()
             position.take_all(self._batch[: self._index], self._window.sort_order)
@@ -167,7 +166,7 @@ class BaseWalk(Generic[E]):
         return None if remaining is None else self._count("received") + remaining
 
     def _to_request(self) -> Iterator[PageQueue]:
-        """Yield the queues whose next page is to be requested now."""
+        """Yield the queues that request their next page now."""
         queues = self._all_queues()
         free = self._concurrency - sum(queue.job is not None for queue in queues)
         for queue in queues:
@@ -184,7 +183,7 @@ class BaseWalk(Generic[E]):
                 continue
             queue.job = None
             if job.cancelled():
-                continue  # Requested again when the caller comes back.
+                continue  # The next iteration requests the page again.
             queue.failure = job.exception()
             if queue.failure is None:
                 if job.result():
@@ -194,9 +193,9 @@ class BaseWalk(Generic[E]):
                     self._total_at_start = None if remaining is None else self._count("received") + remaining
 
     def _advance(self) -> bool:
-        """Go on to the next batch, or find that the walk is over. Return False if more pages have to arrive first.
+        """Go to the next batch, or to the end of the walk. Return False if a page has to arrive first.
 
-        Raises what stopped the window that the caller has reached. The next call requests that page again.
+        Raises the exception of the page that the caller has reached. The next call requests that page again.
         """
         if self._is_over or self._index < len(self._batch):
             return True

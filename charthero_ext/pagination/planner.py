@@ -1,4 +1,4 @@
-"""Cutting a range into windows that can be walked side by side, or in other processes."""
+"""Cuts a range into windows that can be walked concurrently, or in other processes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ __all__ = ["WindowPlanner", "cut_windows"]
 
 
 class WindowPlanner:
-    """Cuts a window into windows of about ``max_rows``, by one page of one row each.
+    """Cuts a window into windows of about ``max_rows``, with one request for one row each.
 
-    The row at offset ``max_rows`` of what is left says where the next window begins. Any cut is right: there are no
-    gaps and the outer bounds stay as they were, open ones too, so data may move. ``total`` is not needed.
-    Send `request`, hand the answer to `receive`, until `request` is None.
+    The next window begins at the row at offset ``max_rows``. Data may change meanwhile, because every cut is correct:
+    it leaves no gap and keeps the outer bounds. Send `request` and pass the answer to `receive`, until `request` is
+    None.
     """
 
     def __init__(self, window: Window, *, max_rows: int, position: Position | None = None) -> None:
         if max_rows < 1:
-            raise ValueError("max_rows is at least 1")
-        self.remaining: int | None = None  # by the total of the last answer
+            raise ValueError("max_rows has to be at least 1")
+        self.remaining: int | None = None  # By the total of the last answer.
         self._order: SortOrder = window.sort_order
         self._low, self._high = key_range(window)
         start = position.start(self._high) if position else None
@@ -46,7 +46,7 @@ class WindowPlanner:
 
     @property
     def request(self) -> PageRequest | None:
-        """What to ask next; None when the last window was cut."""
+        """The next page to request; None once the last window was cut."""
         if self._done:
             return None
         return PageRequest(**bounds_of(self._from, self._high, self._order), limit=1, offset=self._offset)
@@ -55,11 +55,11 @@ class WindowPlanner:
         """Take the answer to `request`, and return the window that ends there.
 
         Raises:
-            PaginationError: The page is not what was asked for; the same request can be sent again.
+            PaginationError: The page is not what was requested. The same request can be sent again.
         """
         request = self.request
         if request is None:
-            raise RuntimeError("a page was received that nobody asked for")
+            raise RuntimeError("receive() was called although request is None")
         rows = read_rows(page, request, self._step)
         self.remaining = total_of(page)
         cut = self._high
@@ -68,7 +68,7 @@ class WindowPlanner:
             self._step = math.gcd(self._step, key)
             if self._from is None or key > self._from:
                 self._stride = 0
-            else:  # one instant holds more than max_rows
+            else:  # More than max_rows share one instant.
                 self._stride = self._stride * 10 or self._step
                 key = self._from + self._stride
             if self._high is None or key < self._high:
@@ -86,9 +86,9 @@ def cut_windows(
     end_at: datetime | None = None,
     max_rows: int = 1000,
 ) -> Steps[list[Window]]:
-    """Cut a range into windows of about ``max_rows`` encounters, in order and without gaps, by one small request each.
+    """Cut a range into windows of about ``max_rows`` encounters, in order and without gaps, with a small request each.
 
-    A window can hold more if many encounters share one instant, or if more were created since. Open ends stay open.
+    A window can hold more if many encounters share one instant, or if some were created since. Open ends stay open.
 
     Raises:
         ValueError: ``start_at`` is not before ``end_at``, or ``max_rows`` is below 1.

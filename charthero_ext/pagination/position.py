@@ -1,4 +1,4 @@
-"""How far a walk has come, and the text that carries it to another process. No I/O."""
+"""The position of a walk, and the checkpoint that carries it to another process. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import cast
 from attrs import Factory, define, evolve
 
 from charthero_ext.errors import ConfigurationError
-from charthero_ext.pagination.window import Listed, SortOrder, Window, as_instant, microseconds
+from charthero_ext.pagination.window import Listed, SortOrder, Window, instant_of, microseconds
 
 __all__ = ["Position", "begin", "read_checkpoint", "write_checkpoint"]
 
@@ -26,11 +26,14 @@ _NONE = -(2**63)
 
 @define
 class Position:
-    """How far a walk has come: the furthest instant shown, and which encounters of that instant were taken.
+    """How far a walk has come: the furthest instant, and which encounters of that instant were taken.
 
-    ``step`` is the precision shown so far, a day at most. ``marks`` are hashed ids of what the resumed walk took
-    and this one has not met. They say what was taken, but not that whatever lies before it was: that walk may have cut
-    its windows within the instant.
+    Attributes:
+        last: The key of the furthest instant; None before the first encounter.
+        step: The precision of all instants so far, a day at most.
+        ids: The encounters of that instant that this walk took.
+        marks: Hashed ids of those that the resumed walk took and this walk has not seen. The rows before them may be
+            unseen, because that walk may have cut its windows within the instant.
     """
 
     last: int | None = None
@@ -39,7 +42,7 @@ class Position:
     marks: set[bytes] = Factory(set)
 
     def copy(self) -> Position:
-        """One that goes on by itself."""
+        """Return an independent copy."""
         return evolve(self, ids=set(self.ids), marks=set(self.marks))
 
     @property
@@ -48,28 +51,28 @@ class Position:
         return len(self.ids) + len(self.marks)
 
     def instant(self, sort_order: SortOrder) -> datetime | None:
-        """The furthest instant shown, in UTC."""
-        return as_instant(self.last if self.last is None or sort_order == "asc" else -self.last)
+        """Return the furthest instant, in UTC."""
+        return instant_of(self.last if self.last is None or sort_order == "asc" else -self.last)
 
     def start(self, high: int | None) -> int | None:
-        """The smallest key below ``high`` that an encounter still to come can have."""
+        """Return the smallest key below ``high`` that a remaining encounter can have."""
         if self.last is None:
             return None
         start = self.last - self.step + 1
         return start if high is None else min(start, high - 1)
 
     def joins(self, key: int, encounter_id: str) -> bool:
-        """Whether this walk went past the row itself: then it has seen all that lies before."""
+        """Return whether this walk itself passed the row. Then it has seen every row before it."""
         return self.last is not None and (key < self.last or (key == self.last and encounter_id in self.ids))
 
     def passed(self, key: int, encounter_id: str) -> bool:
-        """Whether the row was taken, or came into being behind the walk."""
+        """Return whether the row was taken, or was created behind the walk."""
         marked = bool(self.marks) and key == self.last and _mark(encounter_id) in self.marks
         return marked or self.joins(key, encounter_id)
 
     def take(self, key: int, encounter_id: str) -> bool:
-        """Go on to this row. False if it was passed."""
-        if self.last is None or key > self.last:  # as most are
+        """Go on to this row. Return False if it was passed."""
+        if self.last is None or key > self.last:
             self.last, self.ids, self.marks = key, {encounter_id}, set()
             self.step = math.gcd(self.step, key)
             return True
@@ -81,17 +84,17 @@ class Position:
         return not passed
 
     def take_all(self, encounters: Iterable[Listed], sort_order: SortOrder) -> None:
-        """Go on over encounters that were read before."""
+        """Go on to the last of these encounters."""
         sign = 1 if sort_order == "asc" else -1
         for encounter in encounters:
             self.take(sign * microseconds(cast("datetime", encounter.created_at)), cast("str", encounter.encounter_id))
 
 
 def write_checkpoint(window: Window, position: Position) -> str:
-    """All that another process needs to go on: about 65 letters, digits, ``-``, ``_`` and ``.``.
+    """Return a checkpoint: about 65 letters, digits, ``-``, ``_`` and ``.``.
 
-    There are 11 more for each further encounter of the furthest instant, as all of these have to be known again. Their
-    ids are kept as hashes of 64 bits: that any two of 10,000 are confused has a chance of 1 in 10^11.
+    Each further encounter of the furthest instant adds 11 characters, because another walk has to recognize it. Ids are
+    stored as hashes of 64 bits. The probability that two of 10,000 collide is less than 1 in 10^11.
     """
     bounds = (None if at is None else microseconds(at) for at in (window.start_at, window.end_at))
     numbers = (_NONE if number is None else number for number in (*bounds, position.last))
@@ -100,16 +103,16 @@ def write_checkpoint(window: Window, position: Position) -> str:
 
 
 def read_checkpoint(text: str) -> tuple[Window, Position]:
-    """The window and the position that `write_checkpoint` was given.
+    """Return the window and the position of a checkpoint.
 
     Raises:
-        ConfigurationError: The text is something else, or was changed.
+        ConfigurationError: The text is not a checkpoint, or was changed.
     """
     try:
         body = base64.urlsafe_b64decode(text.removeprefix(_CHECKPOINT) + "==")[:-_CHECKSUM_SIZE]
         desc, *numbers, step = _HEAD.unpack_from(body)
         start, end, last = (None if number == _NONE else number for number in numbers)
-        window = Window(start_at=as_instant(start), end_at=as_instant(end), sort_order="desc" if desc else "asc")
+        window = Window(start_at=instant_of(start), end_at=instant_of(end), sort_order="desc" if desc else "asc")
         if text != _encode(body):
             raise ValueError
     except (ValueError, TypeError, AttributeError, struct.error):
@@ -127,11 +130,11 @@ def _encode(body: bytes) -> str:
 def begin(
     *, start_at: datetime | None, end_at: datetime | None, sort_order: SortOrder | None, resume_from: str | None
 ) -> tuple[Window, Position]:
-    """What to walk, and from where. With ``resume_from`` the range may be left out, but not changed.
+    """Return the window to walk and the position to start at. A checkpoint brings its own range and direction.
 
     Raises:
-        ValueError: As `Window` does.
-        ConfigurationError: ``resume_from`` is no checkpoint, or one of another range or direction.
+        ValueError: The range or the direction is invalid.
+        ConfigurationError: ``resume_from`` is not a checkpoint, or is one of another range or direction.
     """
     window = Window(start_at=start_at, end_at=end_at, sort_order=sort_order or "asc")
     if resume_from is None:
@@ -139,7 +142,7 @@ def begin(
     resumed, position = read_checkpoint(resume_from)
     for name, given in (("start_at", start_at), ("end_at", end_at), ("sort_order", sort_order)):
         if given is not None and given != getattr(resumed, name):
-            raise ConfigurationError(f"resume_from is a checkpoint of a walk with another {name}")
+            raise ConfigurationError(f"resume_from is a checkpoint of a walk with another {name}; leave out {name}")
     return resumed, position
 
 

@@ -1,7 +1,7 @@
 """The walk with threads. It does not know how a page is fetched.
 
-A request is sent only when the caller takes a new page, at most ``concurrency`` at once, each in a thread that ends
-with its answer. So pages are read ahead while the caller works, and a caller who stops leaves only requests in flight.
+Requests are sent only when the caller takes a new page, at most ``concurrency`` at once. Each has its own thread, which
+ends with the answer. So pages are read ahead while the caller works, and no new request starts after the caller stops.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Walk"]
 
 
 class ThreadJob(futures.Future[list[Any]]):
-    """A request in a thread of its own, in the caller's context."""
+    """A request in its own thread, in the caller's context."""
 
     def __init__(self, call: Callable[[], list[Any]]) -> None:
         super().__init__()
@@ -36,20 +36,20 @@ class ThreadJob(futures.Future[list[Any]]):
         except StoppedError:
             self.cancel()
             self.set_running_or_notify_cancel()
-        except BaseException as error:  # noqa: BLE001 - raised again where the caller is
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self.set_exception(error)
 
 
 class Walk(BaseWalk[E]):
     """An iterator over every encounter of a range, each exactly once.
 
-    An error leaves the walk where it was: iterating again repeats the request, and `checkpoint` lets another walk go
-    on. After a ``break`` at most ``concurrency`` requests are in flight. `close`, or leaving a ``with`` block, ends
-    waits between attempts and waits for requests in flight. Leaving the block with an exception, such as Ctrl-C, does
-    not wait and sends nothing more. Threads can share a walk.
+    An error does not move the walk: iterating again repeats the request, and another walk can resume from `checkpoint`.
+    After a ``break``, at most ``concurrency`` requests are in flight. `close`, or the end of a ``with`` block, cancels
+    retries and waits for requests in flight. If an exception such as Ctrl-C ends the block, it does not wait. Threads
+    can share a walk.
 
     Raises, while iterating:
-        PaginationError: The promise cannot be kept; the text names the instant and what was seen.
+        PaginationError: The walk cannot return every encounter exactly once. The text names the instant.
         ChartHeroError: A request failed.
     """
 
@@ -87,9 +87,9 @@ class Walk(BaseWalk[E]):
             self._stopped.set()
 
     def close(self) -> None:
-        """End all waits, and wait for requests in flight until they are answered or time out.
+        """Cancel retries, and wait for requests in flight until they are answered or time out.
 
-        The walk stays where it is: it can be iterated again, and `receipt` and `checkpoint` stay valid.
+        The walk keeps its position: it can be iterated again, and `receipt` and `checkpoint` stay valid.
         """
         self._stopped.set()
         with self._lock:
@@ -99,8 +99,8 @@ class Walk(BaseWalk[E]):
         self._stopped.clear()
         self._collect()
         while not self._advance():
-            if self._stopped.is_set():  # By another thread or a signal handler: every further request would be stopped.
-                raise PaginationError("the walk was closed while it waited for a page")
+            if self._stopped.is_set():  # By another thread or a signal handler. No request would be sent.
+                raise PaginationError("the walk was closed while it waited for a page; iterate again to continue")
             self._request_pages()
             futures.wait(self._jobs(), return_when=futures.FIRST_COMPLETED)
             self._collect()

@@ -1,4 +1,4 @@
-"""A range of encounters, one page of it, and what was seen of it. No I/O."""
+"""A range of encounters, a page of it, and the receipt of a walk. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from charthero_ext.errors import PaginationError
 
 __all__ = ["MAX_LIMIT", "MAX_OFFSET", "Listed", "Page", "PageRequest", "Receipt", "SortOrder", "Window"]
 
-# How far to step back in time for a page to join: a server may read its filters less exactly than they are sent.
+# Microseconds to step back in time until a page joins: a server may read its filters less exactly than they are sent.
 MARGINS = (1_000, 1_000_000, 60_000_000)
 
 SortOrder: TypeAlias = Literal["asc", "desc"]
@@ -25,7 +25,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Listed(Protocol):
-    """An encounter, as far as the walk looks at it. What these hold is checked when a page is read."""
+    """The part of an encounter that a walk uses. The types are checked when a page is read."""
 
     @property
     def encounter_id(self) -> object:
@@ -42,7 +42,7 @@ Row: TypeAlias = tuple[int, str, E]  # key, id, encounter
 
 
 class Page(Protocol[_E_co]):
-    """An answer of the list route. ``total`` is read where there is one."""
+    """A response of the list route. ``total`` is read if there is one."""
 
     @property
     def items(self) -> Sequence[_E_co]:
@@ -52,11 +52,11 @@ class Page(Protocol[_E_co]):
 
 def _aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None:
     if value is not None and value.utcoffset() is None:
-        raise ValueError(f"{attribute.name} needs a time zone")
+        raise ValueError(f"{attribute.name} has no time zone; add one, such as tzinfo=UTC")
 
 
 def in_utc(value: datetime) -> datetime:
-    """Return an aware ``datetime``, or one of a subclass such as pendulum's or pandas's, as a plain one in UTC."""
+    """Return an aware ``datetime`` in UTC, and a subclass such as pendulum's or pandas's as a plain ``datetime``."""
     value = value.astimezone(UTC)
     return datetime.combine(value.date(), value.time(), UTC)
 
@@ -87,7 +87,7 @@ class Window:
 
 @frozen(kw_only=True)
 class PageRequest(Window):
-    """One call of the list route: the parameters to send."""
+    """The parameters of one request to the list route."""
 
     limit: int
     offset: int
@@ -99,21 +99,21 @@ class PageRequest(Window):
 
 @frozen(kw_only=True)
 class Receipt:
-    """What a walk asked, saw and dropped. It holds no ids and no patient data.
+    """What a walk requested, received and dropped. It holds no ids and no patient data.
 
     Attributes:
-        start_at: Start of the range asked for, inclusive; None where open.
-        end_at: Its end, exclusive; None where open.
-        sort_order: The direction asked for.
-        requests: Calls of the list route, with those that failed and those that only cut windows.
+        start_at: Start of the range, inclusive; None if open.
+        end_at: End of the range, exclusive; None if open.
+        sort_order: The direction of ``created_at``.
+        requests: Requests to the list route, including failed ones and those that only cut windows.
         rows: Encounters handed out.
-        duplicates: Rows that came again, or came into being behind the walk, and were dropped.
-        anchors_moved: How often the walk went on from a later instant instead of a higher offset.
-        first_created_at: Of the first encounter handed out.
-        last_created_at: Of the last one.
-        total_at_start: How many this walk was to hand out, by the ``total`` of the first answer; None if it had none.
-        total_at_end: The same by the last answer. It is the server's word, and decides nothing here.
-        complete: The end of the range was proven, and everything before it handed out.
+        duplicates: Rows that were dropped, because they were received before or created behind the walk.
+        anchors_moved: How often the walk continued from a later instant instead of a higher offset.
+        first_created_at: ``created_at`` of the first encounter handed out.
+        last_created_at: ``created_at`` of the last encounter handed out.
+        total_at_start: How many encounters to expect, by the ``total`` of the first response; None if it had none.
+        total_at_end: The same by the last response. A walk does not end because of either.
+        complete: Whether the end of the range was proven, and every encounter before it handed out.
     """
 
     start_at: datetime | None
@@ -130,7 +130,7 @@ class Receipt:
     complete: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for ``json.dumps``; times in ISO 8601."""
+        """Return the receipt for ``json.dumps``, with instants in ISO 8601."""
         return {name: at.isoformat() if isinstance(at, datetime) else at for name, at in asdict(self).items()}
 
 
@@ -138,8 +138,8 @@ def microseconds(instant: datetime) -> int:
     return (instant - _EPOCH) // _MICROSECOND
 
 
-def as_instant(microseconds: int | None) -> datetime | None:
-    """The instant, or None, which filters nothing, beyond the calendar."""
+def instant_of(microseconds: int | None) -> datetime | None:
+    """Return the instant; None, an open end, for None or beyond the calendar."""
     try:
         return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
@@ -147,7 +147,7 @@ def as_instant(microseconds: int | None) -> datetime | None:
 
 
 def key_range(window: Window) -> tuple[int | None, int | None]:
-    """The half-open range of keys in a window; `bounds_of` is the inverse."""
+    """Return the half-open range of keys of a window. `bounds_of` is the inverse."""
     start, end = (None if at is None else microseconds(at) for at in (window.start_at, window.end_at))
     if window.sort_order == "asc":
         return start, end
@@ -157,14 +157,14 @@ def key_range(window: Window) -> tuple[int | None, int | None]:
 def bounds_of(low: int | None, high: int | None, sort_order: SortOrder) -> dict[str, Any]:
     if sort_order == "desc":
         low, high = None if high is None else 1 - high, None if low is None else 1 - low
-    return {"start_at": as_instant(low), "end_at": as_instant(high), "sort_order": sort_order}
+    return {"start_at": instant_of(low), "end_at": instant_of(high), "sort_order": sort_order}
 
 
 def read_rows(page: Page[E], request: PageRequest, step: int) -> list[Row[E]]:
-    """The rows of a page, or PaginationError where they cannot be what was asked for."""
+    """Return the rows of a page. Raises PaginationError if they cannot be what was requested."""
     items = getattr(page, "items", None)
     if not isinstance(items, (list, tuple)):
-        raise PaginationError(f"{request}: there is no list of items")
+        raise PaginationError(f"{request}: the response has no list of items")
     sign = 1 if request.sort_order == "asc" else -1
     rows: list[Row[E]] = []
     for index, encounter in enumerate(items):
@@ -178,14 +178,14 @@ def read_rows(page: Page[E], request: PageRequest, step: int) -> list[Row[E]]:
     keys = [key for key, _, _ in rows]
     for index, (before, after) in enumerate(pairwise(keys), 1):
         if after < before:
-            at = as_instant(sign * after)
+            at = instant_of(sign * after)
             raise PaginationError(f"{request}: item {index}, created at {at}, is out of order")
     low, high = key_range(request)
     margin = math.gcd(step, *keys) + MARGINS[-1]
     for key in keys[:1] + keys[-1:]:
         if (low is not None and key < low - margin) or (high is not None and key >= high + margin):
-            at = as_instant(sign * key)
-            raise PaginationError(f"{request}: an encounter created at {at} is outside the range asked for")
+            at = instant_of(sign * key)
+            raise PaginationError(f"{request}: an encounter created at {at} is outside the requested range")
     return rows
 
 

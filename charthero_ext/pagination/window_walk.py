@@ -1,26 +1,25 @@
-"""Every encounter exactly once, worked out without any I/O.
+"""Decides which pages to request so that a walk returns every encounter of a window exactly once. No I/O.
 
-The list route pages by offset over data that moves, and refuses offsets above 10,000. `WindowWalk` says which page to
-ask for next and takes the answer; whoever drives it does the asking. It relies on this alone: the server filters
-``start_at <= created_at < end_at`` and sorts by ``created_at`` in the direction asked, encounters with an equal
-``created_at`` stay in the order they are in, whichever that is, and a page holds at least two rows where two are left.
-After every page this is true:
+The list route pages by offset, over data that changes, and refuses offsets above 10,000. `WindowWalk` says which page
+to request next, and takes the answer. It relies on three properties of the server. It filters ``start_at <= created_at
+< end_at``. It sorts by ``created_at``, and encounters with the same ``created_at`` keep their order. A page holds at
+least two rows if two are left. After every page, this is true:
 
-* **Keys.** Times are whole microseconds, negated for ``desc``: both directions walk upwards.
-* **Passed.** Every encounter that is there throughout, and is not behind the furthest one taken in the server's order,
-  has been taken. A row is passed if it shows an earlier instant than the furthest, or the same one and a known id; so
-  only the ids of one instant are held, at most the 10,100 that offsets can reach.
-* **Join.** A page counts only if it begins the window or holds a row that this very walk went past: then nothing lies
-  unseen between it and what was taken, whatever came or went. If not, the walk steps back, first by offset, then in
-  time. A walk that goes on from another's checkpoint reads the furthest instant again from its first row.
-* **Anchor.** What is still to come is less than one step before the furthest instant shown, where a step is the
-  greatest common divisor of all instants seen: times shown less exactly than the server keeps them widen it by
-  themselves. There the next query starts, and the offset only has to get through what shows that one instant.
-* **End.** Neither ``total`` nor a short page is believed. A window ends with an empty page, and after it, from one
-  offset before, a page of one row that is passed; or with nothing in it at all.
+* **Keys.** A key is ``created_at`` in microseconds, negated for ``desc``. So both directions walk upwards.
+* **Passed.** If an encounter exists throughout the walk, and the server sorts it no later than the last one taken, it
+  was taken too. A row is *passed* if its instant is earlier than the furthest one, or if its instant is the same and
+  its id is known. So the walk holds the ids of one instant only, at most the 10,100 that offsets can reach.
+* **Join.** A page counts only if it begins the window or contains a row that this walk itself passed. Then there is no
+  unseen row between the page and the rows before, even if rows were added or deleted. Otherwise the walk steps back,
+  first by offset, then in time. A resumed walk reads the furthest instant again from its first row.
+* **Anchor.** The next query starts less than one step before the furthest instant. A step is the greatest common
+  divisor of all instants seen, so it is larger if the server shows instants less exactly than it stores them. No
+  remaining encounter is earlier, and the offset only has to pass the rows of that instant.
+* **End.** Neither ``total`` nor a short page proves the end. An empty page does, if the page one offset before it then
+  has a single row, which was passed. An empty window is proven by a ``total`` of 0 or a second empty page.
 
-An instant may hold 10,000 encounters, and 100 more where the server's ``total`` vouches for them. With times shown less
-exactly than they are kept, that goes for two neighbouring instants together. Beyond that a walk raises.
+A walk raises if one instant has more than 10,000 encounters, or 10,100 if ``total`` confirms them. If the server shows
+instants less exactly than it stores them, the limit applies to two neighbouring instants together.
 """
 
 from __future__ import annotations
@@ -47,19 +46,19 @@ from charthero_ext.pagination.window import (
 
 __all__ = ["WindowWalk"]
 
-_PATIENCE = 50  # pages that do not join, without one new encounter between them
-_REPEATS = 5  # the same page for another offset, in a row: more than rows that move could explain
+_MAX_UNJOINED = 50  # Pages that do not join, without a new encounter between them.
+_REPEATS = 5  # The same page for another offset, in a row. Moving rows do not explain more.
 
 
 class WindowWalk(Generic[E]):
-    """The walk over one window: send `request`, hand the answer to `receive`, until `request` is None.
+    """Walks one window: send `request` and pass the answer to `receive`, until `request` is None.
 
     Attributes:
-        proven: The end of the window was proven.
-        received: Encounters that `receive` has returned.
-        duplicates: Rows that were passed.
-        anchors_moved: How often the query was narrowed instead of raising the offset.
-        remaining: How many are still to come, by the ``total`` of the last page; None if it had none.
+        proven: Whether the end of the window was proven.
+        received: How many encounters `receive` has returned.
+        duplicates: How many rows were dropped because they were passed.
+        anchors_moved: How often the walk continued from a later instant instead of a higher offset.
+        remaining: How many encounters are left, by the ``total`` of the last page; None if it had none.
     """
 
     def __init__(
@@ -71,14 +70,14 @@ class WindowWalk(Generic[E]):
         self._order: SortOrder = window.sort_order
         self._low, self._high = key_range(window)
         self._position = position.copy() if position else Position()
-        self._limit = max(limit, 2)  # pages overlap by one row
+        self._limit = max(limit, 2)  # Pages overlap by one row.
         self._left = max_rows
-        self._capacity = self._limit  # what a full page holds
-        self._fruitful = True  # the last page brought something new
-        self._ahead: list[Row[E]] | None = None  # the page before, where it was unjoined and one offset further on
+        self._capacity = self._limit  # The rows of a full page.
+        self._has_new_rows = True  # The last page had some.
+        self._ahead: list[Row[E]] | None = None  # The page before, if it did not join and was one offset ahead.
         self._back = self._unjoined = self._widened = 0
-        self._totals: set[int | None] = set()  # all that this query has reported
-        self._previous: tuple[int, list[str]] = (0, [])  # the offset and the ids of the page before
+        self._totals: set[int | None] = set()  # All that this query has reported.
+        self._previous: tuple[int, list[str]] = (0, [])  # The offset and the ids of the page before.
         self._repeated = 0
         self._anchor, self._offset = self._low, 0
         start = self._position.start(self._high)
@@ -87,11 +86,11 @@ class WindowWalk(Generic[E]):
 
     @property
     def request(self) -> PageRequest | None:
-        """What to ask next; the same until it is answered. None: the end is proven, or ``max_rows`` were received."""
+        """The next page to request; None once the end is proven or ``max_rows`` are received."""
         if self.proven or self._left == 0:
             return None
         limit = self._limit
-        if self._left is not None and self._fruitful:
+        if self._left is not None and self._has_new_rows:
             limit = min(limit, self._left + min(self._position.count, 1))
         return PageRequest(**bounds_of(self._anchor, self._high, self._order), limit=limit, offset=self._offset)
 
@@ -99,12 +98,12 @@ class WindowWalk(Generic[E]):
         """Take the answer to `request`, and return the encounters to hand out, in order.
 
         Raises:
-            PaginationError: The page is not what was asked for, or the walk cannot get past an instant. Nothing of
-                the page was taken: the same request can be sent again.
+            PaginationError: The page is not what was requested, or the walk cannot get past an instant. The walk took
+                nothing from the page, so the same request can be sent again.
         """
         request, position = self.request, self._position
         if request is None:
-            raise RuntimeError("a page was received that nobody asked for")
+            raise RuntimeError("receive() was called although request is None")
         rows = read_rows(page, request, position.step)
         self._refuse_repeats(request, [encounter_id for _, encounter_id, _ in rows])
         meets = position.joins if self._offset else position.passed
@@ -120,13 +119,13 @@ class WindowWalk(Generic[E]):
             if not ahead:
                 return self._end(known)
             if known and not self._offset:
-                # The server sends single rows. The passed row is the first in its query now; it was not further back
-                # then, unless behind newcomers. So what stood at offset 1 a moment ago follows it without a gap.
+                # The server sends single rows, and the passed row is now the first of its query. When the page ahead
+                # was read, only newer rows could precede the passed row. So the page ahead follows it without a gap.
                 rows = rows + ahead
         if not rows:
             if total == 0 and position.last is None:
                 return self._end(0)
-            self._ahead = []  # which a second empty page confirms
+            self._ahead = []  # A second empty page confirms it.
             return []
         return self._take(request, rows, total, short=short)
 
@@ -150,16 +149,16 @@ class WindowWalk(Generic[E]):
             self._totals.clear()
             self.anchors_moved += 1
         elif not fresh and self._offset == MAX_OFFSET:
-            # Nothing further on can be asked for. Only here the total is a witness, if this query told no other.
+            # No higher offset is allowed. Only here is the total trusted, if this query reported no other.
             if self._totals == {reach}:
                 return self._end(len(rows))
             raise PaginationError(
-                f"{request}: offsets go no further, after {position.count} encounters created at"
-                f" {position.instant(self._order)}; total says {total}"
+                f"{request}: more encounters were created at {position.instant(self._order)} than offsets can reach;"
+                f" {position.count} were returned, and total says {total}"
             )
-        # A row of overlap joins the pages, but what looks like the end is probed just behind the last row.
+        # Pages overlap by one row, which joins them. After a short page, look for the end just behind its last row.
         self._offset = min(reach if short else reach - 1, MAX_OFFSET)
-        self._fruitful = bool(fresh)
+        self._has_new_rows = bool(fresh)
         self._unjoined = 0 if fresh else self._unjoined
         self.duplicates += len(rows) - len(fresh)
         if self._left is not None:
@@ -169,12 +168,12 @@ class WindowWalk(Generic[E]):
         return fresh
 
     def _step_back(self, request: PageRequest, rows: list[Row[E]]) -> None:
-        """Go back until a page joins: rows before this one are gone, or it only probed for the end."""
-        if self._unjoined == _PATIENCE:
+        """Step back until a page joins. Rows before this page were deleted, or it only looked for the end."""
+        if self._unjoined == _MAX_UNJOINED:
             self._unjoined = 0
             raise PaginationError(
-                f"{request}: {_PATIENCE} pages did not join the {self._position.count} encounters taken of those"
-                f" created at {self._position.instant(self._order)}; this one holds {len(rows)}"
+                f"{request}: {_MAX_UNJOINED} pages contained none of the {self._position.count} encounters already"
+                f" returned that were created at {self._position.instant(self._order)}; iterate again to retry"
             )
         self._unjoined += 1
         self._ahead = None
@@ -185,11 +184,11 @@ class WindowWalk(Generic[E]):
             self._totals.clear()
         elif not self._back:
             self._ahead = rows
-            if rows:  # the page before was not short: the server makes them so
+            if rows:  # The page before was full: the server sends smaller pages than requested.
                 self._capacity = len(rows)
         self._back = self._back * 10 or 1
         self._offset = max(0, self._offset - self._back)
-        self._fruitful = False
+        self._has_new_rows = False
 
     def _end(self, duplicates: int) -> list[E]:
         self.proven = True

@@ -451,7 +451,7 @@ async def test_a_call_can_be_cancelled_while_it_waits_for_a_retry() -> None:
 
 
 def test_httpx_args_cannot_replace_auth_or_timeout() -> None:
-    with pytest.raises(ConfigurationError, match="httpx_args may not have auth, timeout"):
+    with pytest.raises(ConfigurationError, match="httpx_args does not allow auth, timeout"):
         ChartHero(settings=settings(), httpx_args={"auth": None, "timeout": None})
 
 

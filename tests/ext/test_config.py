@@ -425,7 +425,7 @@ def test_settings_do_not_display_or_pickle_the_key(monkeypatch: pytest.MonkeyPat
     assert KEY not in repr(settings)
     assert KEY.encode() not in pickle.dumps(settings)
     assert twin.timeouts == Timeouts(connect=3, read=3, write=3, pool=3)
-    with pytest.raises(ConfigurationError, match="does not travel"):
+    with pytest.raises(ConfigurationError, match="pickled settings do not contain a key"):
         read_key(twin)
 
 

@@ -187,7 +187,8 @@ def test_closing_a_walk_from_another_thread_ends_its_wait(client: MakeClient) ->
     assert waiting.wait(20)
     walk.close()
     thread.join(20)
-    assert [str(error) for error in raised] == ["the walk was closed while it waited for a page"]
+    (error,) = raised
+    assert str(error).startswith("the walk was closed while it waited for a page")
     assert walk.receipt.requests == 1
 
 

@@ -96,7 +96,7 @@ def test_the_row_after_a_tie_proves_that_the_tie_is_complete(order: str) -> None
 @pytest.mark.parametrize("later", [pytest.param(0, marks=pytest.mark.slow), 500])
 def test_a_tie_that_offsets_cannot_reach_is_an_error_with_its_time(order: str, total: str, later: int) -> None:
     world = World({**tied(10_150, at=7 * SECOND), **spaced(later, start=8 * SECOND)}, total=total)
-    with pytest.raises(PaginationError, match=r"10100 encounters created at 2026-05-01 00:00:07\+00:00") as caught:
+    with pytest.raises(PaginationError, match=r"created at 2026-05-01 00:00:07\+00:00 .* 10100 were") as caught:
         drive(WindowWalk(Window(sort_order=order, end_at=instant(9999 * SECOND))), world)
     assert max(request.offset for request in world.requests) == 10_000
     assert "enc_" not in str(pickle.loads(pickle.dumps(caught.value)))
@@ -105,7 +105,7 @@ def test_a_tie_that_offsets_cannot_reach_is_an_error_with_its_time(order: str, t
 @pytest.mark.parametrize("total", sorted(set(TOTALS) - {"honest"}))
 def test_a_wrong_total_does_not_prove_that_the_longest_tie_is_complete(total: str) -> None:
     world = World(tied(10_100), total=total)
-    with pytest.raises(PaginationError, match="offsets go no further"):
+    with pytest.raises(PaginationError, match="than offsets can reach"):
         drive(WindowWalk(Window()), world)
 
 
@@ -145,7 +145,7 @@ def test_a_server_with_smaller_pages_is_walked_completely(order: str, clamp: int
 def test_a_tie_on_a_server_with_pages_of_one_row_is_an_error() -> None:
     world = World({**spaced(3), **tied(3, at=5 * SECOND)}, clamp=lambda: 1)
     with pytest.raises(
-        PaginationError, match="did not join the 2 encounters taken of those created at 2026-05-01 00:00:05"
+        PaginationError, match="none of the 2 encounters already returned that were created at 2026-05-01 00:00:05"
     ):
         drive(WindowWalk(Window()), world)
 
@@ -224,7 +224,7 @@ def test_a_server_that_ignores_the_filters_is_an_error(order: str) -> None:
         while (request := walk.request) is not None:
             walk.receive(world.fetch(type(request)(sort_order=order, limit=request.limit, offset=request.offset)))
 
-    with pytest.raises(PaginationError, match="outside the range asked for"):
+    with pytest.raises(PaginationError, match="outside the requested range"):
         fetch_all(WindowWalk(Window(sort_order=order)))
 
 
@@ -319,5 +319,5 @@ def test_an_invalid_window_is_refused(bounds: dict[str, object]) -> None:
 
 def test_a_page_that_was_not_requested_is_an_error() -> None:
     walk: WindowWalk[Row] = WindowWalk(Window(), max_rows=0)
-    with pytest.raises(RuntimeError, match="nobody asked"):
+    with pytest.raises(RuntimeError, match="request is None"):
         walk.receive(Answer([], 100, 0, 0))
