@@ -117,7 +117,7 @@ class Ledger:
             if self._prepare():
                 return
         except sqlite3.DatabaseError as error:
-            code = error.sqlite_errorcode & 0xFF  # The rest is detail.
+            code = error.sqlite_errorcode & 0xFF  # Without the details of an extended code.
             if code == sqlite3.SQLITE_BUSY:
                 problem = "is in use by another process, or by another Ledger of this one"
             elif code != sqlite3.SQLITE_NOTADB:
@@ -138,7 +138,7 @@ class Ledger:
 
     def close(self) -> None:
         """Commit what was written, and close the file. A second call does nothing."""
-        with self._lock, suppress(sqlite3.ProgrammingError):  # It was closed before.
+        with self._lock, suppress(sqlite3.ProgrammingError):  # It is already closed.
             self._database.commit()
             self._database.close()
 

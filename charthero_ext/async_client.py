@@ -1,7 +1,6 @@
 """The client for asyncio.
 
-Every method has the arguments, guarantees and exceptions of the synchronous method of the same name, where they are
-described.
+Every method has the arguments, guarantees and exceptions of the synchronous method with the same name. See there.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from charthero_ext._operations import Instant, as_instant
 from charthero_ext._secret import hide
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec
 from charthero_ext._steps import Steps
-from charthero_ext.client import WalkProgress, chosen_settings, described, refuse_copy
+from charthero_ext.client import WalkProgress, chosen_settings, client_repr, refuse_copy
 from charthero_ext.config import Settings, Timeouts
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript, TranscriptReadyEvent
 from charthero_ext.pagination.async_walk import AsyncWalk
@@ -80,7 +79,7 @@ class AsyncEncounters:
         resume_from: str | None = None,
         progress: WalkProgress | None = None,
     ) -> AsyncWalk[Encounter]:
-        """Iterate over every encounter of a range, each exactly once, while rows come and go: ``async for``."""
+        """Iterate over every encounter of a range, each exactly once, while data changes: ``async for``."""
         return AsyncWalk(
             self._fetch,
             start_at=as_instant(start_at, "start_at"),
@@ -128,19 +127,19 @@ class AsyncEncounters:
 
 @frozen
 class AsyncDocuments:
-    """The documents of an encounter, with the transcript and the recording that some have."""
+    """The documents of an encounter, and their transcripts and recordings."""
 
     _session: Session = field(repr=False)
     _driver: AsyncDriver = field(repr=False)
 
     async def get(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> Document:
-        """Return one document. Of an ambient transcript, it contains metadata only."""
+        """Return one document. For an ambient transcript, it contains metadata only."""
         return await self._driver.run(self._session.call(_operations.document(encounter_id, document_id), timeout))
 
     async def transcript(
         self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None
     ) -> Transcript:
-        """Return the transcript of a document. Its turns are timed in seconds from the start of the audio."""
+        """Return the transcript of a document. The times of its turns are seconds from the start of the recording."""
         return await self._driver.run(self._session.call(_operations.transcript(encounter_id, document_id), timeout))
 
     async def audio(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> AudioUrl:
@@ -209,7 +208,7 @@ class AsyncChartHero:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return described(self)
+        return client_repr(self)
 
     def __reduce__(self) -> NoReturn:
         refuse_copy()

@@ -18,12 +18,12 @@ remembers what you received. Run this program every few minutes, or every night:
                 handle(event)
 
 **Window.** The first pass starts at ``start_at``. A later one starts ``look_back`` before the newest encounter, or
-before the last pass began if that was earlier. What was created before the window is left alone.
+before the last pass began if that was earlier. A pass ignores encounters that were created before its window.
 
 **Delivery.** A change is recorded when you ask for the next one, or when the loop ends. If your code raises, you get
 the change again. If the process dies, you get up to one page of changes again, and perhaps the deletion of an encounter
-that you never received. So your code must be idempotent. The next pass resumes an interrupted one, in the window of
-that one. Memory use does not grow with the number of encounters.
+that you never received. So your code must be idempotent. The next pass resumes an interrupted one, in the same window.
+Memory use does not grow with the number of encounters.
 
 **Deletions** come at the end of a pass, once the walk has proven that it saw everything. A revoked scope looks like
 many deletions. So the pass raises `MassDeletionError` and deletes nothing if the list is empty although its ``total``
@@ -70,13 +70,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Delete", "Entry", "Ledger", "LedgerStore", "Upsert"]
 
-#: Deletions at once that need permission exceed both: this number, and this share of those known in the window.
+#: Deletions need permission if they exceed this number, and this share of the known encounters in the window.
 MAX_DELETIONS, MAX_SHARE = 20, Fraction(1, 5)
-#: Deletions that are found, and then saved, at once.
+#: How many deletions to find, and then save, at once.
 BATCH = 100
 #: An open start, in microseconds since 1970.
 OPEN: Final = -(2**63)
-#: Of an encounter that was never delivered: no digest, and no documents.
+#: The state of an encounter that was never delivered: no digest, and no documents.
 NOTHING_DELIVERED: Final = "[null]"
 
 
@@ -92,7 +92,7 @@ class Upsert:
 
 @frozen(kw_only=True)
 class Delete:
-    """An encounter that you received, and that is gone."""
+    """An encounter that you received, and that no longer exists."""
 
     kind: Literal["deleted"] = "deleted"
     encounter_id: str = field(repr=show_id)
@@ -100,7 +100,7 @@ class Delete:
     transcripts_ready: list[TranscriptReadyEvent] = field(factory=list)
 
 
-#: Once ``kind`` was compared, type checkers know whether there is an encounter.
+#: After a comparison of ``kind``, type checkers know whether there is an encounter.
 Change: TypeAlias = Upsert | Delete
 Feed: TypeAlias = Generator[Steps[Any] | Change, Any, None]
 
@@ -214,7 +214,7 @@ class Pass:
         start = OPEN if self.start_at is None else microseconds(self.start_at)
         if last.newest == OPEN:
             return start
-        # Encounters that changed while the last pass ran may be older than the newest less the look-back.
+        # Encounters that changed during the last pass may have been created before the newest minus the look-back.
         return max(start, min(last.newest, last.began) - self.look_back // timedelta(microseconds=1))
 
     def _start(self, last: PassState, start: int, *, known: int | None) -> None:
@@ -236,7 +236,7 @@ class Pass:
         return Window(start_at=instant_of(self.state.start - MARGINS[-1]))
 
     def save(self, *, is_complete: bool = False) -> None:
-        """Save how far the pass is, with everything recorded until now."""
+        """Save the position of the pass, with everything recorded until now."""
         checkpoint = None if self.position.last is None else write_checkpoint(self.window, self.position)
         self.state = evolve(self.state, checkpoint=checkpoint, is_complete=is_complete)
         stored = {"base_url": self.base_url, "key": self.key.reveal(), "pass": asdict(self.state)}
@@ -273,19 +273,19 @@ class Pass:
         return changes
 
     def announce(self, entries: Sequence[Entry]) -> None:
-        """Save, with everything recorded until now, that changes of these encounters may be delivered from now on.
+        """Save that these encounters may be delivered from now on, with everything recorded until now.
 
-        After a crash nothing else tells that you may have received them. They differ from every encounter, so they are
-        delivered again if the encounter is there, and deleted if it is gone.
+        Without this, nothing would show after a crash that you may have received them. The next pass delivers each one
+        again, or its deletion if it no longer exists.
         """
         self.ledger.record([evolve(entry, delivered=_unconfirmed(entry.delivered)) for entry in entries])
         self.save()
 
     def check_deletions(self, total: int) -> None:
-        """Refuse a mass deletion. *total* is not 0 if the list was empty although the server counts encounters."""
+        """Refuse a mass deletion. *total* is the server's ``total`` if the list was empty, else 0."""
         state, missing = self.state, self.ledger.count_unseen(self.state.start, self.state.number)
         if total or (missing > MAX_DELETIONS and missing > state.known * MAX_SHARE):
-            # The next pass walks the same window, and new encounters must not hide the loss from it.
+            # The next pass walks the same window. New encounters must not hide the loss.
             self._start(state, state.start, known=state.known)
             raise MassDeletionError(missing=missing, known=state.known, total=total)
 

@@ -49,7 +49,7 @@ __all__ = [
     "SpecReport",
 ]
 
-#: Called with the rows handed out and how many are expected, if the server says so.
+#: Called with the number of rows handed out, and the expected number if the server says so.
 WalkProgress = Callable[[int, int | None], object]
 
 
@@ -72,7 +72,7 @@ class Encounters:
     ) -> EncounterPage:
         """Return one page of encounters, with one request.
 
-        The server decides what is left out: 50 rows from offset 0, the newest first.
+        The server's defaults are 50 rows, from offset 0, newest first.
 
         Args:
             limit: Rows in the page, 1 to 100.
@@ -114,22 +114,22 @@ class Encounters:
         resume_from: str | None = None,
         progress: WalkProgress | None = None,
     ) -> Walk[Encounter]:
-        """Iterate over every encounter of a range, each exactly once, while rows come and go.
+        """Iterate over every encounter of a range, each exactly once, while data changes.
 
         An encounter that exists throughout the walk is yielded exactly once. One that is created or deleted meanwhile
-        is yielded at most once. If that cannot be kept, the walk raises; it never ends early in silence. ``receipt``
-        tells what was seen, and ``checkpoint()`` lets another walk go on.
+        is yielded at most once. If the walk cannot guarantee this, it raises; it never ends early in silence.
+        ``receipt`` says what was received, and another walk can resume from ``checkpoint()``.
 
         Args:
             start_at: Only encounters with ``created_at >= start_at``. A date means midnight in UTC.
             end_at: Only encounters with ``created_at < end_at``.
             sort_order: The direction of ``created_at``; ``asc`` by default.
-            max_items: The number of encounters in all. The walk is then complete only if there were no more.
-            concurrency: Requests in flight at once. The order stays the same. Above 1, about a third more requests cut
-                the range into windows.
+            max_items: The most encounters to yield. The receipt is complete only if there were no more.
+            concurrency: The most requests in flight. The order stays the same. Above 1, about a third more requests are
+                needed to cut the range into windows.
             limit: Rows in a page, 1 to 100.
             resume_from: A checkpoint of another walk over the same range.
-            progress: Called with the rows handed out and how many are expected, if the server says so.
+            progress: Called with the number of rows handed out, and the expected number if the server says so.
 
         Raises:
             ValueError: An argument is out of its range, or an instant has no time zone.
@@ -208,13 +208,13 @@ class Encounters:
 
 @frozen
 class Documents:
-    """The documents of an encounter, with the transcript and the recording that some have."""
+    """The documents of an encounter, and their transcripts and recordings."""
 
     _session: Session = field(repr=False)
     _driver: Driver = field(repr=False)
 
     def get(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> Document:
-        """Return one document. Of an ambient transcript, it contains metadata only.
+        """Return one document. For an ambient transcript, it contains metadata only.
 
         Raises:
             ValueError: An id is empty.
@@ -224,7 +224,7 @@ class Documents:
         return self._driver.run(self._session.call(_operations.document(encounter_id, document_id), timeout))
 
     def transcript(self, encounter_id: str, document_id: str, *, timeout: float | Timeouts | None = None) -> Transcript:
-        """Return the transcript of a document. Its turns are timed in seconds from the start of the audio.
+        """Return the transcript of a document. The times of its turns are seconds from the start of the recording.
 
         Raises:
             ValueError: An id is empty.
@@ -251,14 +251,14 @@ class Documents:
     ) -> Path:
         """Download the recording of a document to *path*, and return *path*.
 
-        The recording is streamed to a file beside *path*, which replaces *path* when it is whole. Only its owner may
-        read it. A download that broke is resumed with a fresh URL, if the host can.
+        The recording is streamed to a partial file, which replaces *path* once it is complete. Only its owner may read
+        it. A broken download is resumed with a fresh URL, if the host supports it.
 
         Args:
             encounter_id: The encounter.
             document_id: The document.
             path: A path that does not exist, or a regular file to replace.
-            progress: Called with the bytes received and, if the host states it, how many there are in all.
+            progress: Called with the number of bytes received, and the total number if the host states it.
 
         Raises:
             OSError: The file cannot be written, or *path* is a directory, link, pipe or device.
@@ -268,7 +268,7 @@ class Documents:
 
 
 class ChartHero:
-    """A client for synchronous code. Threads may share it. A forked process makes connections of its own.
+    """A client for synchronous code. Threads may share it. A forked process makes its own connections.
 
     Close it, or use it in a ``with`` statement.
     """
@@ -289,15 +289,15 @@ class ChartHero:
     ) -> None:
         """Use *settings*, or load them from the arguments, the environment and the profile.
 
-        Connections are made by the first call, which then reads the certificates and proxies of the machine. What is
-        given here for them is checked here.
+        The first call makes connections, and then reads the certificates and proxies of the machine. *http_client* and
+        *httpx_args* are checked at once.
 
         Args:
             api_key: The key, or a callable that returns it.
             base_url: The host, with or without ``/external/v1``.
-            settings: Everything, in place of both.
-            http_client: An httpx client of your own, used as it is. Its event hooks see requests with the key, and
-                responses. You close it.
+            settings: The settings, instead of *api_key* and *base_url*.
+            http_client: Your own httpx client, used unchanged. Its event hooks see responses, and requests with the
+                key. You close it.
             httpx_args: For the connections: ``proxy``, ``verify``, ``cert``, ``limits``, ``transport``, ….
 
         Raises:
@@ -313,11 +313,11 @@ class ChartHero:
     def get(self, path: str, *, timeout: float | Timeouts | None = None, **query: str | int) -> RawResponse:
         """Request any path of the configured host, with the same key, retries and exceptions.
 
-        It covers routes that this version does not know.
+        Use it for routes that this version does not know.
 
         Args:
             path: The path, such as ``/external/v1/encounters``.
-            timeout: As in the other calls.
+            timeout: Seconds for each part of a request.
             query: The query parameters.
 
         Raises:
@@ -329,15 +329,15 @@ class ChartHero:
     def check_spec(self, url: str = PUBLISHED) -> SpecReport:
         """Compare the artifact that this package was built from with the one published at *url*, which gets no key.
 
-        An answer that cannot be used is reported as such, and never as *same*.
+        An unusable response is never reported as *same*.
         """
         return self._driver.run(check_spec(self._session, url))
 
     def check_access(self, *operations: str) -> AccessReport:
         """Find out which routes this key may use, without reading patient data.
 
-        Each route gets a query that it refuses, which a server does before it reads any record. The report covers all
-        routes. *operations*, such as ``"documents.audio"``, are those that you need; by default all.
+        Each route gets a query that the server refuses before it reads a record. The report covers all routes.
+        *operations* are those that you need, such as ``"documents.audio"``; by default all.
 
         Raises:
             ValueError: There is no such operation.
@@ -346,12 +346,12 @@ class ChartHero:
         return self._driver.run(check_access(self._session, operations))
 
     def follow_up(self, event: TranscriptReadyEvent, *, audio: bool = False, patience: float = 60.0) -> FollowUp:
-        """Fetch what an event points at: the encounter, the document, its transcript, and its recording if asked for.
+        """Fetch what an event points at: the encounter, the document, its transcript, and its recording if requested.
 
         Args:
             event: The event, as a webhook receiver hands it over.
             audio: Also get the signed URL of the recording; the key then needs ``recordings:read``.
-            patience: Seconds to keep asking for a transcript that is not there yet.
+            patience: Seconds to wait for a transcript that is not ready yet.
 
         Raises:
             TypeError: It is an event of another type.
@@ -371,14 +371,14 @@ class ChartHero:
         self.close()
 
     def __repr__(self) -> str:
-        return described(self)
+        return client_repr(self)
 
     def __reduce__(self) -> NoReturn:
         refuse_copy()
 
 
 def chosen_settings(settings: Settings | None, api_key: Any, base_url: Any) -> Settings:
-    """Return the given settings, or those that the other two arguments, which are secrets, lead to."""
+    """Return *settings*, or load them from the other arguments, which are secrets."""
     if settings is None:
         return Settings.load(api_key=api_key, base_url=base_url)
     if api_key.reveal() is not None or base_url.reveal() is not None:
@@ -386,7 +386,7 @@ def chosen_settings(settings: Settings | None, api_key: Any, base_url: Any) -> S
     return settings
 
 
-def described(client: object) -> str:
+def client_repr(client: object) -> str:
     """Return the repr of a client, also of one whose settings were refused."""
     settings = vars(client).get("settings")
     return f"{type(client).__name__}(base_url={settings.base_url!r})" if settings else f"<{type(client).__name__}>"

@@ -45,7 +45,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _parsed_url(url: Any) -> tuple[str, str]:
-    """Return what is wrong with a base URL, and its scheme and host in one spelling. Never raises."""
+    """Return what is wrong with a base URL, and its normalized scheme and host. Never raises."""
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
@@ -61,7 +61,7 @@ def _parsed_url(url: Any) -> tuple[str, str]:
         return "holds credentials, a query or a fragment; leave them out", ""
     # urlsplit drops line breaks and tabs, so look for them in the original text.
     if not url.strip().isprintable() or NOT_IN_A_HOST.search(host) or ".." in f".{host}" or port == 0:
-        return "holds a character or a port that no host has", ""
+        return "contains an invalid character or port", ""
     if parts.path.rstrip("/") not in ("", PREFIX):
         return f"has to be the host alone, or the host with {PREFIX}", ""
     if parts.scheme == "http" and not is_loopback(host):
@@ -77,7 +77,7 @@ def _checked_url(url: Any, origin: str) -> str:
     return checked
 
 
-def _own_base_url(url: Any) -> str:
+def _checked_base_url(url: Any) -> str:
     return _checked_url(url, "the settings")
 
 
@@ -94,7 +94,7 @@ def _check_attempts(_: object, attribute: Attribute[Any], value: object) -> None
 
 def _check_timeouts(_: object, attribute: Attribute[Any], value: object) -> None:
     if not isinstance(value, Timeouts):
-        raise ConfigurationError("timeouts has to be a Timeouts; Timeouts.of makes one of a number of seconds")
+        raise ConfigurationError("timeouts has to be a Timeouts; use Timeouts.of(seconds)")
 
 
 def _check_application(_: object, attribute: Attribute[Any], value: object) -> None:
@@ -102,10 +102,10 @@ def _check_application(_: object, attribute: Attribute[Any], value: object) -> N
         raise ConfigurationError("application has to be printable ASCII, such as clinic-sync/2.1")
 
 
-def _own_key_source(source: Any) -> Any:
+def _checked_key_source(source: Any) -> Any:
     source = hide(source)
     if not isinstance(source.reveal(), KeySource):  # It may be the key itself, so do not show it.
-        raise ConfigurationError("key_source has to be a KeySource; give a key as api_key, to Settings.load")
+        raise ConfigurationError("key_source has to be a KeySource; pass a key to Settings.load(api_key=...)")
     return source.reveal()
 
 
@@ -140,7 +140,7 @@ class Timeouts:
 
 
 def request_limits(timeouts: Timeouts, seconds_left: float = inf) -> dict[str, float]:
-    """Return the limits of one request, none of them beyond *seconds_left*."""
+    """Return the timeouts of one request, each at most *seconds_left*."""
     limits = {name: getattr(timeouts, name) for name in ("connect", "read", "write", "pool")}
     return {name: min(seconds, seconds_left) for name, seconds in limits.items()}
 
@@ -182,18 +182,17 @@ class SettingsOptions(TypedDict, total=False):
 
 @frozen(kw_only=True, init=False)
 class Settings:
-    """What a client needs to know. Neither its repr nor its pickle contains a key.
+    """The settings of a client. Neither the repr nor a pickle contains a key.
 
     Attributes:
         base_url: The API host, without the prefix ``/external/v1``.
         key_source: Where the key is read, for every request. A callable runs on the thread that makes the request,
             which is a worker thread in a walk, and on the event loop in an asynchronous client.
         timeouts: For every request; a call can have its own.
-        attempts: How many requests a call makes at most, if they fail in a way that may pass. One more follows a 401
-            if the key source then returns another key.
-        total_timeout: Seconds for a call with all its attempts and the waits between them. A body that is then still
-            arriving is given up. Reading the key is not cut short. Neither are, in the synchronous client, headers that
-            a server sends piece by piece.
+        attempts: The most requests of one call. Only temporary failures are retried. After a 401, one more request is
+            made if the key source then returns another key.
+        total_timeout: Seconds for a call with all its attempts and the waits between them, also if the body is still
+            arriving. It does not limit reading the key, and in the synchronous client not headers that arrive slowly.
         http_logging: Let httpx and httpcore log their own lines, which contain URLs and response headers.
         media_hosts: The hosts that recordings may come from; None for any https host.
         application: Your product and version, such as ``clinic-sync/2.1``, for the User-Agent.
@@ -201,8 +200,8 @@ class Settings:
             it raises ends the call.
     """
 
-    base_url: str = field(converter=_own_base_url)
-    key_source: KeySource = field(converter=_own_key_source)
+    base_url: str = field(converter=_checked_base_url)
+    key_source: KeySource = field(converter=_checked_key_source)
     timeouts: Timeouts = field(default=Timeouts(), validator=_check_timeouts)
     attempts: int = field(default=4, validator=_check_attempts)
     total_timeout: float = field(default=60.0, validator=_check_seconds)
@@ -228,9 +227,9 @@ class Settings:
         profile: str | None = None,
         **options: Unpack[SettingsOptions],
     ) -> Self:
-        """Put settings together from arguments, the environment and a profile, in this order.
+        """Load settings from the arguments, the environment and a profile, in this order.
 
-        As soon as the host and the key are found, nothing further is read. A profile named as an argument comes before
+        Nothing more is read once the host and the key are found. A profile that is named as an argument comes before
         the environment.
 
         The environment: ``CHARTHERO_API_KEY`` or ``CHARTHERO_API_KEY_FILE``, ``CHARTHERO_BASE_URL``,
@@ -244,7 +243,7 @@ class Settings:
             options: The other attributes of ``Settings``.
 
         Raises:
-            ConfigurationError: Something is missing, unreadable or misspelt. The text says what, and what to set.
+            ConfigurationError: Something is missing, unreadable or misspelt. The text says what to set.
         """
         api_key, base_url, profile = hide(api_key), hide(base_url), hide(profile)
         host, key = _found(_sources(base_url, given_key(api_key), profile))
@@ -279,7 +278,7 @@ class _Source:
 
 
 def _sources(base_url: Any, key: KeySource | None, profile: Any) -> Iterator[_Source]:
-    """Yield the places to look, best first. Each is read only when it is its turn."""
+    """Yield the sources in order of precedence. Each is read only if it is needed."""
     yield _Source("the arguments", base_url, key)
     if profile.reveal() is not None:
         yield _from_profile(profile)
@@ -302,8 +301,8 @@ def _found(sources: Iterator[_Source]) -> tuple[str, KeySource]:
     url = _checked_url(host.base_url, host.name)
     if key.base_url.reveal() is not None and _checked_url(key.base_url, key.name) != url:
         raise ConfigurationError(
-            f"the key of {key.name} is paired there with another host than that of {host.name}; "
-            "a key is sent only to the host it was issued for: give both in one place"
+            f"the key in {key.name} belongs to another host than the one in {host.name}; "
+            "a key is sent only to the host it was issued for, so set both in one place"
         )
     return url, key.key
 
@@ -335,7 +334,7 @@ def _parsed_profile(secret_name: Secret[str | None], profiles: Secret[dict[str, 
         name = "default"
     profile = tables.get(name)
     if not isinstance(profile, dict):
-        # A key may have been given in the place of the name.
+        # The name may be a key that was passed by mistake.
         shown = repr(name) if re.fullmatch(r"[A-Za-z-]{0,20}", name) else "of that name"
         return f"{CONFIG_FILE} has no profile {shown}; it has: {', '.join(sorted(tables)) or 'none'}", None
     place = f"the profile {name!r} in {CONFIG_FILE}"
@@ -358,7 +357,7 @@ def _profiles() -> Secret[dict[str, Any]]:
     import tomllib
 
     try:
-        # A byte order mark is what some editors write first.
+        # Some editors begin a file with a byte order mark.
         return Secret(tomllib.loads(CONFIG_FILE.expanduser().read_text(encoding="utf-8-sig")))
     except (FileNotFoundError, RuntimeError):  # No such file, or a user without a home directory.
         return Secret({})

@@ -1,7 +1,7 @@
 """Every exception that this package raises.
 
 No exception carries a response body, an API key, a signed URL or patient data: not in its text, its arguments, its
-pickle or a chained exception. The server's own sentence is available as ``server_message`` only. Every exception can
+pickle or a chained exception. The server's own message is available as ``server_message`` only. Every exception can
 be pickled and copied.
 """
 
@@ -45,7 +45,7 @@ TransportReason: TypeAlias = Literal[
 
 
 class ServerMessage(str):
-    """A sentence of the server. Its repr hides it, because tools show the attributes of an exception."""
+    """The server's message. Its repr hides it, because tools show the attributes of an exception."""
 
     __slots__ = ()
 
@@ -104,16 +104,16 @@ class UnexpectedResponseError(ChartHeroError):
 
 
 class PaginationError(ChartHeroError):
-    """A walk over encounters cannot keep its promise of *every encounter exactly once*."""
+    """A walk cannot return every encounter exactly once."""
 
 
 class MassDeletionError(ChartHeroError):
-    """So many encounters disappeared at once that a pass over changes refused to report them as deleted.
+    """A pass refused to report deletions, because too many encounters disappeared at once.
 
     Attributes:
         missing: Encounters that disappeared.
         known: Encounters in the window before the pass.
-        total: What the server counted although it listed no encounter; 0 if it listed some.
+        total: The server's ``total`` if it listed no encounters; 0 if it listed some.
     """
 
     def __init__(self, *, missing: int, known: int, total: int) -> None:
@@ -134,10 +134,10 @@ class ApiStatusError(ChartHeroError):
     Attributes:
         status_code: The HTTP status, registered or not.
         operation: The call that failed, such as ``encounters.list``.
-        reason_code: The stable code to branch on; None if the body has no code (HTML from a gateway, for example).
+        reason_code: The stable code to branch on; None if the body has none, as with HTML from a gateway.
         field: The request parameter at fault, or None.
-        server_message: The server's sentence, at most 500 characters. It may contain patient data, so it is in no text,
-            repr or pickle of the exception. Do not log it.
+        server_message: The server's message, at most 500 characters. Do not log it: it may contain patient data. No
+            text, repr or pickle of the exception contains it.
         retry_after: Seconds to wait, as the server asked; None if it did not ask.
         required_scopes: For a 403, the scopes that the operation needs.
         request_id: The server's id of the request, for a support ticket; None if it sent none.
@@ -195,7 +195,7 @@ class ApiStatusError(ChartHeroError):
         return "; ".join(filter(None, [text, ", ".join(details), self._explain()]))
 
     def _explain(self) -> str:
-        """Return what the caller can do, for the end of the text."""
+        """Return the end of the text: what the caller can do."""
         return ""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -220,7 +220,7 @@ class PermissionDeniedError(ApiStatusError):
         enablement = "the route must be enabled for your organization and environment"
         if self.reason_code == "route_not_enabled":
             return enablement
-        # The server's sentence is not shown, but scope names in it are: they are ours, not data.
+        # The server's message is not shown, except for known scope names.
         missing = {scope for scope in self.required_scopes if scope in (self.server_message or "")}
         if missing:
             return f"the key lacks {', '.join(sorted(missing))}"
@@ -234,7 +234,7 @@ class NotFoundError(ApiStatusError):
 
 
 class RateLimitedError(ApiStatusError):
-    """HTTP 429: too many requests. ``retry_after`` says how long to wait, if the server said so."""
+    """HTTP 429: too many requests. ``retry_after`` is how long to wait, if the server says so."""
 
 
 class ServiceUnavailableError(ApiStatusError):
@@ -272,7 +272,7 @@ class InvalidTimestampError(WebhookVerificationError):
 
 
 class StaleTimestampError(WebhookVerificationError):
-    """The signature is valid, but too old or from a clock too far ahead: a replay, or a wrong clock."""
+    """The signature is valid, but its timestamp is too far from the clock: a replay, or a wrong clock."""
 
     reason = "stale_timestamp"
     status_code = 401

@@ -1,4 +1,4 @@
-"""Scopes that a key needs, and a check of what a key may do, which reads no patient data."""
+"""The scopes that a key needs, and a check of what a key may do. The check reads no patient data."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from charthero_ext.errors import ApiStatusError, AuthenticationError, ChartHeroE
 
 __all__ = ["AccessReport", "RouteAccess", "required_scopes"]
 
-#: No route takes it, so a route the key may use answers 400 before it looks anything up.
+#: No route supports this parameter, so a route that the key may use answers 400 before it reads a record.
 UNSUPPORTED: Final = {"charthero_access_check": "1"}
-#: A server that ignored it would still find no encounter: none was created before 1970.
+#: If the server ignores that parameter, the list is still empty: no encounter was created before 1970.
 EMPTY: Final = {"limit": "1", "end_at": "1970-01-01T00:00:00Z"}
 PLACEHOLDERS: Final = {"encounter_id": "access-check-no-encounter", "document_id": "access-check-no-document"}
 
-#: The reason codes documented for the check that comes after the key's own.
+#: The documented reason codes of the query check.
 QUERY_REASONS: Final = frozenset(
     {"unsupported_filter", "invalid_query", "invalid_limit", "invalid_offset", "invalid_sort"}
 )
-
-#: The one documented for the record itself.
+#: The documented reason code of the record check.
 RECORD_REASONS: Final = frozenset({"unsupported_document_type"})
 
 Outcome = Literal["granted", "denied", "unknown"]
 
 
 def required_scopes(*operations: str) -> frozenset[str]:
-    """Return the least scopes a key needs for all of *operations*, such as ``"documents.audio"``.
+    """Return the least scopes that a key needs for all of *operations*, such as ``"documents.audio"``.
 
-    Besides its scopes, the partner organization has to be enabled for each route.
+    The partner organization also has to be enabled for each route.
 
     Raises:
         ValueError: There is no such operation.
@@ -49,13 +48,13 @@ class RouteAccess:
     """Whether the key may use one route, and how that is known.
 
     Attributes:
-        operation: Its name, such as ``encounters.list``.
-        asked: Whether it is one of those that were asked for.
-        outcome: ``unknown`` where the answer tells neither: a failure that may pass, or something undocumented.
-        why: A sentence for people.
-        required_scopes: The scopes a key needs for it.
-        status_code: What the server answered; None where it did not, or was not asked.
-        reason_code: The code that came with it, or None.
+        operation: The name, such as ``encounters.list``.
+        asked: Whether it is one of the operations that you need.
+        outcome: ``unknown`` after a temporary failure or an undocumented response.
+        why: The reason for the outcome, for people.
+        required_scopes: The scopes that a key needs for the route.
+        status_code: The status of the response; None if there was no response or no request.
+        reason_code: The reason code of the response, or None.
     """
 
     operation: str
@@ -69,11 +68,11 @@ class RouteAccess:
 
 @frozen(kw_only=True)
 class AccessReport:
-    """What a key may do. Nothing in it is a secret or about a patient.
+    """What a key may do. It contains no secret and no patient data.
 
     Attributes:
-        routes: Every route of the API, those that were not asked for too.
-        key_accepted: False where the server refused the key itself (401); None where it did not say.
+        routes: Every route of the API.
+        key_accepted: False if the server refused the key itself (401); None if that is unknown.
     """
 
     routes: tuple[RouteAccess, ...]
@@ -81,17 +80,17 @@ class AccessReport:
 
     @property
     def required_scopes(self) -> frozenset[str]:
-        """The least scopes for what was asked."""
+        """The least scopes for the operations that you need."""
         return required_scopes(*(route.operation for route in self.routes if route.asked))
 
     @property
     def excess_scopes(self) -> frozenset[str]:
-        """Scopes the key has beyond those it needs, as far as routes show it: worth a key that has less."""
+        """Scopes that the key has but does not need, as far as the granted routes show. Use a key without them."""
         return self.shown_scopes - self.required_scopes
 
     @property
     def exit_code(self) -> int:
-        """0 if everything asked for is granted; 3 if something is denied, or the key refused; else 1."""
+        """0 if all operations that you need are granted; 3 if one is denied or the key is refused; else 1."""
         outcomes = {route.outcome for route in self.routes if route.asked}
         if "denied" in outcomes or self.key_accepted is False:
             return 3
@@ -99,11 +98,11 @@ class AccessReport:
 
     @property
     def shown_scopes(self) -> frozenset[str]:
-        """The scopes the key has, as far as routes show it."""
+        """The scopes that the key has, as far as the granted routes show."""
         return required_scopes(*(route.operation for route in self.routes if route.outcome == "granted"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for ``json.dumps``."""
+        """Return the report for ``json.dumps``."""
         return {
             "key_accepted": self.key_accepted,
             "exit_code": self.exit_code,
@@ -116,7 +115,7 @@ class AccessReport:
         return self.table()
 
     def table(self) -> str:
-        """Return it as text: a line for each route, then what to do."""
+        """Return the report as text: a line for each route, then what to do."""
         width = max(len(route.operation) for route in self.routes)
         lines = [
             f"{route.operation:{width}}  {'needed' if route.asked else 'other':6}  {route.outcome:7}  {route.why}"
@@ -124,30 +123,30 @@ class AccessReport:
         ]
         lines.append(f"needed: {', '.join(sorted(self.required_scopes))}")
         if self.excess_scopes:
-            lines.append(f"warning: the key also has {', '.join(sorted(self.excess_scopes))}; use one that has less")
+            lines.append(f"warning: the key also has {', '.join(sorted(self.excess_scopes))}; use a key without them")
         return "\n".join(lines)
 
 
 def check_access(session: Session, operations: Iterable[str]) -> Steps[AccessReport]:
-    """Send every route a query that it refuses, and conclude whether the key may use it."""
+    """Send each route a query that it refuses. The refusal shows whether the key may use the route."""
     asked = frozenset(operations) or frozenset(ROUTES)
     required_scopes(*asked)
     routes: dict[str, RouteAccess] = {}
     key_accepted: bool | None = None
-    ended = ""
+    stop_reason = ""
     for operation, (_, path) in ROUTES.items():
-        if ended:
-            routes[operation] = _route(operation, asked, "unknown", f"not asked, since {ended}")
+        if stop_reason:
+            routes[operation] = _route(operation, asked, "unknown", f"not checked, because {stop_reason}")
             continue
         failure = yield from session.probe(_probe(operation, path))
         outcome, why = _conclusion(failure)
         routes[operation] = _route(operation, asked, outcome, why, failure)
         if isinstance(failure, AuthenticationError):
-            key_accepted, ended = False, "the key was refused"
+            key_accepted, stop_reason = False, "the key was refused"
         elif isinstance(failure, RateLimitedError):
-            ended = "there were too many requests"
+            stop_reason = "there were too many requests"
         elif isinstance(failure, TransportError):
-            ended = f"{operation} got no answer"
+            stop_reason = f"{operation} got no response"
         elif outcome != "unknown":
             key_accepted = True
     report = AccessReport(routes=tuple(routes.values()), key_accepted=key_accepted)
@@ -181,7 +180,7 @@ def _route(
 
 def _conclusion(failure: ChartHeroError | None) -> tuple[Outcome, str]:
     if failure is None:
-        return "granted", "success, though the query is not allowed: not as documented; the body was dropped unread"
+        return "granted", "success, although the query is not allowed: undocumented; the body was not read"
     if not isinstance(failure, ApiStatusError):
         return "unknown", str(failure)
     answer = f"HTTP {failure.status_code} {failure.reason_code or 'without a reason code'}"
@@ -190,17 +189,18 @@ def _conclusion(failure: ChartHeroError | None) -> tuple[Outcome, str]:
     if failure.status_code == 403:
         return "denied", answer
     if failure.reason_code is None:
-        return "unknown", f"{answer}: perhaps a gateway answered, and not the API"
-    # The documented order is key, enablement and scopes, query, record: whoever got further passed what comes before.
+        return "unknown", f"{answer}: perhaps the response of a gateway"
+    # The documented order of checks is key, enablement and scopes, query, record. A failed check proves that the checks
+    # before it succeeded.
     if failure.reason_code in QUERY_REASONS:
-        return "granted", f"{answer}: the query was refused, so the key was not"
+        return "granted", f"{answer}: the query was refused, so the key was accepted"
     if failure.status_code == 404 or failure.reason_code in RECORD_REASONS:
-        return "granted", f"{answer}: a record was looked for before the query was checked, not as documented"
-    return "unknown", f"{answer}: not a documented answer"
+        return "granted", f"{answer}: the record was checked before the query, which is undocumented"
+    return "unknown", f"{answer}: undocumented"
 
 
 def _explained(route: RouteAccess, shown_scopes: frozenset[str]) -> RouteAccess:
-    """Add to a denial what the other routes tell about it."""
+    """Add the reason for a denial, as far as the other routes show it."""
     if route.outcome != "denied":
         return route
     missing = ", ".join(sorted(route.required_scopes - shown_scopes))

@@ -108,10 +108,10 @@ def _local_settings(sandbox: Sandbox) -> Settings:
 def vcr_config() -> dict[str, Any]:
     """Return a configuration for vcrpy that keeps secrets and patients' data out of cassettes.
 
-    A cassette keeps the route and the known query parameters of a request. Of a response it keeps the status and the
-    fields that a repr may show: ids, instants, enumerations, counts. It replaces keys, signed URLs, recordings,
-    patients and clinical text by placeholders of the same type: a date stays a date, and a recording becomes a short
-    WAV file. It drops unknown fields and headers. A cassette still decodes, and replays against any host.
+    A cassette keeps the route and the known query parameters of a request, and the status of a response. From the body
+    it keeps the fields that a repr may show: ids, instants, enumerations, counts. Placeholders of the same type replace
+    keys, signed URLs, recordings, patients and clinical text: a date stays a date, and a recording becomes a short WAV
+    file. Unknown fields and headers are dropped. Responses still decode, and a cassette replays against any host.
     """
     return {
         "decode_compressed_response": True,

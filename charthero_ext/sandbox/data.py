@@ -252,7 +252,7 @@ def document_detail(encounter: Record, summary: Record) -> Record:
 def _note(document: Record) -> str:
     pick = random.Random(document["document_id"])  # noqa: S311 - synthetic text, not a secret
     return (
-        f"# {document['title']}\n\n*Synthetic text about nobody.*\n\n"
+        f"# {document['title']}\n\n*Synthetic text, not about a real person.*\n\n"
         f"## Subjective\n\n{pick.choice(_ANSWERS)} {pick.choice(_ANSWERS)}\n\n"
         f"## Objective\n\n- Blood pressure {pick.randint(100, 140)}/{pick.randint(60, 90)}\n"
         f"- Pulse {pick.randint(55, 95)}\n\n"

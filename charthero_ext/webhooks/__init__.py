@@ -1,8 +1,8 @@
 """Receive ``recording.transcript_ready`` events: verify, queue, call your handler.
 
-**Planned, not generally available.** ChartHero documents the event, its headers, its signature, and that it delivers
-again what is not answered with 2xx. It does not document the delivery schedule or how an endpoint is registered.
-Nothing here depends on those. The receiver is an ASGI application; this one is part of a FastAPI application::
+**Planned, not generally available.** ChartHero documents the event, its headers and its signature, and that it delivers
+an event again after any status other than 2xx. It does not document the delivery schedule or how to register an
+endpoint. Nothing here depends on those. The receiver is an ASGI application. Here it is part of a FastAPI application::
 
     import contextlib, os
     from typing import Annotated

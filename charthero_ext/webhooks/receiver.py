@@ -95,7 +95,7 @@ class Receiver:
         return list(self._storing.submit(self._store.failed).result())
 
     async def __aenter__(self) -> Self:
-        # A store that does not work is found at the start, not by the first delivery.
+        # Find a broken store at the start, not at the first delivery.
         await asyncio.get_running_loop().run_in_executor(self._storing, self._store.failed)
         self._worker().wake()
         return self
@@ -163,7 +163,7 @@ class Receiver:
 
 
 async def _body(receive: Receive, max_body: int) -> Secret[bytearray]:
-    """Read a body to its end, or a part that is too large."""
+    """Read a body, but stop once it is too large."""
     body = Secret(bytearray())
     has_more = True
     while has_more and len(body.reveal()) <= max_body:

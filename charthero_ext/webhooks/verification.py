@@ -136,7 +136,7 @@ def _keys(secrets: Any) -> list[bytes]:
 
 
 def checked_headers(headers: Any) -> list[str] | Exception:
-    """Return the values of the five headers, which are not authenticated yet, or the error that refuses them."""
+    """Return the values of the five headers, not authenticated yet, or the error that refuses them."""
     try:
         pairs = headers.items() if hasattr(headers, "items") else headers
         sent = [(_text(name).lower(), _text(value)) for name, value in pairs]

@@ -26,13 +26,13 @@ Handler: TypeAlias = Callable[[Event], Awaitable[object] | object]
 
 #: How many events are handled at the same time.
 CONCURRENCY = 8
-#: How many seconds a handler has. Then its event is due again, also if its process or event loop has stopped.
+#: How many seconds a handler has. Then its event is due again, even if its process or event loop has stopped.
 LEASE = 600.0
 #: The pause before the second attempt in seconds. It doubles for each attempt up to an hour.
 BACKOFF, MAX_BACKOFF = 10.0, 3600.0
 #: Twenty attempts take about half a day.
 ATTEMPTS = 20
-#: How many seconds pass between two looks for due events if nothing is delivered.
+#: How many seconds pass between two polls for due events.
 POLL = 5.0
 
 
@@ -84,7 +84,7 @@ class Worker:
     async def _handle_due_or_log(self) -> None:
         try:
             await self._handle_due()
-        except Exception as error:  # noqa: BLE001 - a store may raise anything, and the next look may succeed
+        except Exception as error:  # noqa: BLE001 - a store may raise anything, and the next poll may succeed
             logger.error("the webhook store failed (%s)", place_of(error))
 
     async def _handle_due(self) -> None:
