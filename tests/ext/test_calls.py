@@ -108,7 +108,7 @@ def test_a_datetime_of_pendulum_bounds_a_walk(client: MakeClient) -> None:
 
 @pytest.mark.parametrize("given", ["yesterday", "", 5, 1.5, True])
 def test_invalid_timestamp_error_names_the_argument(client: MakeClient, given: Any) -> None:
-    with pytest.raises(ValueError, match="^end_at "):
+    with pytest.raises(ValueError, match=r"^end_at "):
         client(Server(ok("encounters.list"))).encounters.list(end_at=given)
 
 
