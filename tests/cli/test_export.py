@@ -337,8 +337,8 @@ def test_a_second_run_at_the_same_time_is_refused(run: Run) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
 @pytest.mark.usefixtures("_configured")
 def test_after_a_full_disk_the_next_run_continues(run: Run, sandbox: Sandbox) -> None:
-    # The shell limits the size of every file.
-    line = f"ulimit -f 128; exec {' '.join(COMMAND)} export e"
+    # The shell limits the size of every file, also of a coverage file.
+    line = f"unset COVERAGE_PROCESS_CONFIG; ulimit -f 128; exec {' '.join(COMMAND)} export e"
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False, timeout=60)
     assert_fails(Done(done.returncode, done.stdout, done.stderr), 4, CONTINUE)
     assert not Path("e/0001").exists()
