@@ -1,4 +1,4 @@
-"""What is a difference, and what only looks like one."""
+"""Which changes of an artifact are differences, and which are only another spelling."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import strategies as st
 
 from scripts.artifact import ArtifactError
 from scripts.compare import compare
-from scripts.findings import Finding, as_annotations, as_markdown, as_text
+from scripts.findings import Finding
 from scripts.severity import Severity
-from tests.examples import examples
 
 from .changes import added_field, everything_renamed, field
 from .published import LIST, NOTES, SURFACE, Document, artifact, body, parameter, raw, schemas
@@ -54,11 +51,11 @@ def inlined(document: Document, node: Any) -> Any:
     return [inlined(document, value) for value in node] if isinstance(node, list) else node
 
 
-def test_the_same_bytes_are_no_difference() -> None:
+def test_equal_bytes_have_no_findings() -> None:
     assert compare(raw(artifact()), raw(artifact()), SURFACE) == []
 
 
-def test_renamed_ids_schemas_and_tags_are_one_line_of_info() -> None:
+def test_renamed_ids_schemas_and_tags_are_one_finding_of_severity_info() -> None:
     after = artifact()
     everything_renamed(after)
     (finding,) = findings(artifact(), after)
@@ -66,7 +63,7 @@ def test_renamed_ids_schemas_and_tags_are_one_line_of_info() -> None:
     assert finding.after == "operationId, schema name, tags"
 
 
-def test_schemas_written_in_place_are_the_same_schemas() -> None:
+def test_an_inline_schema_equals_a_referenced_one() -> None:
     before = artifact()
     after = {**before, "paths": inlined(before, before["paths"]), "webhooks": inlined(before, before["webhooks"])}
     assert rules(before, after) == rules(after, before) == SPELLING
@@ -164,7 +161,7 @@ def test_a_renamed_constant_that_callers_branch_on_is_breaking() -> None:
     assert (finding.severity, finding.change) == (Severity.BREAKING, 'value "document" → value "note"')
 
 
-def test_alternatives_are_paired_by_what_they_look_like() -> None:
+def test_alternatives_are_paired_by_likeness() -> None:
     before = kinds_of_documents("document", "transcript")
     after = copy.deepcopy(before)
     schemas(after)["WireDocument"]["oneOf"].reverse()
@@ -185,7 +182,7 @@ def test_alternatives_are_paired_by_what_they_look_like() -> None:
     ],
     ids=["object", "array", "anyOf", "allOf", "map"],
 )
-def test_schemas_that_contain_themselves_are_compared_to_the_end(loop: dict[str, Any]) -> None:
+def test_recursive_schemas_are_compared_completely(loop: dict[str, Any]) -> None:
     before = with_schema({"type": "string"}, Loop=loop)
     schemas(before)["WireEncounter"]["properties"]["loop"] = {"$ref": "#/components/schemas/Loop"}
     after = copy.deepcopy(before)
@@ -211,14 +208,8 @@ def chained(document: Document) -> None:
     schemas(document)["Knot100"] = {"type": "string"}
 
 
-def multiplied(document: Document) -> None:
-    """Make a schema that combines alternatives with alternatives."""
-    union = {"anyOf": [{"type": "object", "properties": {f"p{index}": {}}} for index in range(20)]}
-    schemas(document)["Knot0"] = {"allOf": [union] * 10}
-
-
-@pytest.mark.parametrize("exhaust", [knotted, chained, multiplied])
-def test_schemas_made_to_exhaust_a_reader_are_refused(exhaust: Callable[[Document], None]) -> None:
+@pytest.mark.parametrize("exhaust", [knotted, chained])
+def test_schemas_that_would_exhaust_the_reader_are_refused(exhaust: Callable[[Document], None]) -> None:
     after = artifact()
     exhaust(after)
     notes = after["paths"][NOTES]["post"]["responses"]["200"]["content"]["application/json"]
@@ -285,7 +276,7 @@ def test_an_error_body_that_changes_for_one_status_names_the_status() -> None:
     assert not finding.also
 
 
-def test_security_in_another_place_asks_for_nothing_more() -> None:
+def test_security_declared_for_the_whole_document_is_the_same_security() -> None:
     after = artifact()
     after["security"] = after["paths"][LIST]["get"].pop("security")
     for item in after["paths"].values():
@@ -293,55 +284,3 @@ def test_security_in_another_place_asks_for_nothing_more() -> None:
             operation.setdefault("security", [])
     after["paths"][LIST]["get"].pop("security")
     assert "sent-needs-tightened" not in rules(artifact(), after)
-
-
-@pytest.mark.parametrize("reference", ["https://elsewhere.test/schema.json", "#/components/schemas/Nowhere"])
-def test_references_out_of_the_artifact_are_refused(reference: str) -> None:
-    after = artifact()
-    body(after)["content"]["application/json"]["schema"] = {"$ref": reference}
-    with pytest.raises(ArtifactError, match="leads"):
-        compare(raw(artifact()), raw(after), SURFACE)
-
-
-def paths_of(node: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    return [here, *(path for key, child in children for path in paths_of(child, (*here, key)))]
-
-
-ALL_PATHS = [path for path in paths_of(artifact()) if path]
-VALUES: list[Any] = [
-    *(None, True, 0, -1, 1e400, "", "x`y\n::error::z", "\ud800", [], {}, [{}], "get"),
-    *({"type": "null"}, {"$ref": "#/info"}, {"$ref": "#/components/schemas/WireEncounter"}),
-]
-edits = st.tuples(st.sampled_from(ALL_PATHS), st.sampled_from(["remove", *range(len(VALUES))]))
-
-
-def edit(document: Document, path: tuple[Any, ...], what: Any) -> None:
-    node: Any = document
-    try:
-        for key in path[:-1]:
-            node = node[key]
-        if what == "remove":
-            del node[path[-1]]
-        else:
-            node[path[-1]] = copy.deepcopy(VALUES[what])
-    except (KeyError, IndexError, TypeError):
-        return
-
-
-@examples(60, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(edits, min_size=1, max_size=4))
-def test_every_change_gives_an_answer_or_a_refusal(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
-    after = artifact()
-    for path, what in changes:
-        edit(after, path, what)
-    try:
-        found = compare(raw(artifact()), raw(after), SURFACE)
-    except ArtifactError:
-        return
-    assert bool(found) == (raw(after) != raw(artifact()))
-    assert [finding.severity for finding in found] == sorted((finding.severity for finding in found), reverse=True)
-    render: Callable[..., str]
-    for render in (as_text, as_markdown, as_annotations):
-        assert all(line.isprintable() for line in render(found).split("\n"))
-    assert all(line.startswith("::") for line in as_annotations(found).splitlines())

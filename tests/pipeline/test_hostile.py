@@ -1,4 +1,4 @@
-"""The artifact is text from elsewhere that becomes code: none of it is ever run, and none of it names a file."""
+"""The artifact is untrusted text that becomes code: none of it runs, and none of it names a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import copy
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from scripts.artifact import ROOT, ArtifactError
 from scripts.canonicalize import canonicalize
+from scripts.compare import compare
+from scripts.findings import as_annotations, as_markdown, as_text
 from scripts.generate import generate_into
 from scripts.surface import load_surface
 from tests.examples import examples
@@ -187,14 +190,14 @@ def _names_called(package: Path) -> set[str]:
     return {name for name in called if not re.fullmatch(r"[A-Z][A-Za-z0-9]*_?", name)}
 
 
-def test_no_template_language_in_the_text_was_understood(tree: Tree) -> None:
+def test_template_language_in_the_text_is_not_evaluated(tree: Tree) -> None:
     assert tree.error == ""
     text = "".join(path.read_text(encoding="utf-8") for path in tree.package.rglob("*.py"))
     assert "{{ 7 * 7 }}" in text
     assert "root:" not in text
 
 
-def test_every_line_of_generated_code_can_be_read_by_people(tree: Tree) -> None:
+def test_generated_code_has_only_printable_characters(tree: Tree) -> None:
     """No character that hides or reorders what an editor shows."""
     assert tree.error == ""
     for path in tree.package.rglob("*.py"):
@@ -202,7 +205,7 @@ def test_every_line_of_generated_code_can_be_read_by_people(tree: Tree) -> None:
         assert all(character.isprintable() or character == "\n" for character in text), path
 
 
-def test_what_is_generated_from_holds_only_safe_names_and_text() -> None:
+def test_the_canonical_document_holds_only_safe_names_and_text() -> None:
     _assert_safe(canonicalize(POISONED.document, load_surface()).document)
 
 
@@ -218,21 +221,17 @@ SAFE = {
 KEYWORDS = {
     *("openapi", "info", "title", "version", "paths", "components", "schemas", "operationId", "tags", "summary"),
     *("description", "parameters", "name", "in", "required", "schema", "responses", "requestBody", "content"),
-    *(
-        "application/json",
-        "type",
-        "format",
-        "properties",
-        "additionalProperties",
-        "anyOf",
-        "items",
-        "$ref",
-        "x-charthero",
-    ),
-    *("fields", "essential", "showable", "known"),
+    *("application/json", "type", "format", "properties", "additionalProperties", "anyOf", "items", "$ref"),
+    *("x-charthero", "fields", "essential", "showable", "known"),
 }
+REFERENCES = [{"$ref": "#/info"}, reference("PublicEncounter"), {"type": "null"}]
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(HOSTILE) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.sampled_from([*HOSTILE, *REFERENCES]),
     lambda inner: (
         st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*KEYWORDS, *HOSTILE]), inner, max_size=4)
     ),
@@ -266,21 +265,34 @@ def damaged(draw: st.DrawFn) -> Document:
 
 @examples(150, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(damaged())
-def test_any_artifact_is_refused_in_one_line_or_gives_only_safe_names_and_text(
+def test_any_artifact_is_refused_in_one_line_or_gives_safe_names(
     document: Document,
 ) -> None:
     if not isinstance(document.get("paths"), dict):
         return
-    refused = ""
     try:
         canonical = canonicalize(document, load_surface())
     except ArtifactError as error:
-        refused = str(error)
-    if refused:
-        assert re.fullmatch(r"[^\n]{10,400}", refused)
+        assert re.fullmatch(r"[^\n]{10,400}", str(error))  # noqa: PT017
         return
     _assert_safe(canonical.document)
     assert all("\n" not in note and note.isprintable() for note in canonical.notes)
+
+
+@examples(60, suppress_health_check=list(HealthCheck))
+@given(damaged())
+def test_any_artifact_is_compared_in_printable_lines_or_refused(document: Document) -> None:
+    before, after = (json.dumps(one).encode() for one in (unchanged(), document))
+    try:
+        found = compare(before, after, load_surface())
+    except ArtifactError:
+        return
+    assert bool(found) == (before != after)
+    assert [finding.severity for finding in found] == sorted((finding.severity for finding in found), reverse=True)
+    render: Callable[..., str]
+    for render in (as_text, as_markdown, as_annotations):
+        assert all(line.isprintable() for line in render(found).split("\n"))
+    assert all(line.startswith("::") for line in as_annotations(found).splitlines())
 
 
 def _assert_safe(canonical: Document) -> None:
@@ -316,7 +328,7 @@ def _texts(node: Any) -> list[str]:
 @pytest.mark.slow
 @examples(5, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(damaged(), st.data())
-def test_whatever_is_not_refused_generates_and_compiles(
+def test_every_accepted_artifact_generates_code_that_compiles(
     tmp_path_factory: pytest.TempPathFactory, document: Document, data: st.DataObject
 ) -> None:
     plain = unchanged()
@@ -338,7 +350,7 @@ def test_whatever_is_not_refused_generates_and_compiles(
         compile(path.read_bytes(), path, "exec")
 
 
-def test_a_description_ends_where_a_line_has_room_for_it() -> None:
+def test_a_long_summary_is_cut_to_500_characters() -> None:
     document = unchanged()
     document["paths"][ENCOUNTER]["get"]["summary"] = "long " * 100_000
     summary = canonicalize(document, load_surface()).document["paths"][ENCOUNTER]["get"]["summary"]
