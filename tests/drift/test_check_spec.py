@@ -14,8 +14,7 @@ from charthero_client.contract import ARTIFACT_SHA256
 from charthero_ext import AsyncChartHero, ChartHero, Settings
 from charthero_ext._spec import PUBLISHED
 from charthero_ext.client import SpecReport
-
-from .conftest import Docs
+from tests.docs_host import Docs, answer
 
 KEY = "ch_sk_synthetic_canary"
 PACKAGED = (resources.files("charthero_client") / "openapi.json").read_bytes()
@@ -66,7 +65,7 @@ DOCUMENT = json.loads(PACKAGED)
 def test_the_report_says_whether_the_published_artifact_is_the_packaged_one(
     check: Check, body: bytes, status: int, outcome: str, reason: str, docs: Docs
 ) -> None:
-    docs.body, docs.status = body, status
+    docs.answers = [answer(status, body)]
     report = check(docs.url)
     assert (report.outcome, report.same) == (outcome, outcome == "same")
     assert reason in report.reason
@@ -99,32 +98,32 @@ def test_the_check_sends_no_credentials_and_shows_no_key(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login synthetic password synthetic-password\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    docs.body = PACKAGED
+    docs.answers = [answer(body=PACKAGED)]
     with caplog.at_level(0):
         report = check(docs.url)
-    (asked,) = docs.asked
+    ((_, asked),) = docs.requests
     assert "authorization" not in asked
     assert KEY not in repr(asked) + repr(report) + caplog.text
 
 
 @both
 def test_the_report_hides_a_password_in_the_address(check: Check, docs: Docs) -> None:
-    docs.body = PACKAGED
+    docs.answers = [answer(body=PACKAGED)]
     report = check(docs.url.replace("http://", "http://user:synthetic-password@") + "?token=synthetic-token")
     assert report.same
     assert "synthetic-" not in repr(report)
 
 
 def test_a_package_that_was_tampered_with_gives_no_answer(docs: Docs, monkeypatch: pytest.MonkeyPatch) -> None:
-    docs.body = PACKAGED
+    docs.answers = [answer(body=PACKAGED)]
     monkeypatch.setattr("charthero_ext._spec.ARTIFACT_SHA256", "0" * 64)
     report = sync(docs.url)
     assert report.outcome == "could not tell"
-    assert not docs.asked
+    assert not docs.requests
 
 
 def test_a_reconstructed_artifact_is_named_as_one(docs: Docs) -> None:
-    docs.body = PACKAGED
+    docs.answers = [answer(body=PACKAGED)]
     about = json.loads(PACKAGED)["info"].get("description", "")
     assert sync(docs.url).reconstructed == about.startswith("Reconstructed ")
 

@@ -10,9 +10,9 @@ import pytest
 
 from scripts import drift
 from scripts.artifact import sha256
+from tests.docs_host import Answer, Docs, answer
 
 from .changes import field
-from .conftest import Docs
 from .published import Document, artifact, raw
 
 every_form = pytest.mark.parametrize("form", ["text", "markdown", "json", "github"])
@@ -75,10 +75,9 @@ def with_other_layout(document: Document) -> None:
 def test_drift_counts_from_the_given_severity_whatever_the_etag(
     change: Callable[[Document], None], codes: dict[str, int], docs: Docs, snapshot: Path, capsys: Captured
 ) -> None:
-    docs.headers = {"ETag": '"1"', "Last-Modified": "Fri, 01 May 2026 00:00:00 GMT"}
-    docs.body = published(change)
+    docs.answers = [answer(body=published(change), etag='"1"', last_modified="Fri, 01 May 2026 00:00:00 GMT")]
     assert {level: drift.main([docs.url, "--fail-on", level]) for level in codes} == codes
-    assert not any(name.startswith("if-") for asked in docs.asked for name in asked)
+    assert not any(name.startswith("if-") for _, headers in docs.requests for name in headers)
     out = capsys.readouterr().out
     if change is with_null:
         assert "breaking  received-null-added: Encounter.status" in out
@@ -86,23 +85,21 @@ def test_drift_counts_from_the_given_severity_whatever_the_etag(
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("bad", "reason"),
     [
-        ({"body": b"<!doctype html><title>Sign in</title>"}, "HTML"),
-        ({"body": raw(artifact()), "cut_short": True}, "cut short"),
-        ({"body": b"{}"}, "not an OpenAPI"),
-        ({"body": raw(artifact()), "status": 403}, "HTTP 403"),
-        ({"status": 304}, "HTTP 304"),
-        ({"url": "http://127.0.0.1:1/openapi.json"}, "cannot be reached"),
+        (answer(body=b"<!doctype html><title>Sign in</title>"), "HTML"),
+        (answer(body=raw(artifact()), content_length="1000000"), "cut short"),
+        (answer(body=b"{}"), "not an OpenAPI"),
+        (answer(403, raw(artifact())), "HTTP 403"),
+        (answer(304), "HTTP 304"),
     ],
-    ids=["html", "cut short", "empty", "403", "304", "no host"],
+    ids=["html", "cut short", "empty", "403", "304"],
 )
 @every_form
 def test_an_unusable_answer_exits_with_2_and_says_why(
-    answer: dict[str, object], reason: str, form: str, docs: Docs, snapshot: Path, capsys: Captured
+    bad: Answer, reason: str, form: str, docs: Docs, snapshot: Path, capsys: Captured
 ) -> None:
-    for name, value in answer.items():
-        setattr(docs, name, value)
+    docs.answers = [bad]
     assert drift.main([docs.url, "--format", form, "--fail-on", "breaking"]) == 2
     captured = capsys.readouterr()
     assert reason in captured.err
@@ -111,7 +108,7 @@ def test_an_unusable_answer_exits_with_2_and_says_why(
 
 @pytest.mark.parametrize("content", [None, b"{}", b"<html>", b'{"openapi": "3.1.0", "paths": {}}'])
 def test_an_unusable_snapshot_exits_with_2(content: bytes | None, docs: Docs, snapshot: Path) -> None:
-    docs.body = raw(artifact())
+    docs.answers = [answer(body=raw(artifact()))]
     snapshot.unlink() if content is None else snapshot.write_bytes(content)
     assert drift.main([docs.url]) == 2
 
@@ -122,7 +119,7 @@ def test_an_unexpected_error_exits_with_2(
     def faulty(*_: object) -> object:
         raise RecursionError
 
-    docs.body = raw(artifact())
+    docs.answers = [answer(body=raw(artifact()))]
     monkeypatch.setattr(drift, "compare", faulty)
     assert drift.main([docs.url]) == 2
     assert "RecursionError" in capsys.readouterr().err
@@ -141,26 +138,26 @@ def test_a_reconstructed_snapshot_is_mentioned_first(
     record(tmp_path, "reconstructed")
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    docs.body = published(with_null)
+    docs.answers = [answer(body=published(with_null))]
     assert drift.main([docs.url, "--format", form]) == 1
     out = summary.read_text() if form == "github" else capsys.readouterr().out
     assert 0 <= out.index("reconstructed") < out.index("Encounter.status")
 
 
 def test_a_snapshot_that_was_edited_is_mentioned(docs: Docs, snapshot: Path, capsys: Captured) -> None:
-    docs.body = raw(artifact())
+    docs.answers = [answer(body=raw(artifact()))]
     snapshot.write_bytes(json.dumps(artifact(), indent=1).encode())
     assert drift.main([docs.url]) == 1
     assert "does not match the snapshot" in capsys.readouterr().out
 
 
 def test_json_is_for_programs(docs: Docs, snapshot: Path, capsys: Captured) -> None:
-    docs.body = published(with_value)
+    docs.answers = [answer(body=published(with_value))]
     assert drift.main([docs.url, "--format", "json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["verdict"] == "drift"
     assert report["snapshot_sha256"] == sha256(snapshot.read_bytes())
-    assert report["published_sha256"] == sha256(docs.body)
+    assert report["published_sha256"] == sha256(published(with_value))
     assert [finding["public"] for finding in report["findings"]] == ["Encounter.status"]
 
 
@@ -170,19 +167,19 @@ def test_github_gets_annotations_and_a_summary(
     summary = tmp_path / "summary.md"
     summary.write_text("Before.\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    docs.body = published(with_null)
+    docs.answers = [answer(body=published(with_null))]
     assert drift.main([docs.url, "--format", "github"]) == 1
     assert capsys.readouterr().out.startswith("::error file=openapi/openapi.json,title=received-null-added")
     assert summary.read_text().startswith("Before.\n## Drift: 1 breaking\n\n### Breaking\n\n* ⚠ `Encounter.status`: ")
 
 
 def test_the_password_of_an_address_is_never_printed(docs: Docs, snapshot: Path, capsys: Captured) -> None:
-    docs.body = raw(artifact())
+    docs.answers = [answer(body=raw(artifact()))]
     address = docs.url.replace("http://", "http://user:synthetic-password@") + "?token=synthetic-token"
     for form in ("markdown", "json"):
         assert drift.main([address, "--format", form]) == 0
     assert drift.main([f"{address}#html", "--format", "markdown"]) == 0
-    docs.status = 404
+    docs.answers = [answer(404)]
     for form in ("text", "markdown", "json", "github"):
         assert drift.main([address, "--format", form]) == 2
     captured = capsys.readouterr()

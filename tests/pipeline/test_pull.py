@@ -7,63 +7,30 @@ import gzip
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Event, Thread
 
 import httpx
 import pytest
-from attrs import define, field
+from attrs import define
 
 from scripts import pull
 from scripts.artifact import SNAPSHOT, sha256
+from tests import docs_host
+from tests.docs_host import Answer, Docs
 
 from .trees import environment
 
 ARTIFACT = SNAPSHOT.read_bytes()
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@define
-class Published:
-    """A docs host: each request gets the next answer; the last answer repeats."""
-
-    url: str
-    answers: list[Answer] = field(factory=list)
-    requests: list[tuple[str, dict[str, str]]] = field(factory=list)
-    #: Set when the test is over, so that no answer outlives it.
-    over: Event = field(factory=Event)
-
-    def asked(self, handler: BaseHTTPRequestHandler) -> None:
-        self.requests.append((handler.path, {key.lower(): value for key, value in handler.headers.items()}))
-        (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(handler)
+answer = functools.partial(docs_host.answer, body=ARTIFACT)
 
 
 @pytest.fixture
-def published() -> Iterator[Published]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            host.asked(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    # A client that has read enough hangs up, which is no error of the server.
-    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
-    host = Published(f"http://127.0.0.1:{server.server_port}/openapi/v1/openapi.json")
-    thread = Thread(target=functools.partial(server.serve_forever, poll_interval=0.01))
-    thread.start()
-    yield host
-    host.over.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def published() -> Iterator[Docs]:
+    with docs_host.docs_host() as served:
+        yield served
 
 
 @pytest.fixture(autouse=True)
@@ -96,17 +63,6 @@ def tree(tmp_path: Path) -> Tree:
     return made
 
 
-def answer(status: int = 200, body: bytes = ARTIFACT, **headers: str) -> Answer:
-    def send(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in {"content-length": str(len(body)), **headers}.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return send
-
-
 def refused(tree: Tree, source: str) -> str:
     with pytest.raises(pull.ArtifactError) as error:
         tree.pull(source)
@@ -118,7 +74,7 @@ def refused(tree: Tree, source: str) -> str:
     return line
 
 
-def test_pull_writes_the_artifact_byte_for_byte_and_records_its_origin(tree: Tree, published: Published) -> None:
+def test_pull_writes_the_artifact_byte_for_byte_and_records_its_origin(tree: Tree, published: Docs) -> None:
     odd = ARTIFACT.replace(b"{", b"{ \r\n\t", 1) + b"\n\n "
     published.answers = [answer(body=odd)]
     before = datetime.now(UTC).replace(microsecond=0)
@@ -131,7 +87,7 @@ def test_pull_writes_the_artifact_byte_for_byte_and_records_its_origin(tree: Tre
     assert before <= datetime.fromisoformat(facts["fetched_at"]) <= datetime.now(UTC)
 
 
-def test_a_compressed_answer_is_stored_as_it_was_published(tree: Tree, published: Published) -> None:
+def test_a_compressed_answer_is_stored_as_it_was_published(tree: Tree, published: Docs) -> None:
     published.answers = [answer(body=gzip.compress(ARTIFACT), content_encoding="gzip")]
     tree.pull(published.url)
     assert tree.snapshot.read_bytes() == ARTIFACT
@@ -139,7 +95,7 @@ def test_a_compressed_answer_is_stored_as_it_was_published(tree: Tree, published
     assert headers["accept-encoding"] == "gzip"
 
 
-def test_a_second_pull_of_the_same_bytes_changes_nothing(tree: Tree, published: Published) -> None:
+def test_a_second_pull_of_the_same_bytes_changes_nothing(tree: Tree, published: Docs) -> None:
     published.answers = [answer()]
     assert tree.pull(published.url)
     tree.record.write_text(json.dumps({**tree.facts(), "fetched_at": "2000-01-01T00:00:00Z"}))
@@ -155,9 +111,7 @@ def test_a_second_pull_of_the_same_bytes_changes_nothing(tree: Tree, published: 
         json.dumps({"sha256": sha256(ARTIFACT), "provenance": "reconstructed", "note": "x"}).encode(),
     ],
 )
-def test_a_pull_replaces_a_record_that_does_not_say_pulled(
-    tree: Tree, published: Published, record: bytes | None
-) -> None:
+def test_a_pull_replaces_a_record_that_does_not_say_pulled(tree: Tree, published: Docs, record: bytes | None) -> None:
     published.answers = [answer()]
     tree.snapshot.write_bytes(ARTIFACT)
     tree.record.unlink()
@@ -169,7 +123,7 @@ def test_a_pull_replaces_a_record_that_does_not_say_pulled(
     assert (facts["sha256"], facts["provenance"]) == (sha256(ARTIFACT), "pulled")
 
 
-def test_a_deleted_or_edited_snapshot_is_pulled_again(tree: Tree, published: Published) -> None:
+def test_a_deleted_or_edited_snapshot_is_pulled_again(tree: Tree, published: Docs) -> None:
     published.answers = [answer()]
     tree.pull(published.url)
     tree.snapshot.unlink()
@@ -179,16 +133,20 @@ def test_a_deleted_or_edited_snapshot_is_pulled_again(tree: Tree, published: Pub
     assert tree.snapshot.read_bytes() == ARTIFACT
 
 
-def test_pull_follows_redirects_and_records_the_first_address(tree: Tree, published: Published) -> None:
-    published.answers = [answer(302, b"", location="/there"), answer(308, b"", location="/openapi.json"), answer()]
+def test_pull_follows_redirects_and_records_the_first_address(tree: Tree, published: Docs) -> None:
+    published.answers = [
+        answer(302, body=b"", location="/there"),
+        answer(308, body=b"", location="/openapi.json"),
+        answer(),
+    ]
     tree.pull(published.url)
     assert [path for path, _ in published.requests] == ["/openapi/v1/openapi.json", "/there", "/openapi.json"]
     assert tree.facts()["url"] == published.url
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://", "//", "http://[::1"])
-def test_a_redirect_to_anything_but_http_is_refused(tree: Tree, published: Published, location: str) -> None:
-    published.answers = [answer(302, b"", location=location)]
+def test_a_redirect_to_anything_but_http_is_refused(tree: Tree, published: Docs, location: str) -> None:
+    published.answers = [answer(302, body=b"", location=location)]
     assert refused(tree, published.url).startswith(f"{published.url}: ")
 
 
@@ -199,15 +157,15 @@ DAMAGED = gzip.compress(ARTIFACT)[:20] + b"x" * 200
 @pytest.mark.parametrize(
     ("bad", "line", "attempts"),
     [
-        *((answer(status, b"no"), f"HTTP {status}", 1) for status in (400, 401, 403, 404, 410)),
-        *((answer(status, b"no"), f"HTTP {status}", 3) for status in (429, 500, 502, 503, 520)),
+        *((answer(status, body=b"no"), f"HTTP {status}", 1) for status in (400, 401, 403, 404, 410)),
+        *((answer(status, body=b"no"), f"HTTP {status}", 3) for status in (429, 500, 502, 503, 520)),
         *((answer(content_encoding=one), OTHER_ENCODING, 1) for one in ("deflate", "br", "zstd", "gzip, gzip")),
         (answer(body=DAMAGED, content_encoding="gzip"), "the compressed answer is damaged", 1),
-        (answer(302, b"", location="/again"), "cannot be reached (TooManyRedirects)", 21),
+        (answer(302, body=b"", location="/again"), "cannot be reached (TooManyRedirects)", 21),
     ],
 )
 def test_a_bad_answer_is_refused_and_only_some_are_requested_again(
-    tree: Tree, published: Published, bad: Answer, line: str, attempts: int
+    tree: Tree, published: Docs, bad: Answer, line: str, attempts: int
 ) -> None:
     published.answers = [bad]
     assert refused(tree, published.url) == f"{published.url}: {line}"
@@ -226,17 +184,14 @@ def test_a_redirect_from_https_to_http_is_refused(tree: Tree, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
-def test_a_temporary_status_is_requested_again(tree: Tree, published: Published, status: int) -> None:
-    published.answers = [answer(status, b"<html>"), answer(status, b""), answer()]
+def test_a_temporary_status_is_requested_again(tree: Tree, published: Docs, status: int) -> None:
+    published.answers = [answer(status, body=b"<html>"), answer(status, body=b""), answer()]
     assert tree.pull(published.url)
     assert len(published.requests) == 3
 
 
-def test_a_truncated_answer_is_requested_again_and_then_refused(tree: Tree, published: Published) -> None:
-    def half(handler: BaseHTTPRequestHandler) -> None:
-        answer(content_length=str(len(ARTIFACT) * 2))(handler)
-        handler.close_connection = True
-
+def test_a_truncated_answer_is_requested_again_and_then_refused(tree: Tree, published: Docs) -> None:
+    half = answer(content_length=str(len(ARTIFACT) * 2))
     published.answers = [half, answer()]
     assert tree.pull(published.url)
     tree.snapshot.write_bytes(b"old")
@@ -246,7 +201,7 @@ def test_a_truncated_answer_is_requested_again_and_then_refused(tree: Tree, publ
     assert len(published.requests) == 3
 
 
-def test_a_host_that_cannot_be_reached_is_refused(tree: Tree, published: Published) -> None:
+def test_a_host_that_cannot_be_reached_is_refused(tree: Tree, published: Docs) -> None:
     closed = "http://127.0.0.1:1/openapi.json"
     assert refused(tree, closed) == f"{closed}: cannot be reached (ConnectError)"
 
@@ -259,7 +214,7 @@ def test_an_invalid_address_is_refused(tree: Tree, source: str) -> None:
 
 
 def test_more_than_the_limit_is_refused_before_it_is_read_whole(
-    tree: Tree, published: Published, monkeypatch: pytest.MonkeyPatch
+    tree: Tree, published: Docs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = []
 
@@ -283,16 +238,14 @@ def test_more_than_the_limit_is_refused_before_it_is_read_whole(
 
 
 def test_a_small_answer_that_decompresses_past_the_limit_is_refused(
-    tree: Tree, published: Published, monkeypatch: pytest.MonkeyPatch
+    tree: Tree, published: Docs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pull, "MAX_BYTES", 1_000_000)
     published.answers = [answer(body=gzip.compress(b" " * 50_000_000), content_encoding="gzip")]
     assert refused(tree, published.url) == f"{published.url}: larger than 1,000,000 bytes"
 
 
-def test_an_answer_that_takes_too_long_is_refused(
-    tree: Tree, published: Published, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_takes_too_long_is_refused(tree: Tree, published: Docs, monkeypatch: pytest.MonkeyPatch) -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("content-length", "400")
@@ -315,7 +268,7 @@ def test_an_answer_that_takes_too_long_is_refused(
 # What is sent
 
 
-def test_a_pull_never_sends_credentials(tree: Tree, published: Published, tmp_path: Path) -> None:
+def test_a_pull_never_sends_credentials(tree: Tree, published: Docs, tmp_path: Path) -> None:
     """In a process of its own, with a home directory whose ~/.netrc has an entry for the host."""
     home = tmp_path / "home"
     home.mkdir()
@@ -323,7 +276,7 @@ def test_a_pull_never_sends_credentials(tree: Tree, published: Published, tmp_pa
     netrc.write_text("machine 127.0.0.1 login someone password synthetic-secret\ndefault login x password y\n")
     netrc.chmod(0o600)
     address = published.url.replace("http://", "http://someone:synthetic-secret@")
-    published.answers = [answer(302, b"", location=address.replace("openapi.json", "there.json")), answer()]
+    published.answers = [answer(302, body=b"", location=address.replace("openapi.json", "there.json")), answer()]
     program = "import sys; from pathlib import Path; from scripts.pull import fetch, store; a = sys.argv\n"
     program += "store(fetch(a[1]), a[1], snapshot=Path(a[2]), record=Path(a[3]))"
     command = [
@@ -346,8 +299,8 @@ def test_a_pull_never_sends_credentials(tree: Tree, published: Published, tmp_pa
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_the_error_shows_no_secret_of_the_address(tree: Tree, published: Published, status: int) -> None:
-    published.answers = [answer(status, b"")]
+def test_the_error_shows_no_secret_of_the_address(tree: Tree, published: Docs, status: int) -> None:
+    published.answers = [answer(status, body=b"")]
     address = published.url.replace("http://", "HTTP://someone:synthetic-secret@") + "?sig=synthetic-secret"
     assert refused(tree, address) == f"{published.url}: HTTP {status}"
 
@@ -377,7 +330,7 @@ def test_an_endless_file_is_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch)
     assert refused(tree, "/dev/zero") == "/dev/zero: larger than 1,000,000 bytes"
 
 
-def test_a_snapshot_that_cannot_be_written_leaves_no_partial_file(tree: Tree, published: Published) -> None:
+def test_a_snapshot_that_cannot_be_written_leaves_no_partial_file(tree: Tree, published: Docs) -> None:
     published.answers = [answer()]
     tree.snapshot.unlink()
     tree.snapshot.mkdir()
@@ -387,10 +340,10 @@ def test_a_snapshot_that_cannot_be_written_leaves_no_partial_file(tree: Tree, pu
 
 
 def test_the_program_prints_one_line(
-    published: Published, tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    published: Docs, tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(pull.store, "__kwdefaults__", {"snapshot": tree.snapshot, "record": tree.record})
-    published.answers = [answer(404, b""), answer()]
+    published.answers = [answer(404, body=b""), answer()]
     assert [pull.main([published.url]) for _ in range(3)] == [1, 0, 0]
     said = capsys.readouterr()
     assert said.err == f"pull: {published.url}: HTTP 404; the snapshot is as it was\n"
