@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from inspect import isawaitable
 from math import inf
@@ -33,7 +34,7 @@ class AsyncDriver(Connections):
     def __init__(self, settings: Settings, arguments: Any, given: Any) -> None:
         super().__init__(settings, arguments, given)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._late: set[asyncio.Future[None]] = set()
+        self._exchanges: set[asyncio.Future[BaseException | None]] = set()
 
     async def run(self, steps: Steps[T]) -> T:
         """Perform *steps* and return their result. Cancelling the task ends any step."""
@@ -83,48 +84,52 @@ class AsyncDriver(Connections):
         return await asyncio.sleep(step.seconds)
 
     async def _send(self, request: Request, sink: Sink) -> None:
+        # httpcore 1.0 loses the connection of a request that is cancelled. So each exchange has a task of its own that
+        # nothing cancels. An abandoned exchange ends at its next piece, and gives its connection back.
+        gate = _Gate(sink)
+        exchange = asyncio.ensure_future(self._exchange(request, gate))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._exchanges.discard)
+        seconds_left = None if request.deadline == inf else request.deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(seconds_left):
+                failure = await asyncio.shield(exchange)
+        except TimeoutError as error:
+            failure = error
+        finally:
+            gate.is_open = False
+        if isinstance(failure, NOT_SENT):
+            self._fail(failure, request)
+        if failure is not None:
+            raise failure
+        sink.end()
+
+    async def _exchange(self, request: Request, gate: _Gate) -> BaseException | None:
+        """Send a request and give the response to the gate. Return an exception instead of raising it.
+
+        A task that raised an interruption would end the loop, with the request in its traceback.
+        """
         with quiet(not self._settings.http_logging):
             try:
                 sent = self._request(request)
-                target = self._target(sent.url)
-                seconds_left = None if request.deadline == inf else request.deadline - time.monotonic()
-                async with asyncio.timeout(seconds_left), aclosing(await self._response(target, sent)) as response:
-                    if begin(response, sink):
+                async with aclosing(await self._response(self._target(sent.url), sent)) as response:
+                    if begin(response, gate):
                         if response.is_stream_consumed:
-                            sink.write(response.content)
+                            gate.write(response.content)
                         else:
                             async for chunk in response.aiter_raw():
-                                if not sink.write(chunk):
+                                if not gate.write(chunk):
                                     break
-            except NOT_SENT as error:
-                failure = error
-            else:
-                sink.end()
-                return
-        self._fail(failure, request)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised where the caller is
+                return error
+        return None
 
-    async def _response(self, target: Any, sent: httpx.Request) -> httpx.Response:
-        """Return the response. A cancelled request continues in the background until its response can be closed.
-
-        Otherwise httpcore 1.0 never returns its connection to the pool.
-        """
+    async def _response(self, target: Any, sent: httpx.Request) -> Any:
         if isinstance(target, httpx.AsyncClient):
             return await target.send(sent, stream=True, auth=no_auth, follow_redirects=False)
-        handling = asyncio.ensure_future(_outcome(target, sent))
-        try:
-            outcome = await asyncio.shield(handling)
-        except asyncio.CancelledError:
-            handling.add_done_callback(self._close_late)
-            raise
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    def _close_late(self, handling: asyncio.Future[httpx.Response | BaseException]) -> None:
-        if not handling.cancelled() and isinstance(response := handling.result(), httpx.Response):
-            closing = asyncio.ensure_future(response.aclose())
-            self._late.add(closing)
-            closing.add_done_callback(self._late.discard)
+        return await target.handle_async_request(sent)
 
     def _bind_to_loop(self) -> None:
         try:
@@ -138,12 +143,18 @@ class AsyncDriver(Connections):
         self._loop = loop
 
 
-async def _outcome(target: Any, sent: httpx.Request) -> httpx.Response | BaseException:
-    """Return the response or the exception. A KeyboardInterrupt raised by a task would stop the event loop."""
-    try:
-        response: httpx.Response = await target.handle_async_request(sent)
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:  # noqa: BLE001 - raised again in the caller's task
-        return error
-    return response
+class _Gate:
+    """A sink until it is closed: from then on it wants nothing more."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.is_open = True
+
+    def begin(self, status_code: int, headers: Mapping[str, str], *, is_decoded: bool) -> bool:
+        return self.is_open and self._sink.begin(status_code, headers, is_decoded=is_decoded)
+
+    def write(self, chunk: bytes) -> bool:
+        return self.is_open and self._sink.write(chunk)
+
+    def end(self) -> None:
+        self._sink.end()
