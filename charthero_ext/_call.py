@@ -44,7 +44,7 @@ T = TypeVar("T")
 LASTING_STATUSES: Final = frozenset({501, 505})
 #: Reasons of a TransportError that a retry cannot change.
 LASTING_REASONS: Final = frozenset({"certificate", "too_large"})
-#: Seconds. The wait doubles from the first to the longest, plus a random part so that clients do not retry in step.
+#: Seconds. The wait doubles from the first to the longest, plus a random part so that clients do not retry all at once.
 WAIT_INITIAL, WAIT_MAX, WAIT_JITTER = 0.1, 5.0, 1.0
 
 
@@ -236,7 +236,7 @@ class Session:
     def _report(self, call: _CallState, failure: BaseException | None, *, will_retry: bool = False) -> None:
         """Log one attempt, and call ``on_attempt``."""
         on_attempt = self.settings.on_attempt
-        # The access check expects to be refused, and an interruption is the caller's decision.
+        # The access check expects refusals, and an interruption is the caller's decision.
         is_expected = not isinstance(failure, Exception) or not call.operation.wants_body
         level = logging.INFO if will_retry else logging.DEBUG if is_expected else logging.WARNING
         if on_attempt is None and not logger.isEnabledFor(level):
@@ -275,7 +275,6 @@ def user_agent(application: str | None) -> str:
 
 
 def _jitter() -> float:
-    """Return a random part of a wait, so that clients do not retry all at once."""
     return random.uniform(0, WAIT_JITTER)  # noqa: S311 - not for security
 
 

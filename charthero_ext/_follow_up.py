@@ -14,7 +14,7 @@ from charthero_ext.models import AudioUrl, Document, Encounter, Transcript, Tran
 
 __all__ = ["FollowUp", "follow_up"]
 
-#: Seconds between two requests for a transcript that is not there yet.
+#: Seconds between two requests for a transcript that is not ready yet.
 WAIT_INITIAL, WAIT_MAX = 0.5, 10.0
 
 

@@ -18,7 +18,7 @@ from charthero_ext.errors import ChartHeroError, ConfigurationError
 
 __all__ = ["ApiKey", "EnvironmentVariable", "KeyFile", "KeySource", "given_key", "key_file", "key_lost"]
 
-#: A key is short. A longer file is some other file.
+#: Bytes. A longer file is not a key file.
 MAX_KEY_FILE: Final = 4096
 
 #: A key: the text itself, or a callable that returns it. An asynchronous client also takes an asynchronous callable.
@@ -30,7 +30,7 @@ class KeySource:
     """Where the key is read. The key itself is in no repr and in no pickle.
 
     Attributes:
-        origin: What to call the source in messages, such as ``CHARTHERO_API_KEY``.
+        origin: The name of the source in messages, such as ``CHARTHERO_API_KEY``.
         provider: Returns the key.
         is_callable: The provider is the caller's own code: call it only when a request needs the key.
     """

@@ -48,7 +48,7 @@ class Entry:
     Attributes:
         encounter_id: The opaque id.
         created_at: When the encounter was created, in microseconds since 1970.
-        delivered: JSON of a digest of the encounter that was delivered, and of the documents whose event was.
+        delivered: A JSON list: the digest of the delivered encounter, and the ids of documents with a delivered event.
         seen: The number of the last pass that saw the encounter.
     """
 

@@ -19,7 +19,7 @@ __all__ = ["Instant", "as_instant", "audio", "document", "encounter", "encounter
 
 T = TypeVar("T")
 
-#: An instant: an aware ``datetime``, or ISO 8601 text with a time zone. A date, also as text, is its midnight in UTC.
+#: An instant: an aware ``datetime``, or ISO 8601 text with a time zone. A date, also as text, means midnight in UTC.
 Instant: TypeAlias = datetime | date | str
 
 
@@ -123,4 +123,4 @@ def as_instant(value: Instant | None, name: str) -> datetime | None:
     try:
         return in_utc(value)
     except OverflowError:
-        raise ValueError(f"{name} is beyond the calendar") from None
+        raise ValueError(f"{name} is outside the years 1 to 9999") from None

@@ -1,4 +1,4 @@
-"""A response while it arrives: decompressed within limits and a deadline, and turned into an exception if it failed."""
+"""Reads a response within limits and a deadline, and turns a failed one into an exception."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> f
     """
     if re.fullmatch(r"[0-9]{1,9}", milliseconds := headers.get("retry-after-ms", "")[:20].strip()):
         return int(milliseconds) / 1000
-    # A comma separates values, and the weekday of a date from the rest.
+    # Commas separate values. A date also has a comma, after the weekday.
     values = re.findall(r"[A-Za-z]{1,9}, [^,]+|[^,]+", headers.get("retry-after", "")[:200].strip())
     return max((_seconds(value.strip(), now or datetime.now(UTC)) for value in values), default=None)
 

@@ -1,4 +1,4 @@
-"""Checks, as steps, whether ChartHero still publishes the artifact that this package was built from."""
+"""Compares the published artifact with the one that this package was built from."""
 
 from __future__ import annotations
 
@@ -105,10 +105,10 @@ def _comparison(built_from: bytes, published: bytes) -> tuple[Outcome, str]:
     try:
         document = json.loads(published)
     except (ValueError, RecursionError):
-        return "could not tell", "the answer is not JSON"
+        return "could not tell", "the response is not JSON"
     version = document.get("openapi") if isinstance(document, dict) else None
     if not isinstance(version, str) or not isinstance(document.get("paths"), dict):
-        return "could not tell", "the answer is not an OpenAPI document"
+        return "could not tell", "the response is not an OpenAPI document"
     if _canonical(document) == _canonical(json.loads(built_from)):
         return "same", "the same content in another layout"
     return "differs", "the content differs"

@@ -136,7 +136,7 @@ def _run(function: Callable[..., Any], *arguments: Any) -> Steps[Any]:
 def change_feed(
     fetch: Callable[[PageRequest], Steps[EncounterPage]], current: Pass, *, allow_mass_delete: bool
 ) -> Feed:
-    """Make one pass. Yield steps and changes; to resume after a change acknowledges it."""
+    """Make one pass. Yield steps and changes. Resuming after a change acknowledges it."""
     ledger = current.ledger
     yield _run(current.begin)
     walk = WindowWalk[Encounter](current.window, position=current.position)
@@ -165,13 +165,13 @@ class PassState:
     """What a ledger stores about its current or last pass. Instants are microseconds since 1970.
 
     Attributes:
-        number: The number of the walk. What it saw has this number in the ledger.
+        number: The number of the walk. The entries that it saw have this number.
         start: Start of the window.
         began: When the walk began.
-        known: Entries in the window at that time.
+        known: How many entries were in the window then.
         newest: When the newest encounter of all passes was created.
-        checkpoint: Of the walk, after a page whose changes were recorded.
-        is_complete: Every change was recorded.
+        checkpoint: The walk's checkpoint after the last page whose changes were recorded.
+        is_complete: Whether every change was recorded.
     """
 
     number: int = 0
@@ -273,10 +273,10 @@ class Pass:
         return changes
 
     def announce(self, entries: Sequence[Entry]) -> None:
-        """Save that these encounters may be delivered from now on, with everything recorded until now.
+        """Save that these encounters may be delivered from now on.
 
-        Without this, nothing would show after a crash that you may have received them. The next pass delivers each one
-        again, or its deletion if it no longer exists.
+        After a crash, only this shows that you may have received them. The next pass delivers each one again, or its
+        deletion if it no longer exists.
         """
         self.ledger.record([evolve(entry, delivered=_unconfirmed(entry.delivered)) for entry in entries])
         self.save()

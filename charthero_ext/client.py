@@ -289,8 +289,8 @@ class ChartHero:
     ) -> None:
         """Use *settings*, or load them from the arguments, the environment and the profile.
 
-        The first call makes connections, and then reads the certificates and proxies of the machine. *http_client* and
-        *httpx_args* are checked at once.
+        The first call makes the connections. It reads the certificates and proxies of the machine. *http_client* and
+        *httpx_args* are checked now.
 
         Args:
             api_key: The key, or a callable that returns it.

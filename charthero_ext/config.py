@@ -1,7 +1,7 @@
 """Settings: which host, which key, and how long to wait.
 
 A host and its key are one pair: the key is sent to no other host. Arguments override the environment, and the
-environment overrides the profile. A key that one of them pairs with another host is never used.
+environment overrides the profile. If one of them pairs the key with another host, loading fails.
 
 Raw configuration may contain a key in the wrong place, so it is a ``Secret`` until it is checked. The functions that
 look inside return a problem and never raise, so no traceback contains their local variables.
@@ -124,7 +124,7 @@ class Timeouts:
     ``total`` limits a whole call with all its attempts and waits; None means ``Settings.total_timeout``.
 
     Raises:
-        ConfigurationError: One is not a number above 0. A request without a timeout could wait for ever.
+        ConfigurationError: A value is not a number above 0. A request without a timeout could wait for ever.
     """
 
     connect: float = field(default=5.0, validator=_check_seconds)
@@ -156,7 +156,7 @@ class Attempt:
         reason_code: The API's reason code, the class of the exception, or None after success.
         duration_ms: Milliseconds from sending the request to the end of the body.
         request_id: The server's id of the request, or None.
-        will_retry: The call goes on with another attempt.
+        will_retry: Whether the call makes another attempt.
     """
 
     operation: str
@@ -191,8 +191,8 @@ class Settings:
         timeouts: For every request; a call can have its own.
         attempts: The most requests of one call. Only temporary failures are retried. After a 401, one more request is
             made if the key source then returns another key.
-        total_timeout: Seconds for a call with all its attempts and the waits between them, also if the body is still
-            arriving. It does not limit reading the key, and in the synchronous client not headers that arrive slowly.
+        total_timeout: Seconds for a call with all its attempts and waits, until the end of the body. It does not limit
+            reading the key. In the synchronous client, it does not limit headers that arrive slowly.
         http_logging: Let httpx and httpcore log their own lines, which contain URLs and response headers.
         media_hosts: The hosts that recordings may come from; None for any https host.
         application: Your product and version, such as ``clinic-sync/2.1``, for the User-Agent.

@@ -23,8 +23,8 @@ Enumerations are open: the API can send values that are not listed here. Seen so
 ========================================  ================================================
 
 A document summary has the values of its document. A repr shows opaque ids, instants, integers and the values above
-except ``speaker``. It shows no other text, so models can be logged. ``to_dict()`` returns everything, also about
-patients. This makes a table with one row per encounter::
+except ``speaker``. It shows no other text, so models can be logged. ``to_dict()`` returns everything,
+including patient data. This makes a table with one row per encounter::
 
     pd.DataFrame([encounter.to_dict() for encounter in ch.encounters.iter()])
 

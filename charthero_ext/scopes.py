@@ -39,7 +39,7 @@ def required_scopes(*operations: str) -> frozenset[str]:
         ValueError: There is no such operation.
     """
     if unknown := [name for name in operations if name not in SCOPES]:
-        raise ValueError(f"no operation {unknown[0]!r}; there are: {', '.join(SCOPES)}")
+        raise ValueError(f"unknown operation {unknown[0]!r}; the operations are {', '.join(SCOPES)}")
     return frozenset().union(*(SCOPES[name] for name in operations))
 
 
@@ -180,7 +180,7 @@ def _route(
 
 def _conclusion(failure: ChartHeroError | None) -> tuple[Outcome, str]:
     if failure is None:
-        return "granted", "success, although the query is not allowed: undocumented; the body was not read"
+        return "granted", "the server accepted a query that it should refuse (undocumented); the body was not read"
     if not isinstance(failure, ApiStatusError):
         return "unknown", str(failure)
     answer = f"HTTP {failure.status_code} {failure.reason_code or 'without a reason code'}"

@@ -25,7 +25,7 @@ __all__ = ["WindowPlanner", "cut_windows"]
 
 
 class WindowPlanner:
-    """Cuts a window into windows of about ``max_rows``, with one request for one row each.
+    """Cuts a window into windows of about ``max_rows``, with one small request per window.
 
     The next window begins at the row at offset ``max_rows``. Data may change meanwhile, because every cut is correct:
     it leaves no gap and keeps the outer bounds. Send `request` and pass the answer to `receive`, until `request` is
@@ -35,7 +35,7 @@ class WindowPlanner:
     def __init__(self, window: Window, *, max_rows: int, position: Position | None = None) -> None:
         if max_rows < 1:
             raise ValueError("max_rows has to be at least 1")
-        self.remaining: int | None = None  # By the total of the last answer.
+        self.remaining: int | None = None  # According to the last ``total``.
         self._order: SortOrder = window.sort_order
         self._low, self._high = key_range(window)
         start = position.start(self._high) if position else None

@@ -116,7 +116,7 @@ def read_checkpoint(text: str) -> tuple[Window, Position]:
         if text != _encode(body):
             raise ValueError
     except (ValueError, TypeError, AttributeError, struct.error):
-        message = "resume_from is not a checkpoint of this version of charthero_ext, or was changed"
+        message = "resume_from is not a checkpoint of this version; pass the unchanged text of checkpoint()"
         raise ConfigurationError(message) from None
     marks = (body[at : at + _MARK_SIZE] for at in range(_HEAD.size, len(body), _MARK_SIZE))
     return window, Position(last=last, step=step, marks=set(marks))

@@ -56,7 +56,7 @@ def _aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None
 
 
 def in_utc(value: datetime) -> datetime:
-    """Return an aware ``datetime`` in UTC, and a subclass such as pendulum's or pandas's as a plain ``datetime``."""
+    """Return an aware ``datetime``, or a subclass such as pandas's, as a plain ``datetime`` in UTC."""
     value = value.astimezone(UTC)
     return datetime.combine(value.date(), value.time(), UTC)
 
@@ -68,7 +68,7 @@ def _bound(value: datetime | None) -> datetime | None:
 
 @frozen(kw_only=True)
 class Window:
-    """A range of encounters, ``start_at <= created_at < end_at``; None leaves a side open. Can be pickled.
+    """A range of encounters, ``start_at <= created_at < end_at``; None leaves a side open. It can be pickled.
 
     Raises:
         ValueError: A bound has no time zone, ``start_at`` is not before ``end_at``, or the order is unknown.
@@ -112,7 +112,7 @@ class Receipt:
         first_created_at: ``created_at`` of the first encounter handed out.
         last_created_at: ``created_at`` of the last encounter handed out.
         total_at_start: How many encounters to expect, by the ``total`` of the first response; None if it had none.
-        total_at_end: The same by the last response. A walk does not end because of either.
+        total_at_end: The same by the last response. Neither decides when a walk ends.
         complete: Whether the end of the range was proven, and every encounter before it handed out.
     """
 

@@ -1,6 +1,6 @@
 """The five routes, the artifact and the recordings as one ASGI application.
 
-The contract is silent about these assumptions: encounters with the same ``created_at`` follow the sort order, so
+Assumptions that the contract does not cover: encounters with the same ``created_at`` follow the sort order, so
 ``desc`` is the exact reverse of ``asc``. An unfinished transcript and its audio are 404. An encounter of another
 organization is 403 on the routes that name it, and missing from the list. An unknown path or method is refused before
 the key is checked.

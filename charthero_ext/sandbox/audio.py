@@ -1,6 +1,6 @@
-"""Recordings behind signed URLs that expire, on a port of their own.
+"""Recordings behind signed URLs that expire, on a separate port.
 
-The contract is silent about these assumptions: a URL is valid for five minutes; the media host refuses a request with
+Assumptions that the contract does not cover: a URL is valid for five minutes; the media host refuses a request with
 an ``Authorization`` header with 400, and an expired or changed URL with 403.
 """
 
@@ -23,7 +23,7 @@ from charthero_ext.sandbox.clock import Clock
 __all__ = ["Recordings"]
 
 _LIFETIME = timedelta(minutes=5)
-_RATE = 4000  # samples a second, a byte each
+_RATE = 4000  # Samples per second, of one byte each.
 
 
 @lru_cache(maxsize=4)

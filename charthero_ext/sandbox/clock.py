@@ -24,10 +24,10 @@ class Clock:
         return self._latest
 
     def set(self, instant: datetime | None) -> None:
-        """Stop the clock at an aware instant; with None, let it run again, from where it stands if that is later.
+        """Stop the clock at an aware instant. With None, let it run again, but never backwards.
 
         Raises:
-            ValueError: The instant has no time zone or lies before the clock's now.
+            ValueError: The instant has no time zone or is before the clock's current time.
         """
         now = self.now()
         if instant is None:

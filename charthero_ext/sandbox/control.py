@@ -2,7 +2,7 @@
 
 They are not part of ChartHero's API. They refuse other machines and web pages. Each route calls the method of
 :class:`~charthero_ext.sandbox.state.State` that does the same; a JSON body holds the method's arguments. The docstring
-of :mod:`charthero_ext.sandbox` has a ``curl`` line for each, which ``GET /_sandbox`` repeats.
+of :mod:`charthero_ext.sandbox` has a ``curl`` line for each, and ``GET /_sandbox`` returns these lines.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _TABLE: list[tuple[str, str, _Control]] = [
 
 def control_routes(state: State) -> list[Route]:
     """Return the control routes of a sandbox."""
-    # One route per path, because a route answers the methods it does not have with 405.
+    # One route per path, because Starlette answers 405 for the other methods of a path.
     return [
         Route(
             f"/_sandbox{path}",

@@ -1,7 +1,7 @@
 """Faults on demand: failures of networks and gateways, and data that changes during a walk.
 
 A request asks for a fault in its ``ChartHero-Sandbox-Fault`` header. :meth:`Sandbox.fail` and the control route break
-requests to come. Random faults use a seed. All faults happen before the API's own checks, as at a gateway.
+later requests. Random faults use a seed. All faults happen before the API's own checks, as at a gateway.
 
 The header holds one fault, with its options after semicolons: ``status; status=429; retry_after=2``.
 """
@@ -78,7 +78,7 @@ class Fault:
 
 
 def build_fault(kind: str, options: dict[str, Any]) -> Fault:
-    """Return a fault. Raises ValueError with a sentence for an unknown kind or option."""
+    """Return a fault. Raises ValueError for an unknown kind or option."""
     known = [each.name for each in fields(Fault) if each.name != "kind"]
     for name in options.keys() - set(known):
         raise ValueError(f"{name!r} is not an option of a fault; use {', '.join(known)}")
@@ -94,7 +94,7 @@ def parse_fault(text: str) -> Fault:
 
 
 class Faults:
-    """The faults of requests to come."""
+    """The faults of later requests."""
 
     def __init__(self, *, seed: int, rate: float) -> None:
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class Faults:
         self.strike_at_random(rate)
 
     def strike_at_random(self, rate: float, among: Sequence[str] = RANDOM) -> None:
-        """Break this share of all requests, 0 to 1, with random faults ``among`` these, each written as in a header.
+        """Break this share of all requests, 0 to 1, with random faults from ``among``, written as in the header.
 
         The seed decides which requests break and how. Every call starts the random sequence again.
         """
@@ -116,7 +116,7 @@ class Faults:
             self._random = random.Random(self._seed)  # noqa: S311 - must be repeatable
 
     def add(self, fault: Fault) -> None:
-        """Add a fault of requests to come."""
+        """Break later requests."""
         with self._lock:
             self._waiting.append(fault)
 

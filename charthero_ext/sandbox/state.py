@@ -173,7 +173,7 @@ class State:
         store.append(microseconds(self.clock.now()), ready=True, fields=self._stamped({}))
 
     def fail(self, kind: str, **options: Any) -> None:
-        """Break requests to come; see :class:`~charthero_ext.sandbox.faults.Fault` for the options."""
+        """Break later requests; see :class:`~charthero_ext.sandbox.faults.Fault` for the options."""
         self.faults.add(build_fault(kind, options))
 
     def set_key(self, token: str, *, scopes: Collection[str] = SCOPES, refused_with: str | None = None) -> None:

@@ -38,7 +38,7 @@ class Store(Protocol):
 
     Implement it over your own database to receive on several hosts. The columns are those of ``SQLiteStore``. The
     receiver decides when to retry and when to give up; the store only records it. Times are seconds since 1970. The
-    receiver calls the methods from one thread, and each is one durable transaction. It may raise any exception.
+    receiver calls the methods from one thread, and each is one durable transaction. They may raise any exception.
     """
 
     def add(self, event_id: str, pointer: str, now: float) -> None:
@@ -78,7 +78,7 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 10.0) -> None:
-        """Name the file. The first use creates it.
+        """Take the path of the file. The first use creates it.
 
         Args:
             path: The file, on a local disk: SQLite cannot lock files of a network file system.
@@ -109,7 +109,7 @@ class SQLiteStore:
 
     def _execute(self, statement: str, *values: object) -> list[Any]:
         keep_private(self._path)
-        # A connection for each statement costs little and needs no rules for threads, forks and the end.
+        # A new connection for each statement is cheap, and safe with threads and forks.
         with closing(sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None)) as database:
             database.execute("PRAGMA secure_delete = ON")
             database.execute(TABLE)

@@ -43,7 +43,7 @@ class Receiver:
     know the type or version; ignore those. The log names the event's id, the class of an exception and where it was
     raised, never its text.
 
-    Answers: 204 recorded, now or earlier; 400 malformed; 401 bad signature or old timestamp; 405 not a POST; 408 slow
+    Responses: 204 recorded, now or earlier; 400 malformed; 401 bad signature or old timestamp; 405 not a POST; 408 slow
     body; 413 too large; 415 not JSON; 503 not recorded, so that ChartHero delivers it again.
 
     Due events are handed over during the server's lifespan or ``async with receiver``. The end waits for running
@@ -106,7 +106,7 @@ class Receiver:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._serve_lifespan(receive, send)
         elif scope["type"] == "http":
             try:
                 status, reason = await self._answer(scope, receive)
@@ -118,7 +118,7 @@ class Receiver:
                 logger.warning("webhook refused: HTTP %d %s", status, reason)
             await _send(scope, send, status, reason)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             await self.__aenter__()

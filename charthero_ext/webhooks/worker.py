@@ -1,4 +1,4 @@
-"""Hands the events in the queue to the handler, and schedules the next attempt at those that fail."""
+"""Hands queued events to the handler, and schedules the next attempt if it fails."""
 
 from __future__ import annotations
 

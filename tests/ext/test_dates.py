@@ -89,7 +89,7 @@ def test_a_window_can_be_a_repeated_hour() -> None:
 @pytest.mark.parametrize("name", ["start_at", "end_at"])
 def test_a_not_a_time_error_names_the_argument(call: Callable[..., Any], name: str) -> None:
     ch, asked = recording()
-    with pytest.raises(ValueError, match=f"{name} is a NotATime"):
+    with pytest.raises(ValueError, match=f"{name} .* not NotATime"):
         call(ch, **{name: NotATime(2026, 5, 1, tzinfo=UTC)})
     assert asked == []
 
@@ -97,7 +97,7 @@ def test_a_not_a_time_error_names_the_argument(call: Callable[..., Any], name: s
 @pytest.mark.parametrize("edge", [datetime.min, datetime.max])
 def test_a_timestamp_out_of_range_error_names_the_argument(edge: datetime) -> None:
     zone = timezone(timedelta(hours=14 if edge is datetime.min else -12))
-    with pytest.raises(ValueError, match="start_at is beyond the calendar"):
+    with pytest.raises(ValueError, match="start_at is outside the years 1 to 9999"):
         as_instant(edge.replace(tzinfo=zone), "start_at")
 
 

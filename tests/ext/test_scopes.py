@@ -73,7 +73,7 @@ def test_an_unknown_operation_is_refused_with_a_list_of_the_known_ones() -> None
 
 def test_an_access_check_of_an_unknown_operation_sends_no_request(client: MakeClient) -> None:
     server = Server(error(400, "unsupported_filter"))
-    with pytest.raises(ValueError, match="no operation"):
+    with pytest.raises(ValueError, match="unknown operation"):
         client(server).check_access("documents.list")
     assert server.requests == []
 
