@@ -1,7 +1,7 @@
 """The Python client for ChartHero's public API.
 
-Import from here and from this package's public modules only: these names stay the same across API releases. Each name
-is loaded when it is first used, so importing the package costs next to nothing.
+Import only from here and from this package's public modules: these names stay the same across API releases. Each name
+is loaded when it is first used, so importing the package is fast.
 """
 
 from __future__ import annotations

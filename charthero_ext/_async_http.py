@@ -61,7 +61,7 @@ class AsyncDriver(Connections):
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing, and so does a call after the loop was closed."""
         for made in self._shut():
-            with suppress(RuntimeError):  # The loop of the connections is closed, and with it the connections.
+            with suppress(RuntimeError):  # The event loop is closed, and so are its connections.
                 await made.aclose()
 
     async def _perform(self, step: Step) -> Any:

@@ -1,4 +1,4 @@
-"""Names of a module that are loaded when they are first used, so that importing it stays fast."""
+"""Loads the names of a module when they are first used, so that importing it is fast."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def keep_private(path: Path) -> None:
     This includes the files that SQLite keeps beside it.
 
     Raises:
-        ConfigurationError: The path exists and is not a file, or is a file of another kind that others can read.
+        ConfigurationError: The path is not a file, or others can read the file and it is not a SQLite database.
         OSError: The file cannot be created, or others may read it and you do not own it.
     """
     with suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""What live data contained that the artifact does not describe."""
+"""Counts what live data contained but the artifact does not describe."""
 
 from charthero_client.decoding import SURPRISES
 

@@ -87,9 +87,7 @@ class RequestTimeoutError(TransportError):
 
 
 class UnexpectedResponseError(ChartHeroError):
-    """The server answered with success, but not with what the API describes.
-
-    Raised for HTML, truncated JSON, JSON of another shape, and redirects.
+    """The response is not what the API describes: HTML, truncated JSON, JSON of another shape, or a redirect.
 
     Attributes:
         request_id: The server's id of the request, for a support ticket; None if it sent none.
@@ -138,7 +136,7 @@ class ApiStatusError(ChartHeroError):
         field: The request parameter at fault, or None.
         server_message: The server's message, at most 500 characters. Do not log it: it may contain patient data. No
             text, repr or pickle of the exception contains it.
-        retry_after: Seconds to wait, as the server asked; None if it did not ask.
+        retry_after: Seconds to wait, as the server requested; None if it did not.
         required_scopes: For a 403, the scopes that the operation needs.
         request_id: The server's id of the request, for a support ticket; None if it sent none.
         ids: The opaque ids in the request, by parameter name.
@@ -238,7 +236,7 @@ class RateLimitedError(ApiStatusError):
 
 
 class ServiceUnavailableError(ApiStatusError):
-    """HTTP 408, 425 or 5xx: the service or a gateway failed. All but 501 and 505 were retried."""
+    """HTTP 408, 425 or 5xx: the service or a gateway failed. Retried, except 501 and 505."""
 
 
 class WebhookVerificationError(ChartHeroError):

@@ -139,7 +139,7 @@ def microseconds(instant: datetime) -> int:
 
 
 def instant_of(microseconds: int | None) -> datetime | None:
-    """Return the instant; None, an open end, for None or beyond the calendar."""
+    """Return the instant; None, an open end, for None or outside the years 1 to 9999."""
     try:
         return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:

@@ -120,7 +120,7 @@ class WindowWalk(Generic[E]):
                 return self._end(known)
             if known and not self._offset:
                 # The server sends single rows, and the passed row is now the first of its query. When the page ahead
-                # was read, only newer rows could precede the passed row. So the page ahead follows it without a gap.
+                # was read, only rows created since could precede it. So the page ahead follows it without a gap.
                 rows = rows + ahead
         if not rows:
             if total == 0 and position.last is None:

@@ -91,7 +91,7 @@ def test_many_deletions_at_once_need_permission(run: Run, sandbox: Sandbox) -> N
 
 def test_a_file_that_is_no_ledger_of_changes_is_refused(run: Run, sandbox: Sandbox) -> None:
     Path("notes").write_text("mine" * 1000)
-    assert_fails(run("changes", "notes"), 1, "notes is not a ledger")
+    assert_fails(run("changes", "notes"), 1, "notes is not a SQLite database")
     assert run("export", "e", "--since", "2026-04-20").code == 0
     assert_fails(run("changes", "e/export.ledger"), 1, "belongs to charthero export")
     assert_fails(run("changes", "nowhere/l"), 1, "nowhere/l: No such file or directory")
