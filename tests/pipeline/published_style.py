@@ -10,6 +10,8 @@ from .shapes import (
     ALL,
     DOCUMENT,
     Document,
+    add_titles,
+    any_of_null,
     inlined,
     operations,
     reference,
@@ -47,25 +49,18 @@ def in_published_style(document: Document) -> None:
         },
     )
     _split_document_kinds(document)
-    rewrite(document, lambda node: spelled_nullable(node, _any_of_null))
-    for name, schema in schemas(document).items():
-        schema.update(title=name, additionalProperties=False)
-        schema.pop("examples", None)
-        for key, node in schema["properties"].items():
+    rewrite(document, lambda node: spelled_nullable(node, any_of_null))
+    add_titles(document)
+    for schema in schemas(document).values():
+        schema["additionalProperties"] = False
+        for node in (schema, *schema["properties"].values()):
             node.pop("examples", None)
-            if "$ref" not in node:
-                node["title"] = key.replace("_", " ").title()
     for operation in operations(document):
         for response in operation["responses"].values():
             response["content"]["application/json"].pop("example", None)
     exported = json.loads(json.dumps(document, sort_keys=True))
     document.clear()
     document.update(exported)
-
-
-def _any_of_null(node: dict[str, Any]) -> dict[str, Any]:
-    about = {key: node.pop(key) for key in ("description", "examples") if key in node}
-    return {"anyOf": [node, {"type": "null"}], **about}
 
 
 def _nullable_as_in_3_0(node: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from .shapes import (
     ENCOUNTER,
     LIST,
     Document,
+    add_titles,
+    any_of_null,
     json_of,
     operations,
     reference,
@@ -61,17 +63,8 @@ def framework_style(document: Document) -> None:
         "title": "HTTPValidationError",
     }
 
-    def either(node: dict[str, Any]) -> dict[str, Any]:
-        described = {key: node[key] for key in ("description",) if key in node}
-        rest = {key: value for key, value in node.items() if key not in described}
-        return {"anyOf": [rest, {"type": "null"}], **described}
-
-    rewrite(document, lambda node: spelled_nullable(node, either))
-    for name, schema in schemas(document).items():
-        schema["title"] = name
-        for key, node in schema["properties"].items():
-            if "$ref" not in node:
-                node["title"] = key.replace("_", " ").title()
+    rewrite(document, lambda node: spelled_nullable(node, any_of_null))
+    add_titles(document)
 
 
 @shape()

@@ -1,4 +1,4 @@
-"""What nobody promised is generated too, under its own names; what cannot be is left out, and said to be."""
+"""Routes and fields without a promise are generated under their own names, or left out with a note."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_calls_to_other_routes_send_and_read_what_the_artifact_describes(routes:
     assert asked[1][2] == "t"
 
 
-def test_what_is_left_out_of_other_routes_is_said_a_line_each(routes: Tree) -> None:
+def test_every_omitted_route_and_parameter_has_a_note_of_one_line(routes: Tree) -> None:
     assert "POST `/external/v1/odd/upload`: left out, its request body is not JSON" in routes.notes
     left_out = "left out, the path has characters that cannot be generated"
     assert f"GET `relative`: {left_out}" in routes.notes
@@ -100,7 +100,7 @@ def test_an_operation_with_a_required_parameter_that_cannot_be_sent_is_omitted()
     assert "/x" not in found.document["paths"]
 
 
-def test_other_routes_get_the_prefix_that_the_server_url_holds() -> None:
+def test_other_routes_get_the_prefix_of_the_server_url() -> None:
     def change(document: Document) -> None:
         document["servers"] = [{"url": "https://api.example.test/external/v1"}]
         document["paths"] = {path.removeprefix("/external/v1"): item for path, item in document["paths"].items()}
@@ -109,19 +109,14 @@ def test_other_routes_get_the_prefix_that_the_server_url_holds() -> None:
     assert "/external/v1/patients/{id}" in canonical(change).document["paths"]
 
 
-def test_other_routes_outside_of_the_prefix_stay_where_they_are() -> None:
-    found = canonical(lambda document: document["paths"].update({"/health": {"get": {"responses": {}}}}))
-    assert "/health" in found.document["paths"]
-
-
-def test_a_promised_operation_keeps_its_id_when_another_one_has_it_too() -> None:
+def test_other_routes_keep_their_path_and_get_another_id_than_a_promised_one() -> None:
     route = {"get": {"operationId": "listEncounters", "responses": {}}}
-    paths = canonical(lambda document: document["paths"].update({"/x": route})).document["paths"]
+    paths = canonical(lambda document: document["paths"].update({"/health": route})).document["paths"]
     assert paths[LIST]["get"]["operationId"] == "list_encounters"
-    assert paths["/x"]["get"]["operationId"] == "listEncounters_2"
+    assert paths["/health"]["get"]["operationId"] == "listEncounters_2"
 
 
-def test_objects_of_one_name_are_not_mistaken_for_each_other(workshop: Workshop) -> None:
+def test_objects_of_one_name_become_different_models(workshop: Workshop) -> None:
     tree = workshop.tree(named("extra_fields"))
     encounter = tree.source("models/encounter.py")
     assert "    page: EncounterPage2 | Unset" in encounter
@@ -138,25 +133,17 @@ def test_a_schema_that_two_promised_models_share_keeps_its_own_name(workshop: Wo
     assert {"document", "document_summary", "public_document"} <= names
 
 
-def test_a_field_that_cannot_be_an_attribute_is_left_out_with_a_note() -> None:
-    def change(document: Document) -> None:
-        schemas(document)["PublicPatient"]["properties"]["to_dict"] = {"type": "string"}
-
-    assert canonical(change).notes == [
-        "Patient: `to_dict` cannot be an attribute and is read as an additional property"
-    ]
-
-
-def test_another_field_that_is_a_reference_or_null_is_that_model_or_none() -> None:
+def test_other_fields_are_references_or_null_or_left_out_with_a_note() -> None:
     def change(document: Document) -> None:
         referrer = {"anyOf": [reference("PublicPatient"), {"type": "null"}]}
-        schemas(document)["PublicEncounter"]["properties"]["referrer"] = referrer
+        schemas(document)["PublicEncounter"]["properties"] |= {"referrer": referrer, "to_dict": {"type": "string"}}
 
-    encounter = canonical(change).document["components"]["schemas"]["Encounter"]
-    assert encounter["properties"]["referrer"] == {
+    found = canonical(change)
+    assert found.document["components"]["schemas"]["Encounter"]["properties"]["referrer"] == {
         "anyOf": [{"$ref": "#/components/schemas/Patient"}, {"type": "null"}],
         "description": "The patient of an encounter.",
     }
+    assert found.notes == ["Encounter: `to_dict` cannot be an attribute and is read as an additional property"]
 
 
 # Descriptions
@@ -166,12 +153,14 @@ def described(change: Any, model: str, field: str) -> str:
     return str(canonical(change).document["components"]["schemas"][model]["properties"][field].get("description"))
 
 
-def test_a_merged_document_is_described_by_all_its_kinds() -> None:
+def test_a_merged_document_has_the_descriptions_and_values_of_all_its_kinds() -> None:
     document = named("a_document_union_with_discriminator").document
     schemas(document)["PublicTextDocument"]["description"] = "A note with its text."
     schemas(document)["PublicAmbientTranscript"]["description"] = "The metadata of a transcript."
     found = canonicalize(document, load_surface()).document["components"]["schemas"]["Document"]
     assert found["description"] == "A note with its text. The metadata of a transcript."
+    assert found["x-charthero"]["known"]["schema_type"] == ["ambient_transcript", "document"]
+    assert "content" not in found["required"]
 
 
 def test_a_deprecated_field_says_so_in_its_docstring() -> None:
@@ -187,14 +176,6 @@ def test_a_deprecated_field_says_so_in_its_docstring() -> None:
     assert described(lambda document: None, "Encounter", "status").startswith("State")
 
 
-def test_deprecated_operations_are_listed_by_their_public_names() -> None:
-    def change(document: Document) -> None:
-        document["paths"][LIST]["get"]["deprecated"] = True
-
-    assert canonical(change).deprecated == ["encounters.list"]
-    assert canonical(lambda document: None).deprecated == []
-
-
 # Enumerations and scopes
 
 
@@ -202,7 +183,7 @@ def known(change: Any, model: str) -> Any:
     return canonical(change).document["components"]["schemas"][model]["x-charthero"]["known"]
 
 
-def test_the_values_an_artifact_lists_are_known_in_every_spelling() -> None:
+def test_listed_values_are_known_in_every_spelling() -> None:
     for name in ("enumerations_inline", "enumerations_shared", "enumerations_wrapped_and_nullable"):
         found = canonicalize(named(name).document, load_surface()).document["components"]["schemas"]
         assert found["Encounter"]["x-charthero"]["known"]["status"] == ["completed", "draft"]
@@ -216,18 +197,11 @@ def test_listed_values_are_added_to_those_seen_so_far() -> None:
     assert known(change, "Document")["schema_type"] == ["ambient_transcript", "document", "letter"]
 
 
-def test_the_kinds_of_a_union_are_those_of_all_its_alternatives() -> None:
-    document = named("a_document_union_with_discriminator").document
-    found = canonicalize(document, load_surface()).document["components"]["schemas"]["Document"]
-    assert found["x-charthero"]["known"]["schema_type"] == ["ambient_transcript", "document"]
-    assert "content" not in found["required"]
-
-
 def secured(*alternatives: dict[str, list[str]]) -> Any:
     return lambda document: [operation.update(security=list(alternatives)) for operation in operations(document)]
 
 
-def test_the_scopes_of_the_artifact_win_and_a_difference_is_said() -> None:
+def test_the_scopes_of_the_artifact_win_and_a_difference_has_a_note() -> None:
     found = canonical(secured({"bearer": ["documents:read", "all:read"]}))
     assert found.scopes["documents.audio"] == ["all:read", "documents:read"]
     assert (
@@ -236,7 +210,7 @@ def test_the_scopes_of_the_artifact_win_and_a_difference_is_said() -> None:
     ) in found.notes
 
 
-def test_of_alternative_keys_the_one_that_needs_least_counts_and_scopes_add_up() -> None:
+def test_the_alternative_with_the_fewest_scopes_counts() -> None:
     found = canonical(secured({"a": ["x", "y", "z"]}, {"a": ["x"], "b": ["y"]}))
     assert found.scopes["encounters.list"] == ["x", "y"]
 
@@ -247,7 +221,7 @@ def test_an_artifact_without_scopes_leaves_the_documented_ones(security: Any) ->
     assert (found.scopes, found.notes) == ({}, [])
 
 
-def test_scopes_for_the_whole_document_count_where_an_operation_has_none_of_its_own() -> None:
+def test_scopes_of_the_document_apply_to_operations_without_their_own() -> None:
     def change(document: Document) -> None:
         for operation in operations(document):
             del operation["security"]
