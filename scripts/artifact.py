@@ -12,16 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "ROOT",
-    "SNAPSHOT",
-    "SOURCE",
-    "ArtifactError",
-    "load_snapshot",
-    "parse",
-    "sha256",
-    "write_atomically",
-]
+__all__ = ["ROOT", "SNAPSHOT", "SOURCE", "ArtifactError", "load_snapshot", "parse", "sha256", "write_atomically"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOT = ROOT / "openapi" / "openapi.json"

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from scripts.operations import Operations
-from scripts.paging import Paging
+from scripts.paging import Paging, paging
 from scripts.placing import Placer
 from scripts.rebuilding import Rebuilder
 from scripts.schemas import Schemas
@@ -23,11 +23,11 @@ __all__ = ["Canonical", "canonicalize"]
 
 @frozen
 class Canonical:
-    """The document to generate from, and facts that have no place in it.
+    """The document to generate from, and what such a document cannot hold.
 
-    ``scopes`` holds the scopes that the artifact declares; an operation without any is missing there. ``deprecated``
-    names the promised operations that the artifact deprecates. ``notes`` has one line for each thing that was left out,
-    was built from surface.toml alone, or differs from the developer pages.
+    ``scopes`` holds the scopes that the artifact declares, by promised operation. ``deprecated`` names the promised
+    operations that the artifact deprecates. ``notes`` has one line for each part that was left out, was built from
+    surface.toml alone, or differs from the developer pages.
     """
 
     document: dict[str, Any]
@@ -68,6 +68,6 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
         "paths": paths,
         "components": {"schemas": dict(sorted(rebuilder.components.items()))},
     }
-    paging = operations.paging("encounters.list", placement.operations["encounters.list"])
     deprecated = [name for name, route in placement.operations.items() if route.node.get("deprecated") is True]
-    return Canonical(canonical, scopes, paging, deprecated, notes)
+    largest = paging(schemas, placement.operations["encounters.list"])
+    return Canonical(canonical, scopes, largest, deprecated, notes)

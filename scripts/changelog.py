@@ -1,7 +1,7 @@
 """Write what an API release means into CHANGELOG.md, and propose the next version.
 
-Each artifact has one section under Unreleased, with a line for people to say in their own words what it means. An
-existing section is never changed, so people may edit it.
+Each artifact has one section under Unreleased, with a line that people replace by their own words. `make update` never
+changes an existing section.
 """
 
 from __future__ import annotations
@@ -15,19 +15,13 @@ from scripts.artifact import sha256, write_atomically
 from scripts.findings import Finding, as_item
 from scripts.severity import RULES, Release, Severity
 
-__all__ = ["CHANGELOG", "current_version", "proposal", "record"]
+__all__ = ["CHANGELOG", "proposal", "record"]
 
 CHANGELOG = "CHANGELOG.md"
 UNRELEASED = "## Unreleased"
 WORDS = "<!-- Say here, in your own words, what this means for users. -->"
 
 _PROPOSED = re.compile(r"^Proposed version: (\d+)\.(\d+)\.(\d+)", re.MULTILINE)
-
-
-def current_version(root: Path) -> str:
-    """Return the version in *root*'s pyproject.toml."""
-    content = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    return str(content["project"]["version"])
 
 
 def proposal(version: str, findings: list[Finding]) -> str:
@@ -42,8 +36,8 @@ def proposal(version: str, findings: list[Finding]) -> str:
 def record(root: Path, artifact: bytes, findings: list[Finding], today: date, note: str = "") -> str:
     """Add the section on *artifact* to *root*'s changelog, unless it has one, and return the version to propose.
 
-    Several releases of the API may come before one of this package: the highest version that they ask for counts.
-    *note* is what a reader has to know about the comparison itself.
+    If several releases of the API come before one of this package, the highest proposed version counts. *note* says
+    what a reader must know about the comparison itself.
     """
     path = root / CHANGELOG
     text = path.read_text(encoding="utf-8") if path.exists() else "# Changelog\n"
@@ -54,7 +48,8 @@ def record(root: Path, artifact: bytes, findings: list[Finding], today: date, no
         text = f"{text[:at].rstrip()}\n\n{UNRELEASED}\n\n{text[at:]}".rstrip() + "\n"
     head, _, rest = text.partition(f"{UNRELEASED}\n")
     earlier = _PROPOSED.findall(rest.partition("\n## ")[0])
-    wanted = proposal(current_version(root), findings)
+    current = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    wanted = proposal(current, findings)
     version = max([wanted, *map(".".join, earlier)], key=lambda one: tuple(map(int, one.split("."))))
     if mark not in text:
         parts = (f"{head}{UNRELEASED}\n", _section(mark, findings, version, today, note), rest.lstrip("\n"))

@@ -1,7 +1,7 @@
 """Compare two artifacts: the difference between their facts, and what it means to the callers of this client.
 
-Two raw artifacts are compared, not two canonical ones, so that nothing goes unseen that the canonicalizer leaves out.
-What each difference means is in scripts/severity.py.
+The raw artifacts are compared, because the canonicalizer leaves parts out. scripts/severity.py says what each
+difference means.
 """
 
 from __future__ import annotations

@@ -75,29 +75,25 @@ def main(arguments: list[str] | None = None) -> int:
     print("ChartHero client: from the published artifact to a listing, on this machine\n")
     try:
         with ExitStack() as stack:
-            _run(stack, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            with step(1, "Start a local sandbox with synthetic data"):
+                url, key = stack.enter_context(running_sandbox())
+                print(f"   {url}")
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            snapshot, source = scratch / "openapi.json", f"{url}/openapi/v1/openapi.json"
+            with step(2, "Pull the OpenAPI artifact from it"):
+                store(fetch(source), source, snapshot=snapshot, record=scratch / "source.json")
+                print(f"   {snapshot.stat().st_size:,} bytes, checked")
+            with step(3, "Regenerate the client from it"):
+                generate_into(scratch / GENERATED.name, snapshot)
+                found = differences(scratch / GENERATED.name, GENERATED)
+                print("   the same, file for file, as generated/" if not found else "   " + "\n   ".join(found))
+            with step(4, "List encounters through charthero_ext"):
+                subprocess.run([sys.executable, "-c", LISTING, url, key], check=True)
     except (ArtifactError, GenerateError, subprocess.CalledProcessError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     print(NEXT, end="")
     return 0
-
-
-def _run(stack: ExitStack, scratch: Path) -> None:
-    with step(1, "Start a local sandbox with synthetic data"):
-        url, key = stack.enter_context(running_sandbox())
-        print(f"   {url}")
-    with step(2, "Pull the OpenAPI artifact from it"):
-        snapshot = scratch / "openapi.json"
-        source = f"{url}/openapi/v1/openapi.json"
-        store(fetch(source), source, snapshot=snapshot, record=scratch / "source.json")
-        print(f"   {snapshot.stat().st_size:,} bytes, checked")
-    with step(3, "Regenerate the client from it"):
-        generate_into(scratch / GENERATED.name, snapshot)
-        found = differences(scratch / GENERATED.name, GENERATED)
-        print("   the same, file for file, as generated/" if not found else "   " + "\n   ".join(found))
-    with step(4, "List encounters through charthero_ext"):
-        subprocess.run([sys.executable, "-c", LISTING, url, key], check=True)
 
 
 if __name__ == "__main__":

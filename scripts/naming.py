@@ -1,4 +1,4 @@
-"""Turns untrusted words of an artifact into safe identifiers of limited length, and into lines of plain text."""
+"""Turn untrusted words of an artifact into safe identifiers of limited length, and into lines of plain text."""
 
 from __future__ import annotations
 

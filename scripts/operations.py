@@ -1,4 +1,4 @@
-"""Rebuilds an artifact's operations: the promised ones under promised names, the others under their own."""
+"""Rebuild an artifact's operations: promised ones under promised names, others under their own names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from attrs import Factory, define
 
 from scripts.naming import Names, folded, identifier, pascal, shown, text
-from scripts.paging import Paging, paging
 from scripts.placing import Placer
 from scripts.rebuilding import SCALARS, Rebuilder
 from scripts.routes import JSON, Parameter, Route, bodies, scopes_by_scheme
@@ -25,7 +24,7 @@ OF_THE_FUNCTION = frozenset(["cast", "cookies", "errors", "headers", "httpx", "k
 
 
 class _UnfitError(Exception):
-    """An operation that is not promised cannot be generated; the text says why."""
+    """An operation without a promise cannot be generated; the text says why."""
 
 
 @define
@@ -87,15 +86,6 @@ class Operations:
             ],
             "responses": {"200": {"description": "", "content": body}},
         }
-
-    def paging(self, name: str, operation: Route) -> Paging:
-        """Return the page size and the largest offset of a list operation.
-
-        Raises:
-            SurfaceError: They leave the pager no way to work.
-        """
-        query = {key: parameter.schema for key, parameter in self._query(operation).items()}
-        return paging(self.schemas, query, self.surface.operations[name]["route"])
 
     def _query(self, operation: Route) -> dict[str, Parameter]:
         return {one.name: one for one in _parameters(operation) if one.place == "query"}

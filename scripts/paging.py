@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from scripts.alternatives import room
+from scripts.routes import Route
 from scripts.schemas import Schemas
 from scripts.surface import SurfaceError
 
@@ -25,16 +26,17 @@ class Paging:
     max_offset: int
 
 
-def paging(schemas: Schemas, parameters: dict[str, Any], place: str) -> Paging:
-    """Return the largest `limit` and `offset` that the schemas of the query *parameters* accept.
+def paging(schemas: Schemas, route: Route) -> Paging:
+    """Return the largest `limit` and `offset` that the list route accepts.
 
     Raises:
-        SurfaceError: The pager cannot work with the values they accept.
+        SurfaceError: The pager cannot work with the values that it accepts.
     """
+    query = {one.name: one.schema for one in route.parameters.values() if one.place == "query"}
     # Pages overlap by one row, so a page holds at least two. The pager counts with a limit of one.
-    max_limit = _largest(schemas, parameters["limit"], "limit", 1, 2, place)
+    max_limit = _largest(schemas, query["limit"], "limit", 1, 2, route.title)
     # The pager proves the end of a range with an offset behind a full page.
-    max_offset = _largest(schemas, parameters["offset"], "offset", 0, max_limit, place)
+    max_offset = _largest(schemas, query["offset"], "offset", 0, max_limit, route.title)
     return Paging(max_limit, max_offset)
 
 

@@ -1,7 +1,7 @@
-"""Finds what each promised name stands for in an artifact, by route and position.
+"""Find each promised name in an artifact, by route and position.
 
-Whatever the artifact calls its operations and schemas, the 200 body of a route is one model, and the items of a list in
-that body are another. A promised name that cannot be found is an error that names the route and the field.
+The names of operations and schemas do not matter: the 200 body of a route is one model, and the items of a list in that
+body are another. If a promised name is missing, the error names the route and the field.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOT_INSTANTS = frozenset({"date", "time", "duration"})
 
 @frozen
 class Claim:
-    """Where a model was found: the place as people read it, and the schema."""
+    """A schema that a model was found in, and its place for error messages."""
 
     place: str
     node: Any
@@ -31,7 +31,7 @@ class Claim:
 
 @frozen
 class Placement:
-    """Where everything promised is, and what is there besides."""
+    """Where each promised name is, and the other routes."""
 
     operations: dict[str, Route]
     others: list[Route]
@@ -41,7 +41,7 @@ class Placement:
 
 @define
 class Placer:
-    """Finds the names of *surface* in one document; ``notes`` receives a line for each model that it does not have."""
+    """Finds the names of *surface* in one document. ``notes`` gets a line for each model that the document lacks."""
 
     schemas: Schemas
     surface: Surface
@@ -153,9 +153,9 @@ class Placer:
 
 
 def unwrapped(schemas: Schemas, body: Any, essential: list[str]) -> Any:
-    """Look through an envelope: an object without the essential fields, one property of which has them.
+    """Return the schema inside an envelope: an object of which exactly one property has the *essential* fields.
 
-    Of a union of envelopes, the union of what is in them.
+    A union of envelopes gives the union of the schemas in them. Any other body is returned unchanged.
     """
 
     def fits(node: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Rebuilds an artifact's schemas under canonical names, from the few keywords that matter to generated code.
+"""Rebuild an artifact's schemas under canonical names, from the few keywords that matter to generated code.
 
 Nothing is copied: types, references, property names that can be attributes, and descriptions are written again, so that
 no other part of an untrusted document reaches the generator.

@@ -1,8 +1,8 @@
-"""The daily job: look for drift, and where there is any, build the client again and lay it out as a proposal.
+"""The daily job: look for drift; if there is any, update the client and write a proposal.
 
-The job that runs this needs no right to write. It leaves a patch and the findings in a directory. Another job, which
-may write and runs nothing that was built from the artifact, opens a pull request with them (drift.yml). Exit codes:
-0, there is no drift, or the new client passes every check; 1, it does not; 2, drift could not be determined.
+The job that runs this has no right to write. It leaves a patch and the findings in a directory. Another job (drift.yml)
+may write, runs no code that was built from the artifact, and opens a pull request. Exit codes: 0, no drift, or the new
+client passes every check; 1, the new client fails; 2, drift could not be determined.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_BODY = 60_000
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Look for drift, update, and lay out what changed."""
+    """Look for drift, update, and write the proposal."""
     parser = argparse.ArgumentParser(description="Look for drift; if there is any, update and lay out the result.")
     parser.add_argument("source", nargs="?", default=PUBLISHED, help="http(s) URL or file path (default: %(default)s)")
     parser.add_argument("--bundle", type=Path, required=True, help="the directory to create for the proposal")

@@ -1,7 +1,7 @@
 """Read an OpenAPI document as the subjects that facts are about: routes, parameters, bodies, models and fields.
 
-A subject has a key, which says where in the document it is, and a public name. Two documents are compared key by key,
-so a key holds nothing that may change without a meaning: no operation ids and no schema names.
+A subject has a public name and a key, which is its place in the document. Two documents are compared key by key, so a
+key has no operation ids and no schema names, which may change without a meaning.
 """
 
 from __future__ import annotations
