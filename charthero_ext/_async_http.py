@@ -84,8 +84,8 @@ class AsyncDriver(Connections):
         return await asyncio.sleep(step.seconds)
 
     async def _send(self, request: Request, sink: Sink) -> None:
-        # httpcore 1.0 loses the connection of a request that is cancelled. So each exchange has a task of its own that
-        # nothing cancels. An abandoned exchange ends at its next piece, and gives its connection back.
+        # httpcore 1.0 loses the connection of a cancelled request. So each exchange has its own task, which is never
+        # cancelled. An abandoned exchange ends at the next chunk, and returns its connection to the pool.
         gate = _Gate(sink)
         exchange = asyncio.ensure_future(self._exchange(request, gate))
         self._exchanges.add(exchange)
@@ -107,7 +107,7 @@ class AsyncDriver(Connections):
     async def _exchange(self, request: Request, gate: _Gate) -> BaseException | None:
         """Send a request and give the response to the gate. Return an exception instead of raising it.
 
-        A task that raised an interruption would end the loop, with the request in its traceback.
+        A task that raises a KeyboardInterrupt would stop the event loop, with the request in the traceback.
         """
         with quiet(not self._settings.http_logging):
             try:
@@ -122,7 +122,7 @@ class AsyncDriver(Connections):
                                     break
             except asyncio.CancelledError:
                 raise
-            except BaseException as error:  # noqa: BLE001 - raised where the caller is
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller's task
                 return error
         return None
 
@@ -144,7 +144,7 @@ class AsyncDriver(Connections):
 
 
 class _Gate:
-    """A sink until it is closed: from then on it wants nothing more."""
+    """Passes a response to a sink while it is open, and then stops the response."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink

@@ -14,8 +14,8 @@ X = TypeVar("X", bound=BaseException)
 class Secret(Generic[T_co]):
     """Holds a value that tools must not show.
 
-    Traceback renderers print the local variables of every frame, and walk attrs fields, dicts and lists, whatever a
-    repr says. A ``Secret`` has no fields to walk, its repr is constant, and it cannot be pickled. Wrap a value in the
+    Traceback renderers print the local variables of every frame, and walk attrs fields, dicts and lists, even if a repr
+    hides them. A ``Secret`` has no fields to walk, its repr is constant, and it cannot be pickled. Wrap a value in the
     first line that holds it and rebind the same name. Call :meth:`reveal` only inside the expression that needs the
     value, and never store the result in a local variable.
     """

@@ -52,7 +52,7 @@ class WindowPlanner:
         return PageRequest(**bounds_of(self._from, self._high, self._order), limit=1, offset=self._offset)
 
     def receive(self, page: Page[E]) -> list[Window]:
-        """Take the answer to `request`, and return the window that ends there.
+        """Take the answer to `request`. Return the next window, in a list.
 
         Raises:
             PaginationError: The page is not what was requested. The same request can be sent again.

@@ -9,9 +9,9 @@ least two rows if two are left. After every page, this is true:
 * **Passed.** If an encounter exists throughout the walk, and the server sorts it no later than the last one taken, it
   was taken too. A row is *passed* if its instant is earlier than the furthest one, or if its instant is the same and
   its id is known. So the walk holds the ids of one instant only, at most the 10,100 that offsets can reach.
-* **Join.** A page counts only if it begins the window or contains a row that this walk itself passed. Then there is no
-  unseen row between the page and the rows before, even if rows were added or deleted. Otherwise the walk steps back,
-  first by offset, then in time. A resumed walk reads the furthest instant again from its first row.
+* **Join.** A page counts only if it begins the window or contains a row that this walk itself passed. Then no
+  unseen row is between the page and the rows taken before, even if rows were added or deleted. Otherwise the walk steps
+  back, first by offset, then in time. A resumed walk reads the furthest instant again from its first row.
 * **Anchor.** The next query starts less than one step before the furthest instant. A step is the greatest common
   divisor of all instants seen, so it is larger if the server shows instants less exactly than it stores them. No
   remaining encounter is earlier, and the offset only has to pass the rows of that instant.

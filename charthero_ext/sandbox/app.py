@@ -1,6 +1,6 @@
 """The five routes, the artifact and the recordings as one ASGI application.
 
-Assumptions that the contract does not cover: encounters with the same ``created_at`` follow the sort order, so
+The contract does not cover these assumptions. Encounters with the same ``created_at`` follow the sort order, so
 ``desc`` is the exact reverse of ``asc``. An unfinished transcript and its audio are 404. An encounter of another
 organization is 403 on the routes that name it, and missing from the list. An unknown path or method is refused before
 the key is checked.

@@ -1,6 +1,6 @@
 """Recordings behind signed URLs that expire, on a separate port.
 
-Assumptions that the contract does not cover: a URL is valid for five minutes; the media host refuses a request with
+The contract does not cover these assumptions. A URL is valid for five minutes. The media host refuses a request with
 an ``Authorization`` header with 400, and an expired or changed URL with 403.
 """
 

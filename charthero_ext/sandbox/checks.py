@@ -1,6 +1,6 @@
 """The checks before a record is read: the key (401), enablement and scopes (403), the query (400).
 
-Assumptions that the contract does not cover: the 403 codes ``route_not_enabled``, ``missing_scope`` and
+The contract does not cover these assumptions. The 403 codes ``route_not_enabled``, ``missing_scope`` and
 ``organization_not_allowed``, the 404 code ``not_found``, and every ``error`` except ``api_key_validation_failed`` are
 ours. Enablement is checked before scopes. An unsupported query key is reported before an invalid value. An invalid
 query is 400, never 422. A repeated parameter is refused with the parameter's own code.

@@ -28,7 +28,7 @@ WEBHOOK_SECRET = "whsec_sandbox_synthetic"  # noqa: S105 - a synthetic secret
 
 @define(kw_only=True, eq=False, slots=False)
 class State:
-    """Everything except the network.
+    """The data, keys, clock and faults of a sandbox: everything except the network.
 
     Args:
         encounters: The number of encounters at the start. A large number costs no memory.
@@ -36,8 +36,8 @@ class State:
         ties: How many encounters in the middle of the timeline share one ``created_at``. Besides these, the data
             always has some groups of three.
         now: Stop the clock at this instant. By default the clock shows real time.
-        newest_at: Every computed encounter was created before this instant. By default it lies five minutes before
-            the clock's now. A fixed date makes bodies repeatable.
+        newest_at: Every computed encounter was created before this instant. By default it is five minutes before
+            the clock's time. A fixed date makes bodies repeatable.
         span: The time between the oldest encounter and ``newest_at``.
         precision: The precision of datetimes in bodies. Ordering and windows always use microseconds, so a body
             may show an instant a little too early.
@@ -49,7 +49,7 @@ class State:
         webhook_secret: The secret that signs webhooks.
 
     The contract leaves ``precision`` and ``encounter_envelope`` open, so a client must accept all of their values.
-    ``updated_at`` never lies after the clock's now, and never goes back.
+    ``updated_at`` is never after the clock's time, and never goes back.
     """
 
     encounters: int = field(default=250, validator=validators.ge(0))
@@ -86,7 +86,7 @@ class State:
         now = self.clock.now()
         newest_at = aware(self.newest_at or now - timedelta(minutes=5), "newest_at")
         if newest_at > now:
-            raise ValueError("newest_at must not lie after the clock's now")
+            raise ValueError("newest_at must not be after the clock's time")
         self.keys = sandbox_keys()
         self.not_enabled: set[str] = set()
         self.stores = {
@@ -211,7 +211,7 @@ class State:
         return instant.astimezone(UTC).isoformat(timespec=self.precision).removesuffix("+00:00") + "Z"
 
     def _stamped(self, fields: dict[str, Any], encounter: Record | None = None) -> dict[str, Any]:
-        """Return the fields with ``updated_at``. Raises ValueError if it lies in the future or goes back."""
+        """Return the fields with ``updated_at``. Raises ValueError if it is in the future or goes back."""
         now = self.clock.now()
         updated_at = fields.get("updated_at", now)
         if isinstance(updated_at, str):
@@ -223,7 +223,7 @@ class State:
             updated_at = aware(updated_at, "updated_at")
             before = encounter["updated_at"] if encounter else None
             if updated_at > now or (isinstance(before, datetime) and updated_at < before):
-                raise ValueError("updated_at must not lie in the future or go back")
+                raise ValueError("updated_at must not be in the future or go back")
         return fields | {"updated_at": updated_at}
 
     def _find(self, encounter_id: str) -> Record:

@@ -112,7 +112,7 @@ class Store:
         def before(index: int) -> int:
             return index - bisect_left(self._removed, index) + bisect_left(self._extra_slots, index)
 
-        # The last slot that does not begin after the rank: it comes after all deleted slots with the same rank.
+        # A deleted slot has the same rank as the next slot, so use the last slot of this rank.
         index = bisect_right(range(self._timeline.count + 1), rank, key=before) - 1
         extra = bisect_left(self._extra_slots, index) + rank - before(index)
         for slot in range(index, self._timeline.count + 1):

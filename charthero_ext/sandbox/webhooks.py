@@ -1,6 +1,6 @@
 """Signed deliveries of ``recording.transcript_ready`` to a receiver on this machine.
 
-Assumptions that the contract does not cover: a failed delivery is retried after 0.1, 0.2, 0.4 and 0.8 seconds. Every
+The contract does not cover these assumptions. A failed delivery is retried after 0.1, 0.2, 0.4 and 0.8 seconds. Every
 attempt has its own timestamp and signature. A redirect is a failure. During a rotation, a delivery is signed with one
 secret only.
 """
