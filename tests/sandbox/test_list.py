@@ -234,7 +234,7 @@ def test_newest_at_fixes_the_data_and_must_not_lie_in_the_future() -> None:
     first, second = (list(Sandbox(encounters=20, newest_at=NEWEST, span=timedelta(days=9)).store) for _ in range(2))
     assert first == second
     assert NEWEST - timedelta(days=9) <= first[0]["created_at"] < first[-1]["created_at"] < NEWEST
-    with pytest.raises(ValueError, match="newest_at must not lie after"):
+    with pytest.raises(ValueError, match="newest_at must not be after"):
         Sandbox(newest_at=datetime(2100, 1, 1, tzinfo=UTC))
     with pytest.raises(ValueError, match="time zone"):
         Sandbox(now=datetime(2026, 1, 1))
