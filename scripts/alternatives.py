@@ -1,4 +1,4 @@
-"""Read a JSON Schema as a list of plain alternatives, so that equal schemas look equal however they are spelled.
+"""Read a JSON Schema as a list of plain alternatives, so that equal schemas compare equal in every spelling.
 
 An alternative has no references, unions or compositions left: ``$ref``, ``allOf``, ``anyOf``, ``oneOf``, type arrays
 and every spelling of null are resolved. Keywords beside a ``$ref`` count.
@@ -55,7 +55,7 @@ UNDERSTOOD = RESTRICTS.keys() | {
 
 @frozen
 class Alternative:
-    """One way a value may look.
+    """One form that a value may have.
 
     ``types`` and ``values`` are None if all are allowed. A type ``number`` comes with the type ``integer``.
     ``children`` are the schemas of what is in a value: a field's name after a dot, ``[]`` for the elements of an array,
@@ -83,7 +83,7 @@ class Alternative:
         return {name[1:]: schemas for name, schemas in self.children.items() if name.startswith(".")}
 
     def joined_with(self, other: Alternative) -> Alternative | None:
-        """Return the alternative that satisfies both, or None if nothing can."""
+        """Return the alternative that satisfies both, or None if no value can."""
         types = _common(self.types, other.types)
         if types == frozenset():
             return None
@@ -99,7 +99,7 @@ class Alternative:
         )
 
     def restrictions(self, type_name: str) -> frozenset[Said]:
-        """Return what is said about values of one JSON type; of several equal bounds, only the tightest."""
+        """Return the restrictions on values of one JSON type; of several equal bounds, only the tightest."""
         said = defaultdict(set[str], {"value": set(self.values or ())})
         for keyword, text in self.said:
             if RESTRICTS.get(keyword, type_name) == type_name and keyword not in ("default", "deprecated"):
@@ -119,7 +119,7 @@ def listed(value: object) -> list[Any]:
 
 
 def types_of(schema: dict[str, Any]) -> set[str]:
-    """Return the JSON types that a schema names, or that its ``enum`` or ``const`` implies; empty if it names none."""
+    """Return the JSON types that a schema names, or that its ``enum`` or ``const`` implies; empty if it has no type."""
     declared = schema.get("type")
     names = {name for name in (declared if isinstance(declared, list) else [declared]) if isinstance(name, str)}
     if not names:
@@ -152,7 +152,7 @@ def words_of(node: dict[str, Any]) -> frozenset[Said]:
 
 
 def own_alternative(node: dict[str, Any], types: set[str], component: str) -> Alternative:
-    """Return what a schema says itself, apart from references, unions and null."""
+    """Return what a schema itself says, without its references, its unions and null."""
     values = node.get("enum", [node["const"]] if "const" in node else None)
     properties, others = node.get("properties"), node.get("additionalProperties")
     children = {f".{name}": (schema,) for name, schema in properties.items()} if isinstance(properties, dict) else {}

@@ -1,4 +1,4 @@
-"""The published OpenAPI artifact: the place of its snapshot, and the checks that bytes must pass to be one.
+"""The published OpenAPI artifact: the place of its snapshot, and the checks of its bytes.
 
 The artifact is untrusted text that becomes code. Nothing here executes, follows or fetches anything in it.
 """
@@ -89,7 +89,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Parsers disagree on which of two equal keys counts, so a document with any means two things at once.
+    # Parsers disagree on which of two equal keys counts, so such a document is ambiguous.
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("an object has the same key twice")

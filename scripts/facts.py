@@ -27,7 +27,7 @@ FACTS = ROOT / "openapi" / "facts.txt"
 
 MAX_LINE = 300
 
-#: How facts without a text are written, and facts with one, if the name of their kind does not do.
+#: The spelling of facts without a text, and of facts with one, if it differs from the name of their kind.
 FLAGS = {"null": "nullable", "body": "JSON body", "needs": "needs no key"}
 STATEMENTS = {
     "success": "status {}",
@@ -63,7 +63,7 @@ def write(path: Path = FACTS) -> None:
 
 
 def statements(kind: str, texts: frozenset[str]) -> list[str]:
-    """Return the facts of one kind as statements. A fact without a text says all by its kind: it gives no statement."""
+    """Return the facts of one kind as statements, without the facts that have no text."""
     if kind == "type":
         names = texts - ({"integer"} if "number" in texts else set())
         return [f"type {'anything' if texts >= EVERY_TYPE else ' or '.join(sorted(names))}"] if names else []
@@ -82,7 +82,7 @@ def _statements(subject: Subject) -> Iterator[str]:
 
 
 def _only(here: set[tuple[str, str]], everywhere: set[tuple[str, str]]) -> str:
-    """Return in brackets where a fact holds: the alternatives, the routes or both; nothing if it holds everywhere."""
+    """Return the alternatives or routes of a fact in brackets; empty if it holds everywhere."""
     if here == everywhere:
         return ""
     routes, alternatives = ({place[index] for place in here} for index in (0, 1))

@@ -1,4 +1,4 @@
-"""Read the routes and webhooks of a document: their parameters, their bodies and what a caller needs for them."""
+"""Read the routes and webhooks of a document: their parameters, bodies and security."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Parameter:
 
     @property
     def required(self) -> bool:
-        """Whether a request without it is refused."""
+        """Whether a request must have it."""
         return self.place == "path" or self.node.get("required") is True
 
     @property
@@ -53,7 +53,7 @@ class Parameter:
 
     @property
     def style(self) -> str:
-        """How its value is written in a request; empty for the usual way."""
+        """How its value is written in a request; empty for the default."""
         usual = "form" if self.place in ("query", "cookie") else "simple"
         style = self.node.get("style", usual)
         explode = self.node.get("explode", style == "form") is True
@@ -79,7 +79,7 @@ class Route:
 
     @property
     def successes(self) -> list[str]:
-        """The statuses that stand for success, the plain ones first."""
+        """The statuses that mean success, plain ones first."""
         plain = sorted(status for status in self.responses if re.fullmatch(r"2\d\d|2XX", status))
         return plain or [status for status in self.responses if status == "default"]
 
@@ -92,7 +92,7 @@ def route_key(method: str, path: str) -> tuple[str, str]:
 def routes(schemas: Schemas) -> dict[tuple[str, str], Route]:
     """Return the routes of a document."""
     found: dict[tuple[str, str], Route] = {}
-    # Of two routes that differ in the prefix only, the one with the prefix is ours.
+    # If two routes differ only in the prefix, the route with the prefix is the promised one.
     items = _items(schemas, schemas.document["paths"], "{method} {name}")
     for route in sorted(items, key=lambda route: not route.path.startswith(PREFIX)):
         key = route_key(route.method, route.path)
@@ -132,7 +132,7 @@ def bodies(holder: dict[str, Any]) -> dict[str, Any]:
 
 
 def other_media_keys(holder: dict[str, Any]) -> dict[str, Any]:
-    """Return what a request or response says of its media types, besides schemas and examples."""
+    """Return the keys of the media types of a request or response, without schemas and examples."""
     content = holder.get("content")
     return {
         f"{media_type} {key}": value
@@ -143,7 +143,7 @@ def other_media_keys(holder: dict[str, Any]) -> dict[str, Any]:
 
 
 def needs(schemas: Schemas, route: Route, documented: list[str]) -> list[str]:
-    """Return the ways a caller is let in. If the artifact names no scopes, the *documented* ones are needed."""
+    """Return what a key needs, by alternative. If the artifact has no scopes, the *documented* ones are needed."""
     ways = []
     for way in scopes_by_scheme(schemas, route):
         schemes, scopes = {_scheme(schemas, name) for name in way}, set().union(*way.values())

@@ -1,7 +1,7 @@
 """Read the JSON Schemas of an OpenAPI document, 3.0 or 3.1: references, unions, nullability.
 
-Nothing here changes a document. A schema may be inline or referenced, one schema or a union, nullable in any spelling.
-Readers see no difference.
+Nothing here changes a document. A schema may be inline or referenced, one schema or a union, nullable in any spelling:
+the result is the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["COMPONENTS", "Schemas", "listed"]
 
 COMPONENTS = "#/components/schemas/"
 
-#: A schema that takes more steps, or goes deeper, was made to exhaust its reader.
+#: A schema with more steps or more depth would exhaust the reader.
 MAX_STEPS, MAX_DEPTH = 5_000, 60
 
 
@@ -45,7 +45,7 @@ class Schemas:
         return (node if isinstance(node, dict) else {}), name
 
     def branches(self, node: Any) -> list[Any]:
-        """Return the schemas of a union, without null; a schema that is no union is its own only one.
+        """Return the schemas of a union, without null. Any other schema is returned alone.
 
         An ``allOf`` around a single schema, which OpenAPI 3.0 uses to describe a reference, is that schema.
         """
@@ -67,7 +67,7 @@ class Schemas:
         return [found for together in any_of for found in self._together(together, frozenset())]
 
     def objects(self, node: Any) -> list[Alternative]:
-        """Return every way an object that *node* describes may look; empty if it describes no object."""
+        """Return every form of the objects that *node* describes; empty if it describes no object."""
         return [one for one in self.read([(node,)]) if one.fields or "object" in (one.types or ())]
 
     def nullable(self, node: Any) -> bool:
@@ -75,7 +75,7 @@ class Schemas:
         return any("null" in (one.types or ()) for one in self.read([(node,)]))
 
     def kinds(self, node: Any) -> set[str]:
-        """Return the JSON types that *node* names, without null; empty if it names none."""
+        """Return the JSON types that *node* names, without null; empty if it has no type."""
         found = {name for one in self.read([(node,)]) if one.types or one.children for name in one.allowed} - {"null"}
         return found - {"integer"} if "number" in found else found
 

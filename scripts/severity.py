@@ -1,8 +1,8 @@
 """The severity table: what a difference between two lists of facts means to the callers of this client.
 
-*Sent* is what a caller gives (parameters and request bodies). *Received* is what ChartHero gives (response bodies, and
-the headers and bodies of webhooks). The same change has opposite meanings in the two directions: one more value of an
-enumeration is freedom if callers send it and a surprise if they receive it.
+*Sent* means parameters and request bodies. *Received* means response bodies, and the headers and bodies of webhooks.
+The same change has opposite meanings in the two directions: a new value of an enumeration is harmless if callers send
+it, and unexpected if they receive it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["RULES", "Release", "Rule", "Severity", "rule_for"]
 
 
 class Severity(IntEnum):
-    """How much a caller has to care."""
+    """How much a difference matters to a caller."""
 
-    #: Nothing that works stops working.
+    #: Working code keeps working.
     INFO = 1
-    #: Works, but a caller may meet something new, or should look at it.
+    #: Working code keeps working, but may receive something new; a person should look at it.
     WARNING = 2
-    #: Code that was right may fail now.
+    #: Correct code may fail now.
     BREAKING = 3
 
     def __str__(self) -> str:
@@ -140,7 +140,7 @@ def _rules() -> dict[str, Rule]:
 
 RULES = _rules()
 
-#: The changes that a rule is looked for under, the best match first.
+#: The changes under which a rule is searched, the best match first.
 MATCHES = {
     "added": ("added", "changed"),
     "removed": ("removed", "changed"),
@@ -153,7 +153,7 @@ MATCHES = {
 def rule_for(way: str, kind: str, change: str) -> str | None:
     """Return the name of the rule for a change of one kind of fact, or None if the table does not know it.
 
-    What was added and removed at once, and has no rule of its own, is as bad as the worse of the two.
+    Facts that were added and removed at once, without a rule for that, get the more severe of the two rules.
     """
     for row in (f"{way}-{kind}", kind):
         found = [name for one in MATCHES.get(change, (change,)) if (name := f"{row}-{one}") in RULES]

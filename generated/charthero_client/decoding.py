@@ -222,7 +222,7 @@ _inspected: dict[type[Model], tuple[type[Struct], ...]] = {}
 
 
 def _descriptions(model: type[Model]) -> tuple[type[Struct], ...]:
-    """Return the strict and the open description of *model*; none if msgspec cannot decode it without loss."""
+    """Return the strict and the open description of *model*; empty if msgspec cannot decode it without loss."""
     if model not in _inspected:
         with _lock:
             if model not in _inspected:
@@ -369,7 +369,7 @@ def _fits(value: Any, part: Any) -> bool:
 
 
 def _decoded(value: Any, parts: tuple[Any, ...], path: str) -> Any:
-    """Return *value* decoded as the first hint it fits; if there is none, count it and return it as it is."""
+    """Return *value* decoded as the first hint that it fits. If it fits no hint, count it and return it unchanged."""
     kind = ""
     for part in parts:
         if not _fits(value, part):

@@ -82,7 +82,7 @@ def test_a_fact_of_one_route_names_it() -> None:
     assert found == [f"received ApiError.message: optional [GET {LIST} 401]"]
 
 
-def test_names_order_and_prose_are_no_facts() -> None:
+def test_names_order_and_prose_are_not_facts() -> None:
     document = artifact()
     everything_renamed(document)
     document["paths"][LIST]["get"]["parameters"].reverse()

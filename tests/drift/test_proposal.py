@@ -1,4 +1,4 @@
-"""The job that proposes a new client: the shell of its last step, with a gh that only records what it is asked."""
+"""The last step of the job that proposes a new client, with a stand-in for gh that records its arguments."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .published import SURFACE, artifact, raw
 
 BY_TITLE = pytest.mark.parametrize("change", CHANGES, ids=[change.title for change in CHANGES])
 
-#: What cannot fail to come along: a promise that is lost names the fact that it needs, and JSON comes with CSV.
+#: Findings that always come together: a lost promise with the fact that it needs, and JSON with CSV.
 ALONG = {
     "surface-lost": {"received-promised-field-removed", "route-removed"},
     "route-removed": {"route-added"},

@@ -1,4 +1,4 @@
-"""What the workflows may do: nothing that cannot be done here too, with no more rights than it takes."""
+"""Workflows run only make targets and scripts, with the fewest permissions that they need."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_every_action_is_pinned_by_commit_with_its_release_in_a_comment(workflow
 
 
 @each
-def test_no_rights_unless_a_job_asks_for_them_and_no_credentials_left_behind(workflow: Path) -> None:
+def test_jobs_have_no_permissions_by_default_and_keep_no_credentials(workflow: Path) -> None:
     text = workflow.read_text()
     assert "\npermissions: {}\n" in text
     assert text.count("actions/checkout@") == text.count("persist-credentials: false")
 
 
 @each
-def test_nothing_from_outside_is_pasted_into_a_shell(workflow: Path) -> None:
+def test_no_expression_is_expanded_in_a_shell_command(workflow: Path) -> None:
     assert not re.search(r"run:.*\${{", workflow.read_text())
 
 
@@ -71,10 +71,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("tag", "code"), [("v1.2.0", 0), ("1.2.0", 1), ("v1.2.1", 1), ("v1.2.0-rc1", 1)])
-def test_a_tag_is_released_only_as_the_version_it_names(tag: str, code: int, repository: Path) -> None:
+def test_a_tag_must_be_the_version_of_the_package(tag: str, code: int, repository: Path) -> None:
     assert check_tag([tag]) == code
 
 
-def test_nothing_is_released_that_the_changelog_does_not_have(repository: Path) -> None:
+def test_a_version_without_a_section_in_the_changelog_is_not_released(repository: Path) -> None:
     (repository / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n## 1.2.0rc1\n")
     assert check_tag(["v1.2.0"]) == 1

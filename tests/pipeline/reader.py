@@ -1,7 +1,7 @@
-"""A program of somebody who uses charthero_ext: run in a process of its own, with one generated package on its path.
+"""A user's program on charthero_ext, run in its own process with one generated package on its path.
 
-In: on standard input, the body of each route, and an event; as an argument, where the package is to come from. Out: on
-standard output, what the models made of them.
+Standard input has the body of each route and an event. The argument is the directory of the package. Standard output
+gets the values that the models read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shapes in which the artifact calls things otherwise: operations, tags, schemas, parameters, paths."""
+"""Shapes with other names: of operations, tags, schemas, parameters and paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes in which the artifact describes the same bodies otherwise: inline, nullable, enveloped, a union, composed."""
+"""Shapes with other schemas for the same bodies: inline, nullable, in an envelope, a union, composed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The committed client, which all other tests replace by one that is generated from an artifact of their own."""
+"""The committed client. All other tests use a client that is generated from their own artifact."""
 
 from __future__ import annotations
 

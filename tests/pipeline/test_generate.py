@@ -1,4 +1,4 @@
-"""Generation: the same bytes from everywhere, the whole tree or nothing, and a check that names what differs."""
+"""Generation gives the same bytes everywhere, replaces the whole tree or nothing, and its check names differences."""
 
 from __future__ import annotations
 

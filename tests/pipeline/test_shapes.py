@@ -1,4 +1,4 @@
-"""Whatever the artifact calls things and however it spells them, the same names give the same models."""
+"""Other names and spellings in the artifact give the same client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reconstructed snapshot says of each of its parts how sure it is."""
+"""A reconstructed snapshot has a table that says how certain each of its parts is."""
 
 from __future__ import annotations
 

@@ -236,11 +236,8 @@ def test_a_failed_replacement_undoes_those_before_it(
     shutil.copytree(repository.root, copy)
     for name in ("openapi/openapi.json", "openapi/source.json", "generated/charthero_client/client.py"):
         (copy / name).write_text("new")
-    monkeypatch.setattr(update, "ROOT", repository.root)
-    monkeypatch.setattr(update, "SNAPSHOT", repository.root / "openapi" / "openapi.json")
-    monkeypatch.setattr(update, "SOURCE", repository.root / "openapi" / "source.json")
-    monkeypatch.setattr(update, "FACTS", repository.root / "openapi" / "facts.txt")
-    monkeypatch.setattr(update, "GENERATED", repository.root / "generated" / "charthero_client")
+    for name in ("ROOT", "SNAPSHOT", "SOURCE", "FACTS", "GENERATED"):
+        monkeypatch.setattr(update, name, repository.root / getattr(update, name).relative_to(ROOT))
     real = getattr(update, failing)
 
     def fail(first: Path, second: object) -> None:
