@@ -132,30 +132,20 @@ def test_an_additive_release_replaces_snapshot_record_package_and_changelog(
 
 
 @pytest.mark.slow
-def test_check_and_test_run_in_a_copy_with_the_whole_new_release(repository: Repository, additive: Path) -> None:
+def test_check_and_test_run_in_a_copy_with_the_existing_environment(repository: Repository, additive: Path) -> None:
     repository.update(additive)
     made = repository.made()
-    assert made["arguments"][-2:] == ["check", "test"]  # type: ignore[index]
     assert made["fits"] is True
     assert made["directory"] != str(repository.root)
     first, second, *_ = str(made["path"]).split(os.pathsep)
     assert (first, second) == (made["directory"], f"{made['directory']}/generated")
     assert list((repository.root.parent / "scratch").iterdir()) == []
-
-
-@pytest.mark.slow
-def test_the_copy_uses_the_existing_environment(repository: Repository) -> None:
-    """The real make plans only the commands of check and test, even without a stamp beside the environment."""
-    repository.update(SNAPSHOT)
-    arguments = repository.made()["arguments"]
+    arguments = made["arguments"]
     assert isinstance(arguments, list)
-    assert f"VENV={sys.prefix}" in arguments
+    assert arguments[-2:] == ["check", "test"]
+    # The real make plans only the commands of check and test, even without a stamp beside the environment.
     elsewhere = [argument.replace(sys.prefix, str(repository.root / "no-environment")) for argument in arguments]
-    make = shutil.which("make")
-    assert make is not None
-    planned = subprocess.run(
-        [make, "--just-print", *elsewhere], cwd=ROOT, env=environment(repository.root), capture_output=True, text=True
-    )
+    planned = repository.run([str(shutil.which("make")), "--just-print", *elsewhere], ROOT)
     assert planned.returncode == 0
     assert "pytest" in planned.stdout
     assert "-m venv" not in planned.stdout
