@@ -96,7 +96,7 @@ def routes(schemas: Schemas) -> dict[tuple[str, str], Route]:
     items = _items(schemas, schemas.document["paths"], "{method} {name}")
     for route in sorted(items, key=lambda route: not route.path.startswith(PREFIX)):
         key = route_key(route.method, route.path)
-        found[(route.method, route.path) if key in found else key] = route
+        found[(route.method, route.title) if key in found else key] = route
     return found
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
+from tests.pipeline.shapes import rename_schemas
+
 from .published import LIST, NOTES, Document, body, parameter, schemas
 
 __all__ = ["CHANGES", "Change", "added_field", "everything_renamed", "field"]
@@ -115,24 +117,9 @@ def united(select: Callable[..., Any], *where: str) -> Edit:
     return edit
 
 
-def renamed(document: Document, old: str, new: str) -> None:
-    """Rename a schema, and every reference to it."""
-    schemas(document)[new] = schemas(document).pop(old)
-    waiting: list[Any] = [document]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            if node.get("$ref") == f"#/components/schemas/{old}":
-                node["$ref"] = f"#/components/schemas/{new}"
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)
-
-
 def everything_renamed(document: Document) -> None:
     """Rename everything that only the artifact names."""
-    for name in list(schemas(document)):
-        renamed(document, name, f"Other{name}")
+    rename_schemas(document, {name: f"Other{name}" for name in schemas(document)})
     for item in document["paths"].values():
         for each in item.values():
             each.update(operationId=f"other_{each.get('operationId')}", tags=["Other"])
@@ -193,7 +180,7 @@ CASES: dict[tuple[str, str | None], list[tuple[str, Edit, str]]] = {
         ("another order of values", lambda new: query(new, "sort_order")["enum"].reverse(), ""),
         ("another order of keys", lambda new: new.update(info=new.pop("info")), ""),
         ("a schema without a use", lambda new: schemas(new).update(WireSpare={"type": "object"}), ""),
-        ("a renamed schema", lambda new: renamed(new, "WirePatient", "Person"), ""),
+        ("a renamed schema", lambda new: rename_schemas(new, {"WirePatient": "Person"}), ""),
         ("another operation id", put(operation, operationId="x"), ""),
         ("another tag", put(operation, tags=["Other"]), ""),
         ("another name of a path parameter", with_other_path_parameter, ""),
@@ -209,6 +196,9 @@ CASES: dict[tuple[str, str | None], list[tuple[str, Edit, str]]] = {
     ("route-removed", "route-added"): [
         ("a route is gone", drop(NOTES, paths), ""),
         ("another method", moved("post", "put", lambda new: new["paths"][NOTES]), ""),
+    ],
+    ("route-added", "route-removed"): [
+        ("a route that differs only in the prefix", put(paths, **{"/encounters": {"get": {"responses": {}}}}), ""),
     ],
     ("webhook-removed", "webhook-added"): [
         ("the webhook is gone", drop(EVENT, webhooks), EVENT_MODEL),

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from scripts.surface import KINDS, Field, load_surface
+from tests.pipeline.shapes import schemas
 
 __all__ = ["LIST", "NOTES", "SURFACE", "artifact", "body", "parameter", "raw", "schemas"]
 
@@ -66,12 +67,6 @@ def artifact() -> Document:
 def raw(document: Document) -> bytes:
     """Return *document* as it might be served."""
     return json.dumps(document).encode()
-
-
-def schemas(document: Document) -> dict[str, Any]:
-    """Return the schemas of *document*; a model's is called ``Wire`` and its name."""
-    found: dict[str, Any] = document["components"]["schemas"]
-    return found
 
 
 def parameter(document: Document, name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from scripts.artifact import ArtifactError
 from scripts.compare import compare
 from scripts.findings import Finding
 from scripts.severity import Severity
+from tests.pipeline.shapes import inlined
 
 from .changes import added_field, everything_renamed, field
 from .published import LIST, NOTES, SURFACE, Document, artifact, body, parameter, raw, schemas
@@ -41,14 +42,6 @@ def with_limit(schema: dict[str, Any], **components: Any) -> Document:
     schemas(document).update(components)
     parameter(document, "limit")["schema"] = schema
     return document
-
-
-def inlined(document: Document, node: Any) -> Any:
-    if isinstance(node, dict):
-        if "$ref" in node:
-            return inlined(document, schemas(document)[node["$ref"].rpartition("/")[2]])
-        return {key: inlined(document, value) for key, value in node.items()}
-    return [inlined(document, value) for value in node] if isinstance(node, list) else node
 
 
 def test_equal_bytes_have_no_findings() -> None:
