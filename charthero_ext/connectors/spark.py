@@ -151,7 +151,7 @@ class _Options:
 def _configured_host(base_url: str | None) -> str:
     """Return the host that the environment or the profile names.
 
-    An option cannot name another one: whoever writes a query could have the key sent anywhere.
+    An option cannot name another one, because the author of a query could then send the key anywhere.
     """
     configured = Settings.load()
     if base_url is not None and configured.base_url != (

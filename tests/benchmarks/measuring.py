@@ -33,7 +33,7 @@ def spread(values: list[float]) -> Spread:
 
 
 def in_turns(names: list[str], rounds: int) -> Iterator[str]:
-    """Yield every name once a round, each round in another order, so that nobody always follows the same one."""
+    """Yield every name once a round, each round in another order, so that no client always follows the same one."""
     order = random.Random(0)  # the same in every run
     for _ in range(rounds):
         yield from order.sample(names, len(names))

@@ -16,7 +16,7 @@ from charthero_ext.sandbox import Sandbox
 
 README = Path(__file__).parent.parent.parent / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-TESTS = [block for block in BLOCKS if "\ndef test_" in block]
+TESTS = [block for block in BLOCKS if re.search(r"^def test_", block, re.MULTILINE)]
 SPARK = [block for block in BLOCKS if "pyspark" in block]  # run where Spark is, by tests/connectors
 PROGRAMS = [block for block in BLOCKS if block not in TESTS + SPARK]
 
@@ -106,3 +106,14 @@ def test_a_shell_session_prints_what_is_shown(block: str, tmp_path: Path) -> Non
             )
             # An ellipsis stands for whatever is different each time.
             assert re.fullmatch(".*".join(map(re.escape, output.split("…"))), done.stdout, re.DOTALL), done.stdout
+
+
+def test_the_files_that_the_readme_names_exist() -> None:
+    text = README.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:charthero_ext|scripts|openapi|\.github|\.ci)/[\w./-]+)`", text)
+    assert len(named) > 8
+    assert [name for name in named if not (README.parent / name).exists()] == []
+
+
+def test_the_readme_can_be_read_in_one_sitting() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 200

@@ -31,7 +31,7 @@ MASS = 20  # more deletions at once than this, and than a fifth of the encounter
 
 @frozen
 class Start:
-    """Comes before the first encounter, so that the tables that are missing exist even if there is none."""
+    """Comes before the first encounter, so that missing tables exist even without encounters."""
 
     missing: frozenset[str]
 

@@ -127,7 +127,7 @@ class Parts:
 
 
 def _version(encounter: Encounter) -> str | None:
-    """Return ``updated_at`` as text; None if there is none, which no row ever matches."""
+    """Return ``updated_at`` as text, or None if it is missing. No row matches None."""
     return str(encounter.updated_at) if encounter.updated_at else None
 
 
