@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,9 +47,11 @@ def prepared(output: Path) -> tuple[Path, dict[str, str]]:
         shutil.rmtree(clients, ignore_errors=True)
         print("bench: installing the peers ...", file=sys.stderr)
         venv.create(environment, with_pip=True, clear=True)
+        constraints = output / "constraints.txt"
+        constraints.write_text(_constraints())
         _run(
             python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-            "--constraint", ROOT / "requirements.lock", "--editable", f"{ROOT}[sandbox]", *PACKAGES,
+            "--constraint", constraints, "--editable", f"{ROOT}[sandbox]", *PACKAGES,
         )  # fmt: skip
         clients.mkdir()
         _generate(python, clients)
@@ -56,6 +59,12 @@ def prepared(output: Path) -> tuple[Path, dict[str, str]]:
     # Imports are measured as users have them: compiled once, though the bench leaves nothing in the tree.
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return python, {**inherited, "PYTHONPATH": str(clients), "PYTHONPYCACHEPREFIX": str(output / "bytecode")}
+
+
+def _constraints() -> str:
+    """Return the versions of the lock, without the extras and hashes that pip refuses in constraints."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    return "".join(f"{name}=={version}\n" for name, version in re.findall(r"^([\w.-]+)[^=\n]*==([\w.]+)", lock, re.M))
 
 
 def _generate(python: Path, clients: Path) -> None:
