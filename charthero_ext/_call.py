@@ -12,8 +12,7 @@ import platform
 import random
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
-from importlib.metadata import version
+from functools import cache, cached_property
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -107,12 +106,16 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._host = urlsplit(settings.base_url).netloc
-        self._headers = {
+        self._paused_until = 0.0
+
+    @cached_property
+    def _headers(self) -> dict[str, str]:
+        # Not in __init__: reading the versions loads importlib.metadata, which takes 15 ms.
+        return {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            "User-Agent": user_agent(settings.application),
+            "User-Agent": user_agent(self.settings.application),
         }
-        self._paused_until = 0.0
 
     def call(self, operation: Operation[T], timeout: float | Timeouts | None = None) -> Steps[T]:
         """Make one call with all its attempts, and return the decoded body.
@@ -270,6 +273,8 @@ class Session:
 @cache
 def user_agent(application: str | None) -> str:
     """Return the User-Agent: this package, Python, httpx, and the application that uses them."""
+    from importlib.metadata import version
+
     versions = f"charthero-ext/{version('charthero-ext')} python/{platform.python_version()} httpx/{version('httpx')}"
     return f"{versions} {application}" if application else versions
 
