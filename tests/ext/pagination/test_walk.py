@@ -10,6 +10,7 @@ from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from itertools import count, islice
+from operator import length_hint
 from typing import Any
 
 import pytest
@@ -389,3 +390,18 @@ def test_a_server_that_ignores_the_offset_is_an_error(encounters: Any) -> None:
     pages = len(encounters) // 99
     assert walk.receipt.requests <= pages + 10
     assert not walk.receipt.complete
+
+
+def test_a_walk_tells_progress_bars_how_many_rows_to_expect() -> None:
+    walk = Walk(World(spaced(250)).fetch)
+    assert length_hint(walk) == 250
+    next(walk)
+    assert length_hint(walk) == 249
+    assert length_hint(Walk(World(spaced(250)).fetch, max_items=7)) == 7
+
+
+def test_the_repr_of_a_walk_shows_its_range_and_progress() -> None:
+    walk = Walk(World(spaced(3)).fetch, start_at=instant(0))
+    assert repr(walk) == "<Walk 2026-05-01T00:00:00+00:00 to open: 0 rows, complete=False>"
+    assert len(list(walk)) == 3
+    assert repr(walk).endswith("3 rows, complete=True>")
