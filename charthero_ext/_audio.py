@@ -13,9 +13,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from charthero_ext import _operations
-from charthero_ext._call import LASTING_REASONS, WAIT_INITIAL, WAIT_MAX, Session, user_agent
-from charthero_ext._secret import Secret, hide
-from charthero_ext._steps import CallbackError, Request, Run, Send, Sleep, Steps, of_callback, without_origin
+from charthero_ext._call import LASTING_REASONS, WAIT_INITIAL, WAIT_MAX, Session
+from charthero_ext._secret import Secret, hide, without_origin
+from charthero_ext._steps import CallbackError, Request, Run, Send, Sleep, Steps, of_callback
 from charthero_ext.config import Settings, is_loopback, request_limits
 from charthero_ext.errors import TransportError
 
@@ -36,7 +36,7 @@ def download_audio(
         attempt = 1
         while True:
             audio = yield from session.call(_operations.audio(encounter_id, document_id))
-            request = _media_request(session.settings, hide(audio.audio_url), file)
+            request = _media_request(session, hide(audio.audio_url), file)
             try:
                 yield Send(request, file)
             except TransportError as error:
@@ -51,17 +51,17 @@ def download_audio(
     return target
 
 
-def _media_request(settings: Settings, url: Secret[Any], file: RecordingFile) -> Request:
+def _media_request(session: Session, url: Secret[Any], file: RecordingFile) -> Request:
     """Return a request for the media host: without the key, and without any other header of the API.
 
     Raises:
         TransportError: The URL is not https, or its host is not allowed.
     """
-    problem = _url_problem(url.reveal(), settings)
+    problem = _url_problem(url.reveal(), session.settings)
     if problem:
         raise TransportError(f"{NOT_DOWNLOADED}: {problem}", reason="media")
-    headers = {"User-Agent": user_agent(settings.application), "Accept": "*/*", **file.range_headers()}
-    return Request(url=url, headers=Secret(headers), timeouts=request_limits(settings.timeouts), is_signed=True)
+    headers = {"User-Agent": session.headers["User-Agent"], "Accept": "*/*", **file.range_headers()}
+    return Request(url=url, headers=Secret(headers), timeouts=request_limits(session.settings.timeouts), is_signed=True)
 
 
 def _url_problem(url: Any, settings: Settings) -> str:

@@ -1,7 +1,7 @@
 """An API call as steps: read the key, send the request, decide what the answer means, retry or return.
 
 Where a retry is decided: ``Session._wait_after``. Where the key is added: ``Session._request``. How a body becomes a
-model: ``Operation.decode``, called in ``Session._attempt``.
+model: ``Operation.decode``, called in ``Session._outcome``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from charthero_ext.errors import (
     UnexpectedResponseError,
 )
 
-__all__ = ["Operation", "RawResponse", "Session", "user_agent"]
+__all__ = ["Operation", "RawResponse", "Session"]
 
 logger = logging.getLogger("charthero_ext")
 
@@ -109,12 +109,13 @@ class Session:
         self._paused_until = 0.0
 
     @cached_property
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
+        """The headers of every request for JSON, without the key."""
         # Not in __init__: reading the versions loads importlib.metadata, which takes 15 ms.
         return {
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            "User-Agent": user_agent(self.settings.application),
+            "User-Agent": _user_agent(self.settings.application),
         }
 
     def call(self, operation: Operation[T], timeout: float | Timeouts | None = None) -> Steps[T]:
@@ -214,7 +215,7 @@ class Session:
         query = f"?{urlencode(operation.query)}" if operation.query else ""
         return Request(
             url=Secret(f"{self.settings.base_url}{operation.path}{query}"),
-            headers=Secret({**self._headers, "Authorization": f"Bearer {key.reveal()}"}),
+            headers=Secret({**self.headers, "Authorization": f"Bearer {key.reveal()}"}),
             timeouts=request_limits(call.timeouts, max(call.seconds_left, 0.001)),
             deadline=call.deadline,
         )
@@ -271,7 +272,7 @@ class Session:
 
 
 @cache
-def user_agent(application: str | None) -> str:
+def _user_agent(application: str | None) -> str:
     """Return the User-Agent: this package, Python, httpx, and the application that uses them."""
     from importlib.metadata import version
 

@@ -20,7 +20,7 @@ import httpx
 
 from charthero_ext._proxies import EnvironmentProxy, environment_proxy
 from charthero_ext._quiet import quiet
-from charthero_ext._secret import Secret
+from charthero_ext._secret import Secret, without_origin
 from charthero_ext._steps import (
     CallbackError,
     ReadKey,
@@ -31,7 +31,6 @@ from charthero_ext._steps import (
     Step,
     Steps,
     StoppedError,
-    without_origin,
 )
 from charthero_ext._transport_reason import PROBLEMS, transport_reason
 from charthero_ext.config import Settings

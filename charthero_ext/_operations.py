@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from datetime import UTC, date, datetime
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, overload
 
 from charthero_client.api.documents import get_audio, get_document, get_transcript
 from charthero_client.api.encounters import get_encounter, list_encounters
@@ -16,8 +16,6 @@ from charthero_ext.models import UNSET, AudioUrl, Document, Encounter, Encounter
 from charthero_ext.pagination.window import SortOrder, in_utc
 
 __all__ = ["Instant", "as_instant", "audio", "document", "encounter", "encounters", "transcript"]
-
-T = TypeVar("T")
 
 #: An instant: an aware ``datetime``, or ISO 8601 text with a time zone. A date, also as text, means midnight in UTC.
 Instant: TypeAlias = datetime | date | str

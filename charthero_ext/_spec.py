@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import frozen
 from charthero_client.contract import ARTIFACT_SHA256
 
-from charthero_ext._call import Session, user_agent
+from charthero_ext._call import Session
 from charthero_ext._response import Response
 from charthero_ext._secret import Secret, hide
 from charthero_ext._steps import Request, Send, Steps
@@ -24,6 +24,8 @@ PUBLISHED: Final = "https://developers.charthero.ai/openapi/v1/openapi.json"
 
 MAX_BYTES: Final = 20_000_000
 MAX_SECONDS: Final = 60.0
+
+Outcome: TypeAlias = Literal["same", "differs", "could not tell"]
 
 
 @frozen
@@ -39,7 +41,7 @@ class SpecReport:
     a mistake in it, and not a change of the API.
     """
 
-    outcome: Literal["same", "differs", "could not tell"]
+    outcome: Outcome
     reason: str
     url: str
     built_from_sha256: str
@@ -62,23 +64,17 @@ def check_spec(session: Session, url: str) -> Steps[SpecReport]:
     if problem:
         return _report(url, built_from, "could not tell", problem)
     timeouts = request_limits(session.settings.timeouts)
-    headers = {
-        "Accept": "application/json",
-        "Accept-Encoding": "gzip",
-        "User-Agent": user_agent(session.settings.application),
-    }
     response = Response(limit=MAX_BYTES, deadline=time.monotonic() + MAX_SECONDS)
     try:
-        yield Send(Request(url=secret_url, headers=Secret(headers), timeouts=timeouts, is_signed=True), response)
+        yield Send(
+            Request(url=secret_url, headers=Secret(session.headers), timeouts=timeouts, is_signed=True), response
+        )
     except TransportError as error:
         return _report(url, built_from, "could not tell", str(error))
     if response.status_code != 200:
         return _report(url, built_from, "could not tell", f"HTTP {response.status_code}")
     outcome, reason = _comparison(built_from, response.body)
     return _report(url, built_from, outcome, reason, response.body)
-
-
-Outcome = Literal["same", "differs", "could not tell"]
 
 
 def _shown_url(url: Secret[str]) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from attrs import field, frozen
 
 from charthero_ext._key_source import KeySource
-from charthero_ext._secret import Secret, without_origin
+from charthero_ext._secret import Secret
 
 __all__ = [
     "CallbackError",
@@ -33,7 +33,6 @@ __all__ = [
     "Steps",
     "StoppedError",
     "of_callback",
-    "without_origin",
 ]
 
 T = TypeVar("T")

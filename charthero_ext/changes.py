@@ -284,7 +284,7 @@ class Pass:
     def check_deletions(self, total: int) -> None:
         """Refuse a mass deletion. *total* is the server's ``total`` if the list was empty, else 0."""
         state, missing = self.state, self.ledger.count_unseen(self.state.start, self.state.number)
-        if total or (missing > MAX_DELETIONS and missing > state.known * MAX_SHARE):
+        if total or is_mass_deletion(missing, state.known):
             # The next pass walks the same window. New encounters must not hide the loss.
             self._start(state, state.start, known=state.known)
             raise MassDeletionError(missing=missing, known=state.known, total=total)
@@ -293,6 +293,11 @@ class Pass:
         key = Secret(bytes.fromhex(self.key.reveal()))
         text = Secret(json.dumps(encounter.to_dict(), sort_keys=True))
         return blake2b(text.reveal().encode(), key=key.reveal(), digest_size=16).hexdigest()
+
+
+def is_mass_deletion(missing: int, known: int) -> bool:
+    """Return whether so many of the known encounters are missing that deleting them needs permission."""
+    return missing > MAX_DELETIONS and missing > known * MAX_SHARE
 
 
 def _unconfirmed(delivered: str) -> str:

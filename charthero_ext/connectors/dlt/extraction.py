@@ -16,6 +16,7 @@ from dlt.common.storages.load_package import TLoadPackageState
 
 from charthero_ext import ChartHero
 from charthero_ext._secret import Secret
+from charthero_ext.changes import is_mass_deletion
 from charthero_ext.connectors.dlt.checks import emptied_tables, prepared_tables
 from charthero_ext.connectors.dlt.contracts import Contract, frozen_contracts
 from charthero_ext.connectors.dlt.destination import Covered, Destination, EncounterKey
@@ -25,8 +26,6 @@ from charthero_ext.models import Encounter
 from charthero_ext.pagination import Receipt
 
 __all__ = ["Deleted", "Extraction", "Item", "Start"]
-
-MASS = 20  # more deletions at once than this, and than a fifth of the encounters, need the caller's permission
 
 
 @frozen
@@ -186,7 +185,7 @@ class Extraction:
                 f"the API returned no encounters (total {receipt.total_at_end}); refusing to delete {len(gone)}; "
                 "allow_mass_delete=True deletes them"
             )
-        if len(gone) > MASS and len(gone) * 5 > len(known):
+        if is_mass_deletion(len(gone), len(known)):
             raise ChartHeroError(
                 f"{len(gone)} of {len(known)} encounters in the range are no longer listed; refusing to delete them, "
                 "as more than a fifth is rarely meant; allow_mass_delete=True deletes them"
