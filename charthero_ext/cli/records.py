@@ -76,7 +76,9 @@ class Reader:
         try:
             row = Row(part, keys | self._get(part, **keys))
         except (ChartHeroError, ValueError) as error:
-            reason = getattr(error, "reason_code", None) or type(error).__name__
+            # A gateway or a broken connection can take away the body of an error, and so its reason code.
+            absence = "not_found" if isinstance(error, NotFoundError) else type(error).__name__
+            reason = getattr(error, "reason_code", None) or absence
             is_missing = isinstance(error, NotFoundError) or reason == "unsupported_document_type"
             self._in_a_row[part] = 0 if is_missing else self._in_a_row[part] + 1
             if not is_missing and (not _concerns_one_record(error) or self._in_a_row[part] >= OUTAGE):

@@ -191,6 +191,17 @@ def test_transient_faults_and_concurrency_do_not_change_an_export(concurrency: i
     assert exported(Path("e")) == truth(sandbox)
 
 
+@pytest.mark.parametrize("fault", [{"kind": "html", "status": 404}, {"kind": "truncate"}])
+def test_a_missing_record_has_the_same_reason_without_an_error_body(
+    fault: dict[str, Any], run: Run, sandbox: Sandbox
+) -> None:
+    sandbox.append(ready=False)
+    sandbox.fail(**fault, operation="documents.transcript", times=None)
+    assert run("export", "e", "--since", "2026-05-01", "--concurrency", 1).code == 0
+    [missing] = exported(Path("e"))["missing"]
+    assert missing["reason"] == "not_found"
+
+
 @pytest.mark.parametrize("status", [500, 502, 504])
 def test_an_unreadable_record_is_listed_and_read_in_the_next_run(status: int, run: Run, sandbox: Sandbox) -> None:
     # A call has four attempts, so exactly one call fails.
