@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from inspect import isawaitable
 from math import inf
@@ -86,8 +85,8 @@ class AsyncDriver(Connections):
     async def _send(self, request: Request, sink: Sink) -> None:
         # httpcore 1.0 loses the connection of a cancelled request. So each exchange has its own task, which is never
         # cancelled. An abandoned exchange ends at the next chunk, and returns its connection to the pool.
-        gate = _Gate(sink)
-        exchange = asyncio.ensure_future(self._exchange(request, gate))
+        abandoned = asyncio.Event()
+        exchange = asyncio.ensure_future(self._exchange(request, sink, abandoned))
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._exchanges.discard)
         seconds_left = None if request.deadline == inf else request.deadline - time.monotonic()
@@ -97,15 +96,15 @@ class AsyncDriver(Connections):
         except TimeoutError as error:
             failure = error
         finally:
-            gate.is_open = False
+            abandoned.set()
         if isinstance(failure, NOT_SENT):
             self._fail(failure, request)
         if failure is not None:
             raise failure
         sink.end()
 
-    async def _exchange(self, request: Request, gate: _Gate) -> BaseException | None:
-        """Send a request and give the response to the gate. Return an exception instead of raising it.
+    async def _exchange(self, request: Request, sink: Sink, abandoned: asyncio.Event) -> BaseException | None:
+        """Send a request and give the response to the sink. Return an exception instead of raising it.
 
         A task that raises a KeyboardInterrupt would stop the event loop, with the request in the traceback.
         """
@@ -113,13 +112,11 @@ class AsyncDriver(Connections):
             try:
                 sent = self._request(request)
                 async with aclosing(await self._response(self._target(sent.url), sent)) as response:
-                    if begin(response, gate):
-                        if response.is_stream_consumed:
-                            gate.write(response.content)
-                        else:
-                            async for chunk in response.aiter_raw():
-                                if not gate.write(chunk):
-                                    break
+                    if not abandoned.is_set() and begin(response, sink):
+                        chunks = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
+                        async for chunk in chunks:
+                            if abandoned.is_set() or not sink.write(chunk):
+                                break
             except asyncio.CancelledError:
                 raise
             except BaseException as error:  # noqa: BLE001 - raised again in the caller's task
@@ -141,20 +138,3 @@ class AsyncDriver(Connections):
         if self._loop not in (None, loop):
             raise ConfigurationError("this client was used on another event loop; make one client per loop")
         self._loop = loop
-
-
-class _Gate:
-    """Passes a response to a sink while it is open, and then stops the response."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self.is_open = True
-
-    def begin(self, status_code: int, headers: Mapping[str, str], *, is_decoded: bool) -> bool:
-        return self.is_open and self._sink.begin(status_code, headers, is_decoded=is_decoded)
-
-    def write(self, chunk: bytes) -> bool:
-        return self.is_open and self._sink.write(chunk)
-
-    def end(self) -> None:
-        self._sink.end()

@@ -268,7 +268,8 @@ class Driver(Connections):
                     response = target.handle_request(sent)
                 with closing(response):
                     if begin(response, sink):
-                        for chunk in [response.content] if response.is_stream_consumed else response.iter_raw():
+                        chunks = response.iter_bytes() if response.is_stream_consumed else response.iter_raw()
+                        for chunk in chunks:
                             if not sink.write(chunk):
                                 break
             except NOT_SENT as error:

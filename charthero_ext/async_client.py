@@ -21,10 +21,11 @@ from charthero_ext._call import RawResponse, Session
 from charthero_ext._follow_up import FollowUp, follow_up
 from charthero_ext._key_source import ApiKey
 from charthero_ext._operations import Instant, as_instant
+from charthero_ext._resources import WalkProgress
 from charthero_ext._secret import hide
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec
 from charthero_ext._steps import Steps
-from charthero_ext.client import WalkProgress, chosen_settings, client_repr, refuse_copy
+from charthero_ext.client import chosen_settings, client_repr, refuse_copy
 from charthero_ext.config import Settings, Timeouts
 from charthero_ext.models import AudioUrl, Document, Encounter, EncounterPage, Transcript, TranscriptReadyEvent
 from charthero_ext.pagination.async_walk import AsyncWalk
