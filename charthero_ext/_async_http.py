@@ -14,7 +14,7 @@ import httpx
 from charthero_ext._http import NOT_SENT, Connections, begin, no_auth
 from charthero_ext._quiet import quiet
 from charthero_ext._secret import Secret, without_origin
-from charthero_ext._steps import CallbackError, ReadKey, Request, Run, Send, Sink, Step, Steps
+from charthero_ext._steps import CallbackError, ReadKey, Run, Send, Step, Steps
 from charthero_ext.config import Settings
 from charthero_ext.errors import ConfigurationError
 
@@ -66,7 +66,7 @@ class AsyncDriver(Connections):
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, Send):
             self._bind_to_loop()
-            return await self._send(step.request, step.sink)
+            return await self._send(step)
         if isinstance(step, ReadKey):
             key = step.source.read()
             if isawaitable(key.reveal()):
@@ -82,14 +82,14 @@ class AsyncDriver(Connections):
             return await asyncio.to_thread(step.function)
         return await asyncio.sleep(step.seconds)
 
-    async def _send(self, request: Request, sink: Sink) -> None:
+    async def _send(self, step: Send) -> None:
         # httpcore 1.0 loses the connection of a cancelled request. So each exchange has its own task, which is never
         # cancelled. An abandoned exchange ends at the next chunk, and returns its connection to the pool.
         abandoned = asyncio.Event()
-        exchange = asyncio.ensure_future(self._exchange(request, sink, abandoned))
+        exchange = asyncio.ensure_future(self._exchange(step, abandoned))
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._exchanges.discard)
-        seconds_left = None if request.deadline == inf else request.deadline - time.monotonic()
+        seconds_left = None if step.deadline == inf else step.deadline - time.monotonic()
         try:
             async with asyncio.timeout(seconds_left):
                 failure = await asyncio.shield(exchange)
@@ -98,25 +98,26 @@ class AsyncDriver(Connections):
         finally:
             abandoned.set()
         if isinstance(failure, NOT_SENT):
-            self._fail(failure, request)
+            self._fail(failure, step)
         if failure is not None:
             raise failure
-        sink.end()
 
-    async def _exchange(self, request: Request, sink: Sink, abandoned: asyncio.Event) -> BaseException | None:
+    async def _exchange(self, step: Send, abandoned: asyncio.Event) -> BaseException | None:
         """Send a request and give the response to the sink. Return an exception instead of raising it.
 
         A task that raises a KeyboardInterrupt would stop the event loop, with the request in the traceback.
         """
         with quiet(not self._settings.http_logging):
             try:
-                sent = self._request(request)
+                sent = self._request(step)
                 async with aclosing(await self._response(self._target(sent.url), sent)) as response:
-                    if not abandoned.is_set() and begin(response, sink):
+                    if not abandoned.is_set() and begin(response, step.sink):
                         chunks = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
                         async for chunk in chunks:
-                            if abandoned.is_set() or not sink.write(chunk):
-                                break
+                            if abandoned.is_set():
+                                return None
+                            step.sink.write(chunk)
+                        step.sink.end()
             except asyncio.CancelledError:
                 raise
             except BaseException as error:  # noqa: BLE001 - raised again in the caller's task

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from charthero_ext import _operations
 from charthero_ext._call import LASTING_REASONS, WAIT_INITIAL, WAIT_MAX, Session
 from charthero_ext._secret import Secret, hide, without_origin
-from charthero_ext._steps import CallbackError, Request, Run, Send, Sleep, Steps, of_callback
-from charthero_ext.config import Settings, is_loopback, request_limits
+from charthero_ext._steps import CallbackError, Run, Send, Sleep, Steps, of_callback
+from charthero_ext.config import Settings, is_loopback
 from charthero_ext.errors import TransportError
 
 __all__ = ["Progress", "download_audio"]
@@ -38,7 +38,7 @@ def download_audio(
             audio = yield from session.call(_operations.audio(encounter_id, document_id))
             request = _media_request(session, hide(audio.audio_url), file)
             try:
-                yield Send(request, file)
+                yield request
             except TransportError as error:
                 failure = error
             else:
@@ -51,7 +51,7 @@ def download_audio(
     return target
 
 
-def _media_request(session: Session, url: Secret[Any], file: RecordingFile) -> Request:
+def _media_request(session: Session, url: Secret[Any], file: RecordingFile) -> Send:
     """Return a request for the media host: without the key, and without any other header of the API.
 
     Raises:
@@ -61,7 +61,7 @@ def _media_request(session: Session, url: Secret[Any], file: RecordingFile) -> R
     if problem:
         raise TransportError(f"{NOT_DOWNLOADED}: {problem}", reason="media")
     headers = {"User-Agent": session.headers["User-Agent"], "Accept": "*/*", **file.range_headers()}
-    return Request(url=url, headers=Secret(headers), timeouts=request_limits(session.settings.timeouts), is_signed=True)
+    return Send(url=url, headers=Secret(headers), timeouts=session.settings.timeouts, sink=file, is_signed=True)
 
 
 def _url_problem(url: Any, settings: Settings) -> str:
@@ -152,7 +152,7 @@ class RecordingFile:
             raise self._failure(f"HTTP {status_code}")
         return True
 
-    def write(self, chunk: bytes) -> bool:
+    def write(self, chunk: bytes) -> None:
         """Append a part of the recording.
 
         Raises:
@@ -168,7 +168,6 @@ class RecordingFile:
                 self._progress(self._received, self._total)
             except Exception as error:  # noqa: BLE001 - the caller's exception goes back to the caller
                 raise of_callback(error) from None
-        return True
 
     def end(self) -> None:
         """Check the size.

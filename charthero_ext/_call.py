@@ -20,8 +20,8 @@ from attrs import asdict, define, field, frozen
 
 from charthero_ext._response import Response, status_error
 from charthero_ext._secret import Secret
-from charthero_ext._steps import ReadKey, Request, Send, Sleep, Steps, StoppedError, of_callback
-from charthero_ext.config import Attempt, Settings, Timeouts, request_limits
+from charthero_ext._steps import ReadKey, Send, Sleep, Steps, StoppedError, of_callback
+from charthero_ext.config import Attempt, Settings, Timeouts
 from charthero_ext.errors import (
     ApiStatusError,
     AuthenticationError,
@@ -174,10 +174,11 @@ class Session:
         call.attempts += 1
         call.started = time.perf_counter()
         call.is_temporary = False
-        call.response = response = Response(deadline=call.deadline, wants_body=call.operation.wants_body)
+        call.response = response = Response(wants_body=call.operation.wants_body)
         try:
-            yield Send(self._request(call, key), response)
+            yield self._request(call, key)
         except TransportError as error:
+            # The status of an error counts, even if its body is incomplete.
             if response.status_code is None or response.is_success:
                 call.is_temporary = error.reason not in LASTING_REASONS
                 return type(error)(f"{call.operation.name}: {error}{_after(call)}", reason=error.reason)
@@ -210,13 +211,14 @@ class Session:
                 problem = f"the body is not what the API describes ({type(error).__name__})"
         return UnexpectedResponseError(f"{operation.name}: {problem}", request_id=response.request_id)
 
-    def _request(self, call: _CallState, key: Secret[str]) -> Request:
+    def _request(self, call: _CallState, key: Secret[str]) -> Send:
         operation = call.operation
         query = f"?{urlencode(operation.query)}" if operation.query else ""
-        return Request(
+        return Send(
             url=Secret(f"{self.settings.base_url}{operation.path}{query}"),
             headers=Secret({**self.headers, "Authorization": f"Bearer {key.reveal()}"}),
-            timeouts=request_limits(call.timeouts, max(call.seconds_left, 0.001)),
+            timeouts=call.timeouts,
+            sink=call.response,
             deadline=call.deadline,
         )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing, suppress
+from functools import lru_cache
 from threading import Event
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
@@ -21,17 +22,7 @@ import httpx
 from charthero_ext._proxies import EnvironmentProxy, environment_proxy
 from charthero_ext._quiet import quiet
 from charthero_ext._secret import Secret, without_origin
-from charthero_ext._steps import (
-    CallbackError,
-    ReadKey,
-    Request,
-    Run,
-    Send,
-    Sink,
-    Step,
-    Steps,
-    StoppedError,
-)
+from charthero_ext._steps import CallbackError, ReadKey, Run, Send, Sink, Step, Steps, StoppedError
 from charthero_ext._transport_reason import PROBLEMS, transport_reason
 from charthero_ext.config import Settings
 from charthero_ext.errors import ConfigurationError, RequestTimeoutError, TransportError
@@ -67,7 +58,8 @@ class Connections:
         self._process = os.getpid()
         # By process, scheme and proxy variable. So a forked child makes its own.
         self._made: dict[tuple[int, str, str], Any] = {}
-        self._proxies: dict[tuple[int, str, str], EnvironmentProxy | None] = {}
+        # Reading the environment for each request would take longer than building it.
+        self._environment_proxy = lru_cache(maxsize=64)(environment_proxy)
         self._is_closed = False
         names = self._arguments.reveal().keys()
         if unknown := (arguments.reveal() or {}).keys() - HTTPX_ARGUMENTS:
@@ -137,14 +129,10 @@ class Connections:
 
     def _proxy(self, url: httpx.URL) -> EnvironmentProxy | None:
         # Plain http is for loopback: a proxy would get the key in clear text.
-        if url.scheme == "http" or not self._arguments.reveal().get("trust_env", True):
+        arguments = self._arguments
+        if url.scheme == "http" or "proxy" in arguments.reveal() or not arguments.reveal().get("trust_env", True):
             return None
-        if "proxy" in self._arguments.reveal():
-            return None
-        key = (os.getpid(), url.scheme, url.netloc.decode("ascii"))
-        if key not in self._proxies:
-            self._proxies[key] = environment_proxy(url.scheme, url.host, url.port)
-        return self._proxies[key]
+        return self._environment_proxy(url.scheme, url.host, url.port)
 
     def _make(self, scheme: str, proxy: EnvironmentProxy | None) -> Any:
         arguments = Secret(dict(self._arguments.reveal()))
@@ -177,28 +165,29 @@ class Connections:
         if isinstance(made, (httpx.Client, httpx.HTTPTransport)):
             made.close()
 
-    def _request(self, request: Request) -> httpx.Request:
-        extensions: dict[str, Any] = {"timeout": dict(request.timeouts)}
-        url = httpx.URL(request.url.reveal())
-        if request.is_signed and not self._brings_connections:
+    def _request(self, step: Send) -> httpx.Request:
+        seconds_left = max(step.deadline - time.monotonic(), 0.001)
+        parts = ("connect", "read", "write", "pool")
+        timeouts = {part: min(getattr(step.timeouts, part), seconds_left) for part in parts}
+        extensions: dict[str, Any] = {"timeout": timeouts}
+        url = httpx.URL(step.url.reveal())
+        if step.is_signed and not self._brings_connections:
             # Tracing and logging that wrap httpx see only the host.
             extensions["target"] = url.raw_path
             url = url.copy_with(raw_path=b"/")
-        return httpx.Request("GET", url, headers=request.headers.reveal(), extensions=extensions)
+        return httpx.Request("GET", url, headers=step.headers.reveal(), extensions=extensions)
 
-    def _fail(self, error: Exception, request: Request) -> NoReturn:
+    def _fail(self, error: Exception, step: Send) -> NoReturn:
         """Raise a TransportError for *error*, without its text, which may contain the URL."""
         is_proxied, host = False, "an invalid URL"
         with suppress(httpx.InvalidURL, UnicodeError):
-            url = httpx.URL(request.url.reveal()).copy_with(raw_path=b"/")
+            url = httpx.URL(step.url.reveal()).copy_with(raw_path=b"/")
             host = url.host
-            is_proxied = not self._brings_connections and self._is_proxied(url)
+            has_proxy = "proxy" in self._arguments.reveal() or self._proxy(url) is not None
+            is_proxied = has_proxy and not self._brings_connections
         reason = transport_reason(error, is_proxied=is_proxied)
         kind = RequestTimeoutError if reason == "timeout" else TransportError
         raise kind(f"no complete response from {host}: {PROBLEMS[reason]} ({type(error).__name__})", reason=reason)
-
-    def _is_proxied(self, url: httpx.URL) -> bool:
-        return "proxy" in self._arguments.reveal() or self._proxy(url) is not None
 
     def _shut(self) -> list[Any]:
         """Refuse further requests. Return what this process has to close."""
@@ -246,7 +235,7 @@ class Driver(Connections):
         if stopped is not None and stopped.is_set():
             raise StoppedError
         if isinstance(step, Send):
-            return self._send(step.request, step.sink)
+            return self._send(step)
         if isinstance(step, ReadKey):
             return step.source.checked(step.source.read())
         if isinstance(step, Run):
@@ -257,27 +246,27 @@ class Driver(Connections):
             raise StoppedError
         return None
 
-    def _send(self, request: Request, sink: Sink) -> None:
+    def _send(self, step: Send) -> None:
         with quiet(not self._settings.http_logging):
             try:
-                sent = self._request(request)
+                sent = self._request(step)
                 target = self._target(sent.url)
                 if isinstance(target, httpx.Client):
                     response = target.send(sent, stream=True, auth=no_auth, follow_redirects=False)
                 else:
                     response = target.handle_request(sent)
                 with closing(response):
-                    if begin(response, sink):
+                    if begin(response, step.sink):
                         chunks = response.iter_bytes() if response.is_stream_consumed else response.iter_raw()
                         for chunk in chunks:
-                            if not sink.write(chunk):
-                                break
+                            step.sink.write(chunk)
+                            if time.monotonic() > step.deadline:
+                                raise RequestTimeoutError("the body did not arrive in time")
+                        step.sink.end()
+                return
             except NOT_SENT as error:
                 failure = error
-            else:
-                sink.end()
-                return
-        self._fail(failure, request)
+        self._fail(failure, step)
 
 
 def begin(response: httpx.Response, sink: Sink) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,7 +20,6 @@ from charthero_ext.errors import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
-    RequestTimeoutError,
     ServiceUnavailableError,
     TransportError,
 )
@@ -54,14 +52,12 @@ class Response:
 
     Attributes:
         limit: The most bytes to accept of a body, after decompression.
-        deadline: The ``time.monotonic()`` at which the body has to be complete.
         wants_body: Whether to read the body of a success.
         status_code: None until a response arrives.
         headers: Never shown: they may contain a signed URL.
     """
 
     limit: int = MAX_BODY
-    deadline: float = field(factory=lambda: time.monotonic() + 60)
     wants_body: bool = True
     status_code: int | None = field(default=None, init=False)
     headers: Mapping[str, str] = field(factory=dict, init=False, repr=False)
@@ -94,32 +90,29 @@ class Response:
         if not is_decoded and encoding == "gzip":
             self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
         elif not is_decoded and encoding not in ("", "identity"):
-            return self._give_up(TransportError("the body has an encoding that was not requested", reason="damaged"))
+            raise TransportError("the body has an encoding that was not requested", reason="damaged")
         return self.wants_body or not self.is_success
 
-    def write(self, chunk: bytes) -> bool:
-        """Take a part of the body. Return whether to read on.
+    def write(self, chunk: bytes) -> None:
+        """Take a part of the body.
 
         Raises:
-            TransportError: The body of a success is too large, too slow or damaged. An error body is cut instead.
+            TransportError: The body is too large or damaged.
         """
         limit = self.limit if self.is_success else MAX_ERROR_BODY
         if self._gzip is not None:
             try:
                 chunk = self._decompressed(chunk, limit - self._size + 1)
             except zlib.error:
-                return self._give_up(TransportError("the compressed body is damaged", reason="damaged"))
+                raise TransportError("the compressed body is damaged", reason="damaged") from None
         self._chunks.append(chunk)
         self._size += len(chunk)
         if self._size > limit:
-            return self._give_up(TransportError(f"the body is larger than {limit:,} bytes", reason="too_large"))
-        if time.monotonic() > self.deadline:
-            return self._give_up(RequestTimeoutError("the body did not arrive in time"))
-        return True
+            raise TransportError(f"the body is larger than {limit:,} bytes", reason="too_large")
 
     def end(self) -> None:
         """Check that a compressed body is complete."""
-        if self.is_success and self._gzip is not None and not self._gzip.eof and self.wants_body:
+        if self._gzip is not None and not self._gzip.eof:
             raise TransportError("the compressed body is damaged", reason="damaged")
 
     def _decompressed(self, chunk: bytes, limit: int) -> bytes:
@@ -132,11 +125,6 @@ class Response:
             limit -= len(parts[-1])
             chunk = self._gzip.unused_data
         return b"".join(parts)
-
-    def _give_up(self, failure: TransportError) -> bool:
-        if self.is_success:
-            raise failure
-        return False
 
 
 def status_error(response: Response, operation: str, **details: Any) -> ApiStatusError:

@@ -14,8 +14,8 @@ from charthero_client.contract import ARTIFACT_SHA256
 from charthero_ext._call import Session
 from charthero_ext._response import Response
 from charthero_ext._secret import Secret, hide
-from charthero_ext._steps import Request, Send, Steps
-from charthero_ext.config import is_loopback, request_limits
+from charthero_ext._steps import Send, Steps
+from charthero_ext.config import is_loopback
 from charthero_ext.errors import TransportError
 
 __all__ = ["PUBLISHED", "SpecReport", "check_spec"]
@@ -63,16 +63,22 @@ def check_spec(session: Session, url: str) -> Steps[SpecReport]:
         problem = "the artifact in this package is not the one it was built from; reinstall the package"
     if problem:
         return _report(url, built_from, "could not tell", problem)
-    timeouts = request_limits(session.settings.timeouts)
-    response = Response(limit=MAX_BYTES, deadline=time.monotonic() + MAX_SECONDS)
+    response = Response(limit=MAX_BYTES)
     try:
         yield Send(
-            Request(url=secret_url, headers=Secret(session.headers), timeouts=timeouts, is_signed=True), response
+            url=secret_url,
+            headers=Secret(session.headers),
+            timeouts=session.settings.timeouts,
+            sink=response,
+            deadline=time.monotonic() + MAX_SECONDS,
+            is_signed=True,
         )
     except TransportError as error:
-        return _report(url, built_from, "could not tell", str(error))
-    if response.status_code != 200:
-        return _report(url, built_from, "could not tell", f"HTTP {response.status_code}")
+        problem = str(error)
+    if response.status_code not in (None, 200):
+        problem = f"HTTP {response.status_code}"
+    if problem:
+        return _report(url, built_from, "could not tell", problem)
     outcome, reason = _comparison(built_from, response.body)
     return _report(url, built_from, outcome, reason, response.body)
 

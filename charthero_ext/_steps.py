@@ -4,7 +4,7 @@ An operation is a generator. It yields a step, a driver performs the step and se
 generator's return value is the result::
 
     key = yield ReadKey(source)
-    yield Send(request, response)
+    yield Send(url=..., headers=..., timeouts=..., sink=response)
 
 So every decision is written once, without I/O, for threads and for asyncio. If a step raises, the driver throws the
 exception into the generator. The drivers in ``_http`` and ``_async_http`` differ only in ``await``.
@@ -20,11 +20,11 @@ from attrs import field, frozen
 
 from charthero_ext._key_source import KeySource
 from charthero_ext._secret import Secret
+from charthero_ext.config import Timeouts
 
 __all__ = [
     "CallbackError",
     "ReadKey",
-    "Request",
     "Run",
     "Send",
     "Sink",
@@ -38,34 +38,15 @@ __all__ = [
 T = TypeVar("T")
 
 
-@frozen(kw_only=True)
-class Request:
-    """A GET request.
-
-    Attributes:
-        url: The whole URL. It may be signed.
-        headers: All headers but ``Host``. They may contain the key.
-        timeouts: Seconds to connect, read, write and wait for a connection.
-        deadline: The ``time.monotonic()`` at which the response has to be complete.
-        is_signed: The path and query are a secret that tracing and logging must not see.
-    """
-
-    url: Secret[str]
-    headers: Secret[Mapping[str, str]]
-    timeouts: Mapping[str, float]
-    deadline: float = inf
-    is_signed: bool = False
-
-
 class Sink(Protocol):
-    """Takes a response while it arrives."""
+    """Takes a response while it arrives. Each method may raise a ``TransportError`` to refuse it."""
 
     def begin(self, status_code: int, headers: Mapping[str, str], *, is_decoded: bool) -> bool:
         """Take the status and headers. Return whether to read the body."""
         ...
 
-    def write(self, chunk: bytes) -> bool:
-        """Take a part of the body. Return whether to read on."""
+    def write(self, chunk: bytes) -> None:
+        """Take a part of the body."""
         ...
 
     def end(self) -> None:
@@ -80,16 +61,27 @@ class ReadKey:
     source: KeySource
 
 
-@frozen
+@frozen(kw_only=True)
 class Send:
-    """Send a request and give the response to the sink.
+    """Send a GET request and give the response to the sink.
+
+    Attributes:
+        url: The whole URL. It may be signed.
+        headers: All headers but ``Host``. They may contain the key.
+        timeouts: For the parts of the request.
+        deadline: The ``time.monotonic()`` at which the response must be complete.
+        is_signed: The path and query are a secret that tracing and logging must not see.
 
     Raises:
         TransportError: No complete response arrived.
     """
 
-    request: Request
+    url: Secret[str]
+    headers: Secret[Mapping[str, str]]
+    timeouts: Timeouts
     sink: Sink
+    deadline: float = inf
+    is_signed: bool = False
 
 
 @frozen

@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
-from math import inf
 from pathlib import Path
 from typing import Any, Final, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
@@ -137,12 +136,6 @@ class Timeouts:
     def of(cls, value: float | Timeouts) -> Timeouts:
         """Return *value*, or the same number of seconds for each part of a request."""
         return value if isinstance(value, Timeouts) else cls(connect=value, read=value, write=value, pool=value)
-
-
-def request_limits(timeouts: Timeouts, seconds_left: float = inf) -> dict[str, float]:
-    """Return the timeouts of one request, each at most *seconds_left*."""
-    limits = {name: getattr(timeouts, name) for name in ("connect", "read", "write", "pool")}
-    return {name: min(seconds, seconds_left) for name, seconds in limits.items()}
 
 
 @frozen(kw_only=True)

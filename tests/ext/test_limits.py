@@ -69,11 +69,8 @@ def test_a_decompression_bomb_is_refused_and_not_retried(client: MakeClient) -> 
 def test_decompression_stops_one_byte_after_the_limit(status: int, limit: int) -> None:
     response = Response(limit=limit)
     response.begin(status, {"content-encoding": "gzip"}, is_decoded=False)
-    if status == 200:
-        with pytest.raises(TransportError):
-            response.write(bomb(10_000_000))
-    else:
-        assert response.write(bomb(10_000_000)) is False
+    with pytest.raises(TransportError, match="larger than"):
+        response.write(bomb(10_000_000))
     assert len(response.body) <= (limit if status == 200 else MAX_ERROR_BODY) + 1
 
 
