@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from errno import EFBIG
 from inspect import isawaitable, iscoroutine
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, Self, TypeAlias
 
 from attrs import field, frozen
 
 from charthero_ext._secret import Secret, without_origin
 from charthero_ext.errors import ChartHeroError, ConfigurationError
 
-__all__ = ["ApiKey", "EnvironmentVariable", "KeyFile", "KeySource", "given_key", "key_file", "key_lost"]
+__all__ = ["ApiKey", "EnvironmentVariable", "KeyFile", "KeySource", "given_key", "key_file"]
 
 #: Bytes. A longer file is not a key file.
 MAX_KEY_FILE: Final = 4096
@@ -32,12 +30,10 @@ class KeySource:
     Attributes:
         origin: The name of the source in messages, such as ``CHARTHERO_API_KEY``.
         provider: Returns the key.
-        is_callable: The provider is the caller's own code: call it only when a request needs the key.
     """
 
     origin: str
     provider: Callable[[], object] = field(repr=False)
-    is_callable: bool = False
 
     def read(self) -> Secret[object]:
         """Return what the provider returns, unchecked; for an asynchronous provider, an awaitable.
@@ -76,6 +72,13 @@ class KeySource:
             )
         return Secret(str(key.reveal()))
 
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        can_be_pickled = isinstance(self.provider, (EnvironmentVariable, KeyFile))
+        return type(self), (self.origin, self.provider if can_be_pickled else _key_lost)
+
 
 @frozen
 class EnvironmentVariable:
@@ -87,59 +90,47 @@ class EnvironmentVariable:
         return os.environ.get(self.name)
 
 
+@frozen
 class KeyFile:
-    """Reads a key from a file, again whenever the file changes, so that a mounted secret can rotate."""
+    """Reads a key from a file each time it is needed, so that a mounted secret can rotate."""
 
-    def __init__(self, path: Path, origin: str) -> None:
-        self.path = path
-        self._origin = origin
-        self._cached: tuple[tuple[int, int, int], Secret[str]] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cached": None}
+    path: Path = field(repr=False)  # A key may have been written here by mistake.
+    origin: str
 
     def __call__(self) -> str:
         try:
-            # Read the state before the content: a file that changes in between is read again next time.
-            status = self.path.stat()
-            state = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if self._cached is None or self._cached[0] != state:
-                self._cached = state, self._content()
-            return self._cached[1].reveal()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
+            with self.path.open("rb") as file:
+                content = Secret(file.read(MAX_KEY_FILE + 1))
+            if len(content.reveal()) <= MAX_KEY_FILE:
+                return content.reveal().decode("utf-8-sig").rstrip("\r\n")
+            reason = f"it is longer than {MAX_KEY_FILE} bytes, so it is not a key file"
+        except OSError as error:
+            reason = str(error.strerror)
+        except UnicodeDecodeError:
+            reason = "it is not text"
         except ValueError:
             reason = "it is not a path"
-        raise ConfigurationError(f"the key file named by {self._origin} cannot be read: {reason}")
-
-    def _content(self) -> Secret[str]:
-        with self.path.open("rb") as file:
-            content = Secret(file.read(MAX_KEY_FILE + 1))
-        if len(content.reveal()) > MAX_KEY_FILE:
-            raise OSError(EFBIG, f"it is longer than {MAX_KEY_FILE} bytes, so it is not a key file")
-        return Secret(content.reveal().decode("utf-8-sig").rstrip("\r\n"))
+        raise ConfigurationError(f"{self.origin} cannot be read: {reason}")
 
 
-def key_lost() -> NoReturn:
-    """Raise ConfigurationError: pickled settings do not contain a key that was given as an argument."""
+def given_key(api_key: ApiKey | None) -> KeySource | None:
+    """Return the source of a key given as an argument, or None if none was given."""
+    if api_key is None:
+        return None
+    if callable(api_key):
+        return KeySource("the callable given as api_key", api_key)
+    return KeySource("the argument api_key", Secret(api_key).reveal)
+
+
+def key_file(path: str, named_by: str) -> KeySource:
+    """Return the source of a key in a file. The file is opened when the key is needed."""
+    origin = f"the key file named by {named_by}"
+    # Unlike Path.expanduser, this does not fail without a home directory.
+    return KeySource(origin, KeyFile(Path(os.path.expanduser(path)), origin))  # noqa: PTH111
+
+
+def _key_lost() -> NoReturn:
     raise ConfigurationError(
         "pickled settings do not contain a key that was given as an argument; "
         "set CHARTHERO_API_KEY_FILE or CHARTHERO_API_KEY in the process that loads them"
     )
-
-
-def given_key(api_key: Any) -> KeySource | None:
-    """Return the source of a key given as an argument, a ``Secret``; None if none was given."""
-    if api_key.reveal() is None or isinstance(api_key.reveal(), KeySource):
-        return api_key.reveal()  # type: ignore[no-any-return]
-    if callable(api_key.reveal()):
-        return KeySource("the callable given as api_key", api_key.reveal(), is_callable=True)
-    return KeySource("the argument api_key", api_key.reveal)
-
-
-def key_file(path: str, origin: str) -> KeySource:
-    """Return the source of a key in a file. The file is opened when the key is needed."""
-    expanded = Path(path)
-    with suppress(RuntimeError):  # A home directory that does not exist.
-        expanded = expanded.expanduser()
-    return KeySource(f"the key file named by {origin}", KeyFile(expanded, origin))

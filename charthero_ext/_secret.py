@@ -1,12 +1,19 @@
-"""The one opaque type for keys, signed URLs, webhook secrets, raw configuration and pass-through arguments."""
+"""Keeps keys, signed URLs, webhook secrets, raw configuration and pass-through arguments out of tracebacks.
+
+Traceback renderers print the local variables of every frame, and walk attrs fields, dicts and lists, even if a repr
+hides them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, NoReturn, Self, TypeVar
+from functools import wraps
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
-__all__ = ["Secret", "hide", "without_origin"]
+__all__ = ["Secret", "hide", "opaque", "without_origin"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
 X = TypeVar("X", bound=BaseException)
 
@@ -14,10 +21,9 @@ X = TypeVar("X", bound=BaseException)
 class Secret(Generic[T_co]):
     """Holds a value that tools must not show.
 
-    Traceback renderers print the local variables of every frame, and walk attrs fields, dicts and lists, even if a repr
-    hides them. A ``Secret`` has no fields to walk, its repr is constant, and it cannot be pickled. Wrap a value in the
-    first line that holds it and rebind the same name. Call :meth:`reveal` only inside the expression that needs the
-    value, and never store the result in a local variable.
+    It has no fields to walk, its repr is constant, and it cannot be pickled. Wrap a value in the first line that holds
+    it and rebind the same name. Call :meth:`reveal` only inside the expression that needs the value, and never store
+    the result in a local variable.
     """
 
     __slots__ = ("_reveal",)
@@ -33,12 +39,6 @@ class Secret(Generic[T_co]):
     def __repr__(self) -> str:
         return "Secret(...)"
 
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled")
 
@@ -46,6 +46,21 @@ class Secret(Generic[T_co]):
 def hide(value: Any) -> Any:
     """Return *value* as a ``Secret``. The return type is ``Any``, so the same name can be rebound."""
     return value if isinstance(value, Secret) else Secret(value)
+
+
+def opaque(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate *function* so that a traceback shows neither its arguments nor the frames below it."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> R:
+        args, kwargs = hide(args), hide(kwargs)
+        try:
+            return function(*args.reveal(), **kwargs.reveal())  # type: ignore[attr-defined]
+        except BaseException as error:
+            without_origin(error)
+            raise
+
+    return call
 
 
 def without_origin(error: X) -> X:

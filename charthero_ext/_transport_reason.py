@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,15 +19,12 @@ PROBLEMS: Final[dict[TransportReason, str]] = {
     "damaged": "the compressed body is damaged",
     "other": "the connection failed",
 }
-#: Exceptions in the chain, by class, most specific first.
-BY_CLASS: Final[tuple[tuple[type[Exception], TransportReason], ...]] = (
-    (ssl.SSLCertVerificationError, "certificate"),
-    (socket.gaierror, "dns"),
-    (ConnectionRefusedError, "refused"),
-    (ConnectionError, "reset"),
-)
-#: httpx's own exceptions, by name, because only one module imports httpx.
-BY_NAME: Final[dict[str, TransportReason]] = {
+#: Class names in the chain of an exception, most specific first. By name, because only the drivers import httpx.
+REASONS: Final[dict[str, TransportReason]] = {
+    "SSLCertVerificationError": "certificate",
+    "gaierror": "dns",
+    "ConnectionRefusedError": "refused",
+    "ConnectionError": "reset",
     "ReadError": "reset",
     "WriteError": "reset",
     "CloseError": "reset",
@@ -40,22 +35,17 @@ BY_NAME: Final[dict[str, TransportReason]] = {
 
 def transport_reason(error: Exception, *, is_proxied: bool) -> TransportReason:
     """Return the reason for an exception of httpx or of the operating system."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if "TimeoutException" in names or isinstance(error, TimeoutError):
+    outermost = {kind.__name__ for kind in type(error).__mro__}
+    if outermost & {"TimeoutException", "TimeoutError"}:
         return "timeout"
-    causes = tuple(_causes(error))
-    found: list[TransportReason] = []
-    for kind, reason in BY_CLASS:
-        if any(isinstance(cause, kind) for cause in causes):
-            found.append(reason)
-    if "certificate" not in found and ("ProxyError" in names or (is_proxied and "ConnectError" in names)):
-        return "proxy"
-    found.extend(reason for name, reason in BY_NAME.items() if name in names)
-    return found[0] if found else "other"
+    names = {kind.__name__ for cause in _chain(error) for kind in type(cause).__mro__}
+    reason: TransportReason = next((REASONS[name] for name in REASONS if name in names), "other")
+    is_of_proxy = "ProxyError" in outermost or (is_proxied and "ConnectError" in outermost)
+    return "proxy" if is_of_proxy and reason != "certificate" else reason
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _chain(error: BaseException) -> Iterator[BaseException]:
     yield error
     for cause in (error.__cause__ or error.__context__, *getattr(error, "exceptions", ())):
         if cause is not None:
-            yield from _causes(cause)
+            yield from _chain(cause)

@@ -149,7 +149,7 @@ class ChartHero:
 def chosen_settings(settings: Settings | None, api_key: Any, base_url: Any) -> Settings:
     """Return *settings*, or load them from the other arguments, which are secrets."""
     if settings is None:
-        return Settings.load(api_key=api_key, base_url=base_url)
+        return Settings.load(api_key=api_key.reveal(), base_url=base_url.reveal())
     if api_key.reveal() is not None or base_url.reveal() is not None:
         raise ConfigurationError("give either settings, or api_key and base_url; settings already hold both")
     return settings

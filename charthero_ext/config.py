@@ -2,9 +2,6 @@
 
 A host and its key are one pair: the key is sent to no other host. Arguments override the environment, and the
 environment overrides the profile. If one of them pairs the key with another host, loading fails.
-
-Raw configuration may contain a key in the wrong place, so it is a ``Secret`` until it is checked. The functions that
-look inside return a problem and never raise, so no traceback contains their local variables.
 """
 
 from __future__ import annotations
@@ -18,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-from attrs import Attribute, field, fields, frozen
+from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
-from charthero_ext._key_source import ApiKey, EnvironmentVariable, KeyFile, KeySource, given_key, key_file, key_lost
-from charthero_ext._secret import Secret, hide
+from charthero_ext._key_source import ApiKey, EnvironmentVariable, KeySource, given_key, key_file
+from charthero_ext._secret import opaque
 from charthero_ext.errors import ConfigurationError
 
 __all__ = ["CONFIG_FILE", "ApiKey", "Attempt", "Settings", "Timeouts"]
@@ -30,7 +27,7 @@ __all__ = ["CONFIG_FILE", "ApiKey", "Attempt", "Settings", "Timeouts"]
 PREFIX: Final = "/external/v1"
 CONFIG_FILE: Final = Path("~/.config/charthero/config.toml")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-PROFILE_KEYS: Final = frozenset({"base_url", "api_key_file", "api_key_env"})
+PROFILES: Final = ({"base_url", "api_key_file"}, {"base_url", "api_key_env"})
 #: White space and ASCII punctuation, except what names and addresses contain: - . _ and the colons of IPv6.
 NOT_IN_A_HOST: Final = re.compile(r"[\s!-,/;-@\[-^`{-~]")
 
@@ -43,77 +40,65 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _parsed_url(url: Any) -> tuple[str, str]:
-    """Return what is wrong with a base URL, and its normalized scheme and host. Never raises."""
+def _normalized_url(url: Any) -> str:
+    """Return the scheme and host of a base URL. Raises ValueError: what is wrong with it."""
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
         if "[" in parts.netloc:
             host = str(ip_address(host))
     except (AttributeError, ValueError):
-        return "is not a URL", ""
-    shown = f"[{host}]" if ":" in host else host
-    origin = f"{parts.scheme}://{shown}" + ("" if port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{port}")
+        raise ValueError("is not a URL") from None
     if parts.scheme not in DEFAULT_PORTS or not host:
-        return "has to begin with https:// and a host", ""
+        raise ValueError("must begin with https:// and a host")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        return "holds credentials, a query or a fragment; leave them out", ""
+        raise ValueError("holds credentials, a query or a fragment; leave them out")
     # urlsplit drops line breaks and tabs, so look for them in the original text.
     if not url.strip().isprintable() or NOT_IN_A_HOST.search(host) or ".." in f".{host}" or port == 0:
-        return "contains an invalid character or port", ""
+        raise ValueError("contains an invalid character or port")
     if parts.path.rstrip("/") not in ("", PREFIX):
-        return f"has to be the host alone, or the host with {PREFIX}", ""
+        raise ValueError(f"must be the host alone, or the host with {PREFIX}")
     if parts.scheme == "http" and not is_loopback(host):
-        return "has to be https; http is for loopback only", ""
-    return "", origin
+        raise ValueError("must be https; http is for loopback only")
+    shown_port = "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://" + (f"[{host}]" if ":" in host else host) + shown_port
 
 
-def _checked_url(url: Any, origin: str) -> str:
-    url = hide(url)
-    problem, checked = _parsed_url(url.reveal())
-    if problem:
-        raise ConfigurationError(f"the base URL of {origin} {problem}")
-    return checked
+def _checked_url(url: Any, source: str = "the settings") -> str:
+    try:
+        return _normalized_url(url)
+    except ValueError as error:
+        raise ConfigurationError(f"the base URL of {source} {error}") from None
 
 
-def _checked_base_url(url: Any) -> str:
-    return _checked_url(url, "the settings")
+def _must_be(what: str, is_valid: Callable[[Any], object]) -> Callable[[Any, Attribute[Any], Any], None]:
+    """Return a validator. Its error names the attribute, and never shows the value, which may be a key."""
+
+    def check(_: object, attribute: Attribute[Any], value: Any) -> None:
+        if not is_valid(value):
+            raise ConfigurationError(f"{attribute.name} must be {what}")
+
+    return check
 
 
-def _check_seconds(_: object, attribute: Attribute[Any], value: object) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= sys.float_info.max:  # type: ignore[operator]
-        raise ConfigurationError(f"{attribute.name} has to be a number of seconds above 0")
-
-
-def _check_attempts(_: object, attribute: Attribute[Any], value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError("attempts has to be a whole number of at least 1")
-
-
-def _check_timeouts(_: object, attribute: Attribute[Any], value: object) -> None:
-    if not isinstance(value, Timeouts):
-        raise ConfigurationError("timeouts has to be a Timeouts; use Timeouts.of(seconds)")
-
-
-def _check_application(_: object, attribute: Attribute[Any], value: object) -> None:
-    if value is not None and not re.fullmatch(r"[!-~]([ -~]{0,98}[!-~])?", str(value)):
-        raise ConfigurationError("application has to be printable ASCII, such as clinic-sync/2.1")
-
-
-def _checked_key_source(source: Any) -> Any:
-    source = hide(source)
-    if not isinstance(source.reveal(), KeySource):  # It may be the key itself, so do not show it.
-        raise ConfigurationError("key_source has to be a KeySource; pass a key to Settings.load(api_key=...)")
-    return source.reveal()
+_seconds = _must_be(
+    "a number of seconds above 0",  # True is a number as well.
+    lambda value: isinstance(value, (int, float)) and value is not True and 0 < value <= sys.float_info.max,
+)
+_attempts = _must_be(
+    "a whole number of at least 1", lambda value: isinstance(value, int) and value is not True and value >= 1
+)
+_timeouts = _must_be("a Timeouts; use Timeouts.of(seconds)", lambda value: isinstance(value, Timeouts))
+_key_source = _must_be("a KeySource; use Settings.load(api_key=...)", lambda value: isinstance(value, KeySource))
+_application = _must_be(
+    "printable ASCII, such as clinic-sync/2.1", lambda value: re.fullmatch(r"[!-~]([ -~]{0,98}[!-~])?", str(value))
+)
 
 
 def _host_names(hosts: Iterable[str] | None) -> frozenset[str] | None:
-    if hosts is None:
-        return None
     if isinstance(hosts, str):
-        raise ConfigurationError("media_hosts has to be a list of host names")
-    return frozenset(host.lower() for host in hosts)
+        raise ConfigurationError("media_hosts must be a list of host names")
+    return None if hosts is None else frozenset(host.lower() for host in hosts)
 
 
 @frozen(kw_only=True)
@@ -126,11 +111,11 @@ class Timeouts:
         ConfigurationError: A value is not a number above 0. A request without a timeout could wait for ever.
     """
 
-    connect: float = field(default=5.0, validator=_check_seconds)
-    read: float = field(default=30.0, validator=_check_seconds)
-    write: float = field(default=30.0, validator=_check_seconds)
-    pool: float = field(default=30.0, validator=_check_seconds)
-    total: float | None = field(default=None, validator=optional(_check_seconds))
+    connect: float = field(default=5.0, validator=_seconds)
+    read: float = field(default=30.0, validator=_seconds)
+    write: float = field(default=30.0, validator=_seconds)
+    pool: float = field(default=30.0, validator=_seconds)
+    total: float | None = field(default=None, validator=optional(_seconds))
 
     @classmethod
     def of(cls, value: float | Timeouts) -> Timeouts:
@@ -193,29 +178,26 @@ class Settings:
             it raises ends the call.
     """
 
-    base_url: str = field(converter=_checked_base_url)
-    key_source: KeySource = field(converter=_checked_key_source)
-    timeouts: Timeouts = field(default=Timeouts(), validator=_check_timeouts)
-    attempts: int = field(default=4, validator=_check_attempts)
-    total_timeout: float = field(default=60.0, validator=_check_seconds)
+    base_url: str = field(converter=_checked_url)
+    key_source: KeySource = field(validator=_key_source)
+    timeouts: Timeouts = field(default=Timeouts(), validator=_timeouts)
+    attempts: int = field(default=4, validator=_attempts)
+    total_timeout: float = field(default=60.0, validator=_seconds)
     http_logging: bool = False
     media_hosts: frozenset[str] | None = field(default=None, converter=_host_names)
-    application: str | None = field(default=None, validator=_check_application)
+    application: str | None = field(default=None, validator=optional(_application))
     on_attempt: Callable[[Attempt], object] | None = field(default=None, repr=False)
 
+    @opaque
     def __init__(self, *, base_url: str, key_source: KeySource, **options: Unpack[SettingsOptions]) -> None:
-        base_url, key_source = hide(base_url), hide(key_source)
-        if unknown := options.keys() - SettingsOptions.__annotations__.keys():
-            raise TypeError(f"Settings has no option {', '.join(sorted(unknown))}")
-        for attribute in fields(type(self)):  # A traceback may show settings that were refused.
-            object.__setattr__(self, attribute.name, None)
         self.__attrs_init__(base_url=base_url, key_source=key_source, **options)  # pyright: ignore[reportAttributeAccessIssue]
 
     @classmethod
+    @opaque
     def load(
         cls,
         *,
-        api_key: ApiKey | KeySource | None = None,
+        api_key: ApiKey | None = None,
         base_url: str | None = None,
         profile: str | None = None,
         **options: Unpack[SettingsOptions],
@@ -238,27 +220,10 @@ class Settings:
         Raises:
             ConfigurationError: Something is missing, unreadable or misspelt. The text says what to set.
         """
-        api_key, base_url, profile = hide(api_key), hide(base_url), hide(profile)
-        host, key = _found(_sources(base_url, given_key(api_key), profile))
-        if not key.is_callable:
+        host, key = _pair(_sources(base_url, given_key(api_key), profile))
+        if not callable(api_key):
             key.checked(key.read())
         return cls(base_url=host, key_source=key, **options)
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = {attribute.name: getattr(self, attribute.name) for attribute in fields(type(self))}
-        if not isinstance(self.key_source.provider, (KeyFile, EnvironmentVariable)):
-            state["key_source"] = KeySource(self.key_source.origin, key_lost)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            object.__setattr__(self, name, value)
 
 
 @frozen
@@ -266,33 +231,33 @@ class _Source:
     """One place that settings come from."""
 
     name: str
-    base_url: Secret[Any]
+    base_url: str | None = None
     key: KeySource | None = None
 
 
-def _sources(base_url: Any, key: KeySource | None, profile: Any) -> Iterator[_Source]:
+def _sources(base_url: str | None, key: KeySource | None, profile: str | None) -> Iterator[_Source]:
     """Yield the sources in order of precedence. Each is read only if it is needed."""
     yield _Source("the arguments", base_url, key)
-    if profile.reveal() is not None:
-        yield _from_profile(profile)
-    yield _from_environment()
-    yield _from_profile(Secret(os.environ.get("CHARTHERO_PROFILE")))
+    if profile is not None:
+        yield _profile(profile)
+    yield _environment()
+    yield _profile(os.environ.get("CHARTHERO_PROFILE"))
 
 
-def _found(sources: Iterator[_Source]) -> tuple[str, KeySource]:
-    """Return the first host and the first key, which have to be one pair."""
-    host = key = _Source("nowhere", Secret(None))
+def _pair(sources: Iterator[_Source]) -> tuple[str, KeySource]:
+    """Return the first host and the first key, which must be one pair."""
+    host = key = _Source("nowhere")
     for source in sources:
-        host = source if host.base_url.reveal() is None else host
+        host = source if host.base_url is None else host
         key = source if key.key is None else key
-        if host.base_url.reveal() is not None and key.key is not None:
+        if host.base_url is not None and key.key is not None:
             break
-    if host.base_url.reveal() is None:
+    if host.base_url is None:
         raise ConfigurationError("no API host; set CHARTHERO_BASE_URL to the host you were given, or CHARTHERO_PROFILE")
     if key.key is None:
         raise ConfigurationError("no API key; set CHARTHERO_API_KEY, CHARTHERO_API_KEY_FILE or CHARTHERO_PROFILE")
     url = _checked_url(host.base_url, host.name)
-    if key.base_url.reveal() is not None and _checked_url(key.base_url, key.name) != url:
+    if key.base_url is not None and _checked_url(key.base_url, key.name) != url:
         raise ConfigurationError(
             f"the key in {key.name} belongs to another host than the one in {host.name}; "
             "a key is sent only to the host it was issued for, so set both in one place"
@@ -300,62 +265,52 @@ def _found(sources: Iterator[_Source]) -> tuple[str, KeySource]:
     return url, key.key
 
 
-def _from_environment() -> _Source:
+def _environment() -> _Source:
     key = None
     if "CHARTHERO_API_KEY" in os.environ and "CHARTHERO_API_KEY_FILE" in os.environ:
         raise ConfigurationError("CHARTHERO_API_KEY and CHARTHERO_API_KEY_FILE are both set; unset one")
     if "CHARTHERO_API_KEY" in os.environ:
         key = KeySource("CHARTHERO_API_KEY", EnvironmentVariable("CHARTHERO_API_KEY"))
-    elif "CHARTHERO_API_KEY_FILE" in os.environ:
+    if "CHARTHERO_API_KEY_FILE" in os.environ:
         key = key_file(os.environ["CHARTHERO_API_KEY_FILE"], "CHARTHERO_API_KEY_FILE")
-    return _Source("the environment variables", Secret(os.environ.get("CHARTHERO_BASE_URL")), key)
+    return _Source("the environment variables", os.environ.get("CHARTHERO_BASE_URL"), key)
 
 
-def _from_profile(name: Secret[str | None]) -> _Source:
-    problem, source = _parsed_profile(name, _profiles())
-    if source is None:
-        raise ConfigurationError(problem)
-    return source
-
-
-def _parsed_profile(secret_name: Secret[str | None], profiles: Secret[dict[str, Any]]) -> tuple[str, _Source | None]:
-    """Return what is wrong with a profile, or the settings in it. Never raises."""
-    name, tables = secret_name.reveal(), profiles.reveal()
-    if name is None:
-        if "default" not in tables:
-            return "", _Source("the profile", Secret(None))
-        name = "default"
-    profile = tables.get(name)
+def _profile(name: str | None) -> _Source:
+    """Return the settings of a profile. Without a name, the profile ``default`` does not have to exist."""
+    profiles = _profiles()
+    if name is None and "default" not in profiles:
+        return _Source("the profile")
+    name = "default" if name is None else name
+    profile = profiles.get(name)
     if not isinstance(profile, dict):
         # The name may be a key that was passed by mistake.
         shown = repr(name) if re.fullmatch(r"[A-Za-z-]{0,20}", name) else "of that name"
-        return f"{CONFIG_FILE} has no profile {shown}; it has: {', '.join(sorted(tables)) or 'none'}", None
+        known = ", ".join(sorted(profiles)) or "none"
+        raise ConfigurationError(f"{CONFIG_FILE} has no profile {shown}; it has: {known}")
     place = f"the profile {name!r} in {CONFIG_FILE}"
-    if unknown := profile.keys() - PROFILE_KEYS:
-        allowed = ", ".join(sorted(PROFILE_KEYS))
-        return f"{place} has unknown keys: {', '.join(sorted(unknown))}; it may have {allowed}", None
-    if not all(isinstance(value, str) for value in profile.values()):
-        return f"{place}: every value has to be text", None
-    if len(profile.keys() & {"api_key_file", "api_key_env"}) != 1 or "base_url" not in profile:
-        return f"{place} needs base_url, and either api_key_file or api_key_env", None
+    if set(profile) not in PROFILES or not all(isinstance(value, str) for value in profile.values()):
+        names = ", ".join(sorted(profile)) or "nothing"
+        raise ConfigurationError(
+            f"{place} has {names}; it must have base_url, and either api_key_file or api_key_env, as text"
+        )
     if "api_key_file" in profile:
         key = key_file(profile["api_key_file"], place)
     else:
         variable = EnvironmentVariable(profile["api_key_env"])
         key = KeySource(f"the variable named by api_key_env of {place}", variable)
-    return "", _Source(place, Secret(profile["base_url"]), key)
+    return _Source(place, profile["base_url"], key)
 
 
-def _profiles() -> Secret[dict[str, Any]]:
+def _profiles() -> dict[str, Any]:
     import tomllib
 
     try:
         # Some editors begin a file with a byte order mark.
-        return Secret(tomllib.loads(CONFIG_FILE.expanduser().read_text(encoding="utf-8-sig")))
+        return tomllib.loads(CONFIG_FILE.expanduser().read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, RuntimeError):  # No such file, or a user without a home directory.
-        return Secret({})
+        return {}
     except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
+        raise ConfigurationError(f"{CONFIG_FILE} cannot be read: {error.strerror}") from None
     except ValueError:
-        problem = "cannot be read as TOML"
-    raise ConfigurationError(f"{CONFIG_FILE} {problem}")
+        raise ConfigurationError(f"{CONFIG_FILE} cannot be read as TOML") from None

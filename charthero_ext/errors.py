@@ -1,8 +1,8 @@
 """Every exception that this package raises.
 
 No exception carries a response body, an API key, a signed URL or patient data: not in its text, its arguments, its
-pickle or a chained exception. The server's own message is available as ``server_message`` only. Every exception can
-be pickled and copied.
+pickle or a chained exception. Only ``server_message`` has the server's own words. Every exception can be pickled and
+copied.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import copyreg
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
+
+import attrs
+from attrs.converters import optional
 
 __all__ = [
     "ApiStatusError",
@@ -56,6 +59,11 @@ class ServerMessage(str):
 class ChartHeroError(Exception):
     """The base of every exception of this package."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default, pickle and copy call the class with its text as the only argument.
+        state = {name: None if isinstance(value, ServerMessage) else value for name, value in vars(self).items()}
+        return copyreg.__newobj__, (type(self), *self.args), state  # type: ignore[attr-defined]
+
 
 class ConfigurationError(ChartHeroError):
     """The settings cannot be used. The text names the source that was read and what to set."""
@@ -65,18 +73,13 @@ class TransportError(ChartHeroError):
     """No complete response arrived.
 
     Attributes:
-        reason: ``dns`` (the host name cannot be resolved), ``refused`` (nothing listens there), ``certificate`` (the
-            server's certificate is not trusted), ``proxy`` (the proxy failed), ``reset`` (the connection broke),
-            ``timeout``, ``damaged`` (the body cannot be decompressed), ``too_large``, ``media`` (the media host did not
-            send the recording) or ``other``.
+        reason: ``dns``, ``refused``, ``certificate``, ``proxy``, ``reset``, ``timeout``, ``damaged`` (the body cannot
+            be decompressed), ``too_large``, ``media`` (the media host did not send the recording) or ``other``.
     """
 
     def __init__(self, message: str = "", *, reason: TransportReason = "other") -> None:
         super().__init__(message)
         self.reason: TransportReason = reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt_from(self, vars(self))
 
 
 class RequestTimeoutError(TransportError):
@@ -96,9 +99,6 @@ class UnexpectedResponseError(ChartHeroError):
     def __init__(self, message: str = "", *, request_id: str | None = None) -> None:
         super().__init__(message + (f"; request id {request_id}" if request_id else ""))
         self.request_id = request_id
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt_from(self, vars(self))
 
 
 class PaginationError(ChartHeroError):
@@ -122,10 +122,12 @@ class MassDeletionError(ChartHeroError):
         )
         self.missing, self.known, self.total = missing, known, total
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt_from(self, vars(self))
+
+def _dict(ids: Mapping[str, str] | None) -> dict[str, str]:
+    return dict(ids or {})
 
 
+@attrs.define(kw_only=True, auto_exc=False, eq=False, repr=False, slots=False)
 class ApiStatusError(ChartHeroError):
     """The API answered with a status other than success.
 
@@ -145,59 +147,35 @@ class ApiStatusError(ChartHeroError):
         key_origin: Where the key was read, such as ``CHARTHERO_API_KEY``.
     """
 
-    def __init__(
-        self,
-        *,
-        status_code: int,
-        operation: str,
-        reason_code: str | None = None,
-        field: str | None = None,
-        server_message: str | None = None,
-        retry_after: float | None = None,
-        required_scopes: frozenset[str] = frozenset(),
-        request_id: str | None = None,
-        ids: Mapping[str, str] | None = None,
-        host: str | None = None,
-        attempts: int = 1,
-        key_origin: str | None = None,
-    ) -> None:
-        self.status_code = status_code
-        self.operation = operation
-        self.reason_code = reason_code
-        self.field = field
-        self.server_message = None if server_message is None else ServerMessage(server_message)
-        self.retry_after = retry_after
-        self.required_scopes = required_scopes
-        self.request_id = request_id
-        self.ids = dict(ids or {})
-        self.host = host
-        self.attempts = attempts
-        self.key_origin = key_origin
-        super().__init__(self._describe())
+    status_code: int
+    operation: str
+    reason_code: str | None = None
+    field: str | None = None
+    server_message: str | None = attrs.field(default=None, converter=optional(ServerMessage))
+    retry_after: float | None = None
+    required_scopes: frozenset[str] = frozenset()
+    request_id: str | None = None
+    ids: Mapping[str, str] = attrs.field(default=None, converter=_dict)
+    host: str | None = None
+    attempts: int = 1
+    key_origin: str | None = None
 
-    def _describe(self) -> str:
-        text = f"{self.operation}: HTTP {self.status_code}"
-        if self.reason_code:
-            text += f" {self.reason_code}"
-        if self.field:
-            text += f" (parameter {self.field})"
-        details = [f"{name} {value}" for name, value in self.ids.items()]
-        if self.host:
-            details.append(f"host {self.host}")
-        if self.attempts > 1:
-            details.append(f"{self.attempts} attempts")
-        if self.retry_after is not None:
-            details.append(f"retry after {self.retry_after:g} s")
-        if self.request_id:
-            details.append(f"request id {self.request_id}")
-        return "; ".join(filter(None, [text, ", ".join(details), self._explain()]))
+    def __attrs_post_init__(self) -> None:
+        code = f" {self.reason_code}" if self.reason_code else ""
+        parameter = f" (parameter {self.field})" if self.field else ""
+        details = [
+            *(f"{name} {value}" for name, value in self.ids.items()),
+            f"host {self.host}" if self.host else "",
+            f"{self.attempts} attempts" if self.attempts > 1 else "",
+            f"retry after {self.retry_after:g} s" if self.retry_after is not None else "",
+            f"request id {self.request_id}" if self.request_id else "",
+        ]
+        parts = (f"{self.operation}: HTTP {self.status_code}{code}{parameter}", ", ".join(filter(None, details)))
+        super().__init__("; ".join(filter(None, (*parts, self._advice()))))
 
-    def _explain(self) -> str:
+    def _advice(self) -> str:
         """Return the end of the text: what the caller can do."""
         return ""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt_from(self, {**vars(self), "server_message": None})
 
 
 class InvalidRequestError(ApiStatusError):
@@ -207,14 +185,14 @@ class InvalidRequestError(ApiStatusError):
 class AuthenticationError(ApiStatusError):
     """HTTP 401: the server did not accept the key. Do not retry with the same key."""
 
-    def _explain(self) -> str:
+    def _advice(self) -> str:
         return f"the key came from {self.key_origin}" if self.key_origin else ""
 
 
 class PermissionDeniedError(ApiStatusError):
     """HTTP 403: the key lacks a scope, or the route is not enabled for the partner organization."""
 
-    def _explain(self) -> str:
+    def _advice(self) -> str:
         enablement = "the route must be enabled for your organization and environment"
         if self.reason_code == "route_not_enabled":
             return enablement
@@ -307,7 +285,3 @@ class MismatchedEventError(WebhookVerificationError):
     """The signature is valid, but the headers, which it does not cover, name another event or version than the body."""
 
     reason = "mismatched_event"
-
-
-def _rebuilt_from(error: ChartHeroError, state: dict[str, Any]) -> tuple[Any, ...]:
-    return copyreg.__newobj__, (type(error), *error.args), state  # type: ignore[attr-defined]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
-import time
 from pathlib import Path
 from typing import Any
 
@@ -181,24 +179,11 @@ def test_a_key_is_not_used_with_the_host_of_another_source(monkeypatch: pytest.M
     assert Settings.load(base_url="https://production.example.test/external/v1").base_url.endswith("example.test")
 
 
-def test_a_key_file_is_read_again_when_it_changes(key_file: Path) -> None:
-    key_file.write_text("ch_sk_first\n")
-    settings = Settings.load()
-    assert read_key(settings) == "ch_sk_first"
-    key_file.write_text("ch_sk_second\n")
-    os.utime(key_file, ns=(time.time_ns() + 10**9, time.time_ns() + 10**9))
-    assert read_key(settings) == "ch_sk_second"
-
-
-def test_a_replaced_key_file_with_the_same_time_is_read_again(key_file: Path) -> None:
-    other = key_file.with_name("other")
+def test_a_changed_key_file_is_read_again(key_file: Path) -> None:
     key_file.write_text("ch_sk_1")
-    other.write_text("ch_sk_2")
-    for each in (key_file, other):
-        os.utime(each, ns=(10**18, 10**18))
     settings = Settings.load()
     assert read_key(settings) == "ch_sk_1"
-    other.replace(key_file)
+    key_file.write_text("ch_sk_2")
     assert read_key(settings) == "ch_sk_2"
 
 
@@ -237,7 +222,7 @@ def test_a_deleted_key_file_is_an_error(key_file: Path) -> None:
 )
 @pytest.mark.parametrize("part", ["connect", "read", "write", "pool"])
 def test_an_invalid_timeout_error_names_the_timeout(part: str, seconds: object) -> None:
-    with pytest.raises(ConfigurationError, match=f"{part} has to be a number of seconds above 0"):
+    with pytest.raises(ConfigurationError, match=f"{part} must be a number of seconds above 0"):
         Timeouts(**{part: seconds})  # type: ignore[arg-type]
 
 
@@ -253,7 +238,7 @@ def test_an_invalid_timeout_error_names_the_timeout(part: str, seconds: object) 
     ],
 )
 def test_an_invalid_limit_error_names_the_setting(name: str, value: object) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name} has to be"):
+    with pytest.raises(ConfigurationError, match=f"{name} must be"):
         Settings.load(api_key=KEY, base_url="https://api.example.test", **{name: value})  # type: ignore[arg-type]
 
 
@@ -267,12 +252,12 @@ def test_default_timeouts_and_attempts() -> None:
 
 @pytest.mark.parametrize("timeouts", [None, 5])
 def test_timeouts_of_another_type_are_refused(timeouts: object) -> None:
-    with pytest.raises(ConfigurationError, match="timeouts has to be a Timeouts"):
+    with pytest.raises(ConfigurationError, match="timeouts must be a Timeouts"):
         Settings.load(api_key=KEY, base_url="https://api.example.test", timeouts=timeouts)  # type: ignore[arg-type]
 
 
 def test_a_key_as_key_source_is_refused_and_not_displayed() -> None:
-    with pytest.raises(ConfigurationError, match="key_source has to be a KeySource") as caught:
+    with pytest.raises(ConfigurationError, match="key_source must be a KeySource") as caught:
         Settings(base_url="https://api.example.test", key_source=KEY)  # type: ignore[arg-type]
     assert KEY not in str(caught.value)
 
@@ -295,13 +280,13 @@ def test_an_invalid_key_file_path_is_an_error_when_the_key_is_read(path: str, re
 @pytest.mark.parametrize(
     ("profiles", "complaint"),
     [
-        ("[default]\nbase_ulr = 'https://x.test'\n", "unknown keys: base_ulr"),
-        ("[default]\nbase_url = 'https://x.test'\n", "needs base_url, and either"),
-        ("[default]\nbase_url = 1\napi_key_env = 'K'\n", "has to be text"),
-        ("[default]\napi_key_env = 'K'\n", "needs base_url, and either"),
+        ("[default]\nbase_ulr = 'https://x.test'\n", "has base_ulr; it must have base_url, and either"),
+        ("[default]\nbase_url = 'https://x.test'\n", "must have base_url, and either"),
+        ("[default]\nbase_url = 1\napi_key_env = 'K'\n", "as text"),
+        ("[default]\napi_key_env = 'K'\n", "must have base_url, and either"),
         (
             "[default]\nbase_url = 'https://x.test'\napi_key_env = 'K'\napi_key_file = 'k'\n",
-            "needs base_url, and either",
+            "must have base_url, and either",
         ),
         (
             "[default]\nbase_url = 'https://x.test'\napi_key_env = 'UNSET_VARIABLE'\n",
@@ -373,7 +358,7 @@ def test_without_a_home_directory_the_error_names_the_variable(monkeypatch: pyte
         ({"API_KEY": KEY, "API_KEY_FILE": "/nowhere"}, "CHARTHERO_API_KEY and CHARTHERO_API_KEY_FILE are both set"),
         ({"API_KEY": " "}, "CHARTHERO_API_KEY holds no API key"),
         ({"API_KEY_FILE": "/nowhere"}, "CHARTHERO_API_KEY_FILE cannot be read: No such file"),
-        ({"API_KEY": KEY, "BASE_URL": " "}, "base URL of the environment variables has to begin"),
+        ({"API_KEY": KEY, "BASE_URL": " "}, "base URL of the environment variables must begin"),
     ],
 )
 def test_an_invalid_environment_variable_is_named(
