@@ -104,12 +104,8 @@ class KeyFile:
             if len(content.reveal()) <= MAX_KEY_FILE:
                 return content.reveal().decode("utf-8-sig").rstrip("\r\n")
             reason = f"it is longer than {MAX_KEY_FILE} bytes, so it is not a key file"
-        except OSError as error:
-            reason = str(error.strerror)
-        except UnicodeDecodeError:
-            reason = "it is not text"
-        except ValueError:
-            reason = "it is not a path"
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", "it is not a path of a text file")
         raise ConfigurationError(f"{self.origin} cannot be read: {reason}")
 
 

@@ -25,9 +25,8 @@ REASONS: Final[dict[str, TransportReason]] = {
     "gaierror": "dns",
     "ConnectionRefusedError": "refused",
     "ConnectionError": "reset",
-    "ReadError": "reset",
-    "WriteError": "reset",
-    "CloseError": "reset",
+    "ConnectError": "other",
+    "NetworkError": "reset",
     "RemoteProtocolError": "reset",
     "DecodingError": "damaged",
 }

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-from attrs import Attribute, field, frozen
-from attrs.validators import optional
+from attrs import Attribute, field, frozen, validators
 
 from charthero_ext._key_source import ApiKey, EnvironmentVariable, KeySource, given_key, key_file
 from charthero_ext._secret import opaque
@@ -28,8 +27,8 @@ PREFIX: Final = "/external/v1"
 CONFIG_FILE: Final = Path("~/.config/charthero/config.toml")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 PROFILES: Final = ({"base_url", "api_key_file"}, {"base_url", "api_key_env"})
-#: White space and ASCII punctuation, except what names and addresses contain: - . _ and the colons of IPv6.
-NOT_IN_A_HOST: Final = re.compile(r"[\s!-,/;-@\[-^`{-~]")
+#: A name or an address: no white space, and of ASCII punctuation only - . _ and the colons of IPv6.
+HOST: Final = re.compile(r"[^\s!-,/;-@\[-^`{-~]+")
 
 
 def is_loopback(host: str) -> bool:
@@ -40,35 +39,31 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _normalized_url(url: Any) -> str:
-    """Return the scheme and host of a base URL. Raises ValueError: what is wrong with it."""
+def _checked_url(url: Any, source: str = "the settings") -> str:
+    """Return the scheme and host of a base URL, normalized."""
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
-        if "[" in parts.netloc:
-            host = str(ip_address(host))
+        host = str(ip_address(host)) if "[" in parts.netloc else host
+        is_valid = (
+            parts.scheme in DEFAULT_PORTS
+            and HOST.fullmatch(host)
+            and ".." not in f".{host}"
+            and port != 0
+            and parts.path.rstrip("/") in ("", PREFIX)
+            and not ("@" in parts.netloc or parts.query or parts.fragment)
+            and url.strip().isprintable()  # urlsplit drops line breaks and tabs.
+        )
     except (AttributeError, ValueError):
-        raise ValueError("is not a URL") from None
-    if parts.scheme not in DEFAULT_PORTS or not host:
-        raise ValueError("must begin with https:// and a host")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("holds credentials, a query or a fragment; leave them out")
-    # urlsplit drops line breaks and tabs, so look for them in the original text.
-    if not url.strip().isprintable() or NOT_IN_A_HOST.search(host) or ".." in f".{host}" or port == 0:
-        raise ValueError("contains an invalid character or port")
-    if parts.path.rstrip("/") not in ("", PREFIX):
-        raise ValueError(f"must be the host alone, or the host with {PREFIX}")
+        is_valid = False
+    if not is_valid:
+        raise ConfigurationError(
+            f"the base URL of {source} must be https:// and a host, and nothing more than a port and {PREFIX}"
+        )
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("must be https; http is for loopback only")
+        raise ConfigurationError(f"the base URL of {source} must be https; http is for loopback only")
     shown_port = "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://" + (f"[{host}]" if ":" in host else host) + shown_port
-
-
-def _checked_url(url: Any, source: str = "the settings") -> str:
-    try:
-        return _normalized_url(url)
-    except ValueError as error:
-        raise ConfigurationError(f"the base URL of {source} {error}") from None
 
 
 def _must_be(what: str, is_valid: Callable[[Any], object]) -> Callable[[Any, Attribute[Any], Any], None]:
@@ -85,9 +80,7 @@ _seconds = _must_be(
     "a number of seconds above 0",  # True is a number as well.
     lambda value: isinstance(value, (int, float)) and value is not True and 0 < value <= sys.float_info.max,
 )
-_attempts = _must_be(
-    "a whole number of at least 1", lambda value: isinstance(value, int) and value is not True and value >= 1
-)
+_attempts = _must_be("a whole number of at least 1", lambda value: type(value) is int and value >= 1)
 _timeouts = _must_be("a Timeouts; use Timeouts.of(seconds)", lambda value: isinstance(value, Timeouts))
 _key_source = _must_be("a KeySource; use Settings.load(api_key=...)", lambda value: isinstance(value, KeySource))
 _application = _must_be(
@@ -106,16 +99,13 @@ class Timeouts:
     """Seconds that one request may take to connect, to read or write a piece, and to wait for a free connection.
 
     ``total`` limits a whole call with all its attempts and waits; None means ``Settings.total_timeout``.
-
-    Raises:
-        ConfigurationError: A value is not a number above 0. A request without a timeout could wait for ever.
     """
 
     connect: float = field(default=5.0, validator=_seconds)
     read: float = field(default=30.0, validator=_seconds)
     write: float = field(default=30.0, validator=_seconds)
     pool: float = field(default=30.0, validator=_seconds)
-    total: float | None = field(default=None, validator=optional(_seconds))
+    total: float | None = field(default=None, validator=validators.optional(_seconds))
 
     @classmethod
     def of(cls, value: float | Timeouts) -> Timeouts:
@@ -185,7 +175,7 @@ class Settings:
     total_timeout: float = field(default=60.0, validator=_seconds)
     http_logging: bool = False
     media_hosts: frozenset[str] | None = field(default=None, converter=_host_names)
-    application: str | None = field(default=None, validator=optional(_application))
+    application: str | None = field(default=None, validator=validators.optional(_application))
     on_attempt: Callable[[Attempt], object] | None = field(default=None, repr=False)
 
     @opaque
@@ -204,17 +194,15 @@ class Settings:
     ) -> Self:
         """Load settings from the arguments, the environment and a profile, in this order.
 
-        Nothing more is read once the host and the key are found. A profile that is named as an argument comes before
-        the environment.
-
-        The environment: ``CHARTHERO_API_KEY`` or ``CHARTHERO_API_KEY_FILE``, ``CHARTHERO_BASE_URL``,
-        ``CHARTHERO_PROFILE``. A profile is a table of ``~/.config/charthero/config.toml`` that pairs a ``base_url``
-        with ``api_key_file`` or ``api_key_env``. Without a name, the profile ``default`` is used.
+        Nothing more is read once the host and the key are found. The environment is ``CHARTHERO_API_KEY`` or
+        ``CHARTHERO_API_KEY_FILE``, ``CHARTHERO_BASE_URL`` and ``CHARTHERO_PROFILE``. A profile is a table of
+        ``~/.config/charthero/config.toml`` that pairs a ``base_url`` with ``api_key_file`` or ``api_key_env``.
 
         Args:
             api_key: The key, or a callable that returns it.
             base_url: The host, with or without ``/external/v1``.
-            profile: The name of a profile.
+            profile: A profile to read before the environment. Without it, the last source is ``CHARTHERO_PROFILE`` or
+                the profile ``default``.
             options: The other attributes of ``Settings``.
 
         Raises:
@@ -259,8 +247,7 @@ def _pair(sources: Iterator[_Source]) -> tuple[str, KeySource]:
     url = _checked_url(host.base_url, host.name)
     if key.base_url is not None and _checked_url(key.base_url, key.name) != url:
         raise ConfigurationError(
-            f"the key in {key.name} belongs to another host than the one in {host.name}; "
-            "a key is sent only to the host it was issued for, so set both in one place"
+            f"the key in {key.name} belongs to another host than the one in {host.name}; set both in one place"
         )
     return url, key.key
 
@@ -277,7 +264,7 @@ def _environment() -> _Source:
 
 
 def _profile(name: str | None) -> _Source:
-    """Return the settings of a profile. Without a name, the profile ``default`` does not have to exist."""
+    """Return the settings of a profile; without a name, of the profile ``default``, if there is one."""
     profiles = _profiles()
     if name is None and "default" not in profiles:
         return _Source("the profile")
@@ -290,10 +277,8 @@ def _profile(name: str | None) -> _Source:
         raise ConfigurationError(f"{CONFIG_FILE} has no profile {shown}; it has: {known}")
     place = f"the profile {name!r} in {CONFIG_FILE}"
     if set(profile) not in PROFILES or not all(isinstance(value, str) for value in profile.values()):
-        names = ", ".join(sorted(profile)) or "nothing"
-        raise ConfigurationError(
-            f"{place} has {names}; it must have base_url, and either api_key_file or api_key_env, as text"
-        )
+        must = "it must have base_url, and either api_key_file or api_key_env, as text"
+        raise ConfigurationError(f"{place} has {', '.join(sorted(profile)) or 'nothing'}; {must}")
     if "api_key_file" in profile:
         key = key_file(profile["api_key_file"], place)
     else:
@@ -310,7 +295,6 @@ def _profiles() -> dict[str, Any]:
         return tomllib.loads(CONFIG_FILE.expanduser().read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, RuntimeError):  # No such file, or a user without a home directory.
         return {}
-    except OSError as error:
-        raise ConfigurationError(f"{CONFIG_FILE} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise ConfigurationError(f"{CONFIG_FILE} cannot be read as TOML") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", "it is not TOML")
+        raise ConfigurationError(f"{CONFIG_FILE} cannot be read: {reason}") from None

@@ -36,41 +36,43 @@ def write_profiles(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "complaint"),
+    "url",
     [
-        ("http://api.example.test", "https"),
-        ("http://127.0.0.1.example.test", "https"),
-        ("ftp://api.example.test", "https://"),
-        ("api.example.test", "https://"),
-        ("https://", "host"),
-        ("https://user:pass@api.example.test", "credentials"),
-        ("https://api.example.test?key=1", "query"),
-        ("https://api.example.test/v2", "/external/v1"),
-        ("https://[bad", "not a URL"),
-        ("https://api.example.test:99999", "not a URL"),
-        ("https://api.example.test:0", "invalid character or port"),
-        *[(f"https://api{odd}x.example.test", "invalid character or port") for odd in " \n\x00,~$\u200b\u202e\u3000%"],
-        ("https://api.example.test\\@elsewhere.test", "credentials"),
-        ("https://api.example.test\\.elsewhere.test", "invalid character or port"),
-        ("http://localhost.", "https"),
-        ("http://localhost.example.test", "https"),
-        ("http://127.1", "https"),
-        ("http://[::1%25eth0]", "invalid character or port"),
-        ("https://[v1.elsewhere]", "not a URL"),
-        ("https://api..example.test", "invalid character or port"),
-        ("https://.example.test", "invalid character or port"),
-        ("https://.", "invalid character or port"),
-        ("https://api.example.test#part", "fragment"),
-        ("/external/v1", "https://"),
-        ("", "https://"),
-        (5, "not a URL"),
+        "ftp://api.example.test",
+        "api.example.test",
+        "https://",
+        "https://user:pass@api.example.test",
+        "https://api.example.test?key=1",
+        "https://api.example.test/v2",
+        "https://[bad",
+        "https://api.example.test:99999",
+        "https://api.example.test:0",
+        *[f"https://api{odd}x.example.test" for odd in " \n\x00,~$\u200b\u202e\u3000%"],
+        "https://api.example.test\\@elsewhere.test",
+        "https://api.example.test\\.elsewhere.test",
+        "http://[::1%25eth0]",
+        "https://[v1.elsewhere]",
+        "https://api..example.test",
+        "https://.example.test",
+        "https://.",
+        "https://api.example.test#part",
+        "/external/v1",
+        "",
+        5,
     ],
 )
-def test_an_unsafe_or_invalid_base_url_is_refused(url: Any, complaint: str) -> None:
-    with pytest.raises(ConfigurationError, match=complaint) as caught:
+def test_an_invalid_base_url_is_refused_and_not_displayed(url: Any) -> None:
+    with pytest.raises(ConfigurationError, match="the base URL of the arguments must be https:// and a host") as caught:
         Settings.load(api_key=KEY, base_url=url)
-    assert "the arguments" in str(caught.value)
     assert "user:pass" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "host", ["api.example.test", "127.0.0.1.example.test", "localhost.", "localhost.example.test", "127.1"]
+)
+def test_http_is_refused_unless_the_host_is_this_machine(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="the base URL of the arguments must be https; http is for loopback"):
+        Settings.load(api_key=KEY, base_url=f"http://{host}")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_a_key_file_may_have_a_byte_order_mark_and_line_ends(key_file: Path, con
     [
         (b"", "holds no API key"),
         (b"canary" * 1000, "longer than"),
-        (b"canary\xff", "not text"),
+        (b"canary\xff", "not a path of a text file"),
         (b"a b", "white space"),
     ],
 )
@@ -269,7 +271,7 @@ def test_one_attempt_and_a_very_short_total_timeout_are_allowed() -> None:
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [(" ", "No such file"), ("~nobody-synthetic/key", "No such file"), ("a\\u0000b", "not a path")],
+    [(" ", "No such file"), ("~nobody-synthetic/key", "No such file"), ("a\\u0000b", "not a path of a text file")],
 )
 def test_an_invalid_key_file_path_is_an_error_when_the_key_is_read(path: str, reason: str) -> None:
     write_profiles(f'[default]\nbase_url = "https://x.example.test"\napi_key_file = "{path}"\n')
@@ -294,7 +296,7 @@ def test_an_invalid_key_file_path_is_an_error_when_the_key_is_read(path: str, re
         ),
         ("[default]\nbase_url = 'http://x.test'\napi_key_env = 'HOME'\n", "base URL of the profile 'default' .* https"),
         ("default = 1\n", "no profile 'default'; it has: default"),
-        ("not toml at all", "cannot be read as TOML"),
+        ("not toml at all", "cannot be read: it is not TOML"),
     ],
 )
 def test_a_profile_error_names_the_mistake(profiles: str, complaint: str) -> None:
@@ -358,7 +360,7 @@ def test_without_a_home_directory_the_error_names_the_variable(monkeypatch: pyte
         ({"API_KEY": KEY, "API_KEY_FILE": "/nowhere"}, "CHARTHERO_API_KEY and CHARTHERO_API_KEY_FILE are both set"),
         ({"API_KEY": " "}, "CHARTHERO_API_KEY holds no API key"),
         ({"API_KEY_FILE": "/nowhere"}, "CHARTHERO_API_KEY_FILE cannot be read: No such file"),
-        ({"API_KEY": KEY, "BASE_URL": " "}, "base URL of the environment variables must begin"),
+        ({"API_KEY": KEY, "BASE_URL": " "}, "base URL of the environment variables must be https://"),
     ],
 )
 def test_an_invalid_environment_variable_is_named(
