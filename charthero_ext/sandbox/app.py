@@ -13,24 +13,15 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from charthero_client.contract import ROUTES
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from charthero_ext.sandbox.checks import (
-    OPERATIONS,
-    Key,
-    Operation,
-    Refusal,
-    authenticate,
-    authorize,
-    operation_at,
-    parse_list_query,
-    refuse_query,
-)
+from charthero_ext.sandbox.checks import Key, Refusal, authenticate, authorize, parse_list_query, refuse_query
 from charthero_ext.sandbox.control import control_routes
 from charthero_ext.sandbox.data import Record, document_detail, seconds_of, transcript
 from charthero_ext.sandbox.faults import FaultLayer
@@ -38,7 +29,6 @@ from charthero_ext.sandbox.state import State
 
 __all__ = ["build_app"]
 
-ARTIFACT_PATH = "/openapi/v1/openapi.json"
 _ENUMERATIONS = frozenset(
     {"encounter_type", "format", "provider", "schema_type", "speaker", "status", "workflow_variant"}
 )
@@ -53,44 +43,41 @@ def build_app(state: State) -> ASGIApp:
         "documents.transcript": _get_transcript,
         "documents.audio": _get_audio,
     }
+
+    def route(path: str, operation: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
+        return Route(path, FaultLayer(request_response(endpoint), state.faults, operation), methods=["GET"])
+
     api = Starlette(
         routes=[
-            *(
-                Route(operation.path, _endpoint(state, operation, answers[name]), methods=["GET"])
-                for name, operation in OPERATIONS.items()
-            ),
-            Route(ARTIFACT_PATH, _artifact(state.artifact_bytes)),
+            *(route(path, name, _endpoint(state, name, answers[name])) for name, (_, path) in ROUTES.items()),
+            route("/openapi/v1/openapi.json", "artifact", _artifact(state.artifact_bytes)),
             *control_routes(state),
         ],
         exception_handlers={Refusal: _refused, HTTPException: _no_such_route},
     )
-    recordings = Starlette(routes=[Route("/recordings/{document_id}/{samples:int}.wav", state.recordings.answer)])
+    recordings = Starlette(
+        routes=[route("/recordings/{document_id}/{samples:int}.wav", "audio_file", state.recordings.answer)]
+    )
     for application in (api, recordings):
         application.router.redirect_slashes = False
 
-    def for_recordings(scope: Scope) -> bool:
-        _, port = scope.get("server") or ("", None)
-        return state.audio_url.endswith(f":{port}")
-
     async def both(scope: Scope, receive: Receive, send: Send) -> None:
-        await (recordings if for_recordings(scope) else api)(scope, receive, send)
+        # ASGI does not offer the connection, but uvicorn's ``send`` is a method of an object that has it.
+        scope["transport"] = getattr(getattr(send, "__self__", None), "transport", None)
+        _, port = scope["server"]
+        await (recordings if state.audio_url.endswith(f":{port}") else api)(scope, receive, send)
 
-    def operation_of(scope: Scope) -> str | None:
-        if for_recordings(scope):
-            return "audio_file"
-        return "artifact" if scope["path"] == ARTIFACT_PATH else operation_at(scope["path"])
-
-    return FaultLayer(both, state.faults, operation_of)
+    return both
 
 
 def _endpoint(
-    state: State, operation: Operation, answer: Callable[[State, Key, Request], Any]
+    state: State, operation: str, answer: Callable[[State, Key, Request], Any]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         with state.lock:
             key = authenticate(request.headers.getlist("authorization"), state.keys, production=state.production)
             authorize(key, operation, state.not_enabled)
-            if operation.name != "encounters.list":
+            if operation != "encounters.list":
                 refuse_query(request.query_params)
             body = answer(state, key, request)
         if "unknown" in request.scope["faults"]:

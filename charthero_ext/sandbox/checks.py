@@ -13,21 +13,19 @@ from collections.abc import Container, Mapping
 from datetime import datetime
 
 from attrs import frozen
+from charthero_client import contract
 from charthero_client.contract import MAX_LIMIT, MAX_OFFSET
 from starlette.datastructures import QueryParams
 
 from charthero_ext.sandbox.data import microseconds
 
 __all__ = [
-    "OPERATIONS",
     "SCOPES",
     "Key",
     "ListQuery",
-    "Operation",
     "Refusal",
     "authenticate",
     "authorize",
-    "operation_at",
     "parse_list_query",
     "refuse_query",
     "sandbox_keys",
@@ -35,7 +33,7 @@ __all__ = [
 
 PRIMARY = "org_sandbox_primary"
 OTHER = "org_sandbox_other"
-SCOPES = frozenset({"encounters:read", "patients:read", "documents:read", "recordings:read"})
+SCOPES = frozenset[str]().union(*contract.SCOPES.values())
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error of the sandbox
@@ -47,32 +45,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of the sandbox
         self.body = {"error": error, "reason_code": reason_code, "message": message, "field": field}
 
 
-@frozen
-class Operation:
-    """A route of the API: its name, its path, and the scopes that a key needs."""
-
-    name: str
-    path: str
-    scopes: frozenset[str]
-
-
-OPERATIONS = {
-    name: Operation(name, f"/external/v1/encounters{path}", frozenset(f"{scope}:read" for scope in scopes.split()))
-    for name, path, scopes in (
-        ("encounters.list", "", "encounters patients documents"),
-        ("encounters.get", "/{encounter_id}", "encounters patients documents"),
-        ("documents.get", "/{encounter_id}/documents/{document_id}", "encounters documents"),
-        ("documents.transcript", "/{encounter_id}/documents/{document_id}/transcript", "encounters documents"),
-        ("documents.audio", "/{encounter_id}/documents/{document_id}/audio", "encounters documents recordings"),
-    )
-}
-_PATTERNS = {name: re.compile(re.sub(r"\{\w+\}", "[^/]+", operation.path)) for name, operation in OPERATIONS.items()}
 _AWARE_DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)", re.ASCII | re.IGNORECASE)
-
-
-def operation_at(path: str) -> str | None:
-    """Return the name of the operation at a path, or None."""
-    return next((name for name, pattern in _PATTERNS.items() if pattern.fullmatch(path)), None)
 
 
 @frozen
@@ -123,11 +96,11 @@ def _refused_key(reason_code: str, message: str) -> Refusal:
     return Refusal(401, "api_key_validation_failed", reason_code, message)
 
 
-def authorize(key: Key, operation: Operation, not_enabled: Container[str]) -> None:
+def authorize(key: Key, operation: str, not_enabled: Container[str]) -> None:
     """Raise Refusal (403) if the organization is not enabled for the route, or the key lacks a scope."""
-    if not key.enabled or operation.name in not_enabled:
+    if not key.enabled or operation in not_enabled:
         raise Refusal(403, "access_denied", "route_not_enabled", "The route is not enabled for your organization.")
-    if not operation.scopes <= key.scopes:
+    if not contract.SCOPES[operation] <= key.scopes:
         raise Refusal(403, "access_denied", "missing_scope", "The API key lacks a scope of this route.")
 
 

@@ -15,13 +15,12 @@ import struct
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from attrs import Attribute, evolve, field, fields, frozen, validators
+from charthero_client.contract import ROUTES
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from charthero_ext.sandbox.checks import OPERATIONS
 
 __all__ = ["HEADER", "KINDS", "RANDOM", "Fault", "FaultLayer", "Faults", "build_fault", "one_of"]
 
@@ -41,7 +40,7 @@ RANDOM = (
     *("status; status=503; retry_after=0", "status; status=429; retry_after=0", "html", "html; status=520"),
     *("reset", "truncate", "latency; seconds=0.05", "slow; seconds=0.05", "clamp", "shift", "unknown"),
 )
-_OPERATIONS = (*OPERATIONS, "artifact", "audio_file")
+_OPERATIONS = (*ROUTES, "artifact", "audio_file")
 
 
 def one_of(*values: str) -> Callable[[object, Attribute[Any], object], None]:
@@ -52,11 +51,6 @@ def one_of(*values: str) -> Callable[[object, Attribute[Any], object], None]:
             raise ValueError(f"{value!r} is not a valid {attribute.name}; use one of {', '.join(values)}")
 
     return validate
-
-
-def _positive_or_none(instance: object, attribute: object, times: int | None) -> None:
-    if times is not None and times < 1:
-        raise ValueError("times must be at least 1, or None")
 
 
 @frozen(kw_only=True)
@@ -73,7 +67,7 @@ class Fault:
     seconds: float = field(default=0.1, converter=float, validator=[validators.ge(0), validators.le(600)])
     limit: int = field(default=10, converter=int, validator=validators.ge(0))
     operation: str | None = field(default=None, validator=validators.optional(one_of(*_OPERATIONS)))
-    times: int | None = field(default=1, validator=_positive_or_none)
+    times: int | None = field(default=cast("int | None", 1), validator=validators.optional(validators.ge(1)))
     after: int = field(default=0, validator=validators.ge(0))
 
 
@@ -154,36 +148,32 @@ class Faults:
 
 
 class FaultLayer:
-    """The outermost ASGI layer. It passes faults of the data to the API in ``scope["faults"]``."""
+    """The ASGI layer of one operation. It passes faults of the data to the operation in ``scope["faults"]``."""
 
-    def __init__(self, app: ASGIApp, faults: Faults, operation_of: Callable[[Scope], str | None]) -> None:
+    def __init__(self, app: ASGIApp, faults: Faults, operation: str) -> None:
         self._app = app
         self._faults = faults
-        self._operation_of = operation_of
+        self._operation = operation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Apply the faults of the request, then call the API unless a fault has answered."""
-        operation = self._operation_of(scope) if scope["type"] == "http" else None
-        scope["faults"] = {}
-        if operation is None:
-            await self._app(scope, receive, send)
-            return
+        """Apply the faults of the request, then call the operation unless a fault has answered."""
         try:
             asked = [parse_fault(value.decode("latin-1")) for name, value in scope["headers"] if name == HEADER]
         except ValueError as error:
             await Response(f"Invalid fault: {error}\n", 400)(scope, receive, send)
             return
-        for fault in asked + self._faults.take(operation):
+        scope["faults"] = {}
+        for fault in asked + self._faults.take(self._operation):
             if fault.kind == "latency":
                 await _pause(fault.seconds, receive)
             elif fault.kind in ("status", "html"):
                 await _answer(fault)(scope, receive, send)
                 return
             elif fault.kind == "reset":
-                await _hang_up(receive, send, reset=True)
+                await _hang_up(scope["transport"], receive, reset=True)
                 return
             elif fault.kind == "truncate":
-                send = _truncating(receive, send)
+                send = _truncating(scope["transport"], receive, send)
             elif fault.kind == "slow":
                 send = _slow(receive, send, fault.seconds)
             else:
@@ -194,22 +184,14 @@ class FaultLayer:
 def _answer(fault: Fault) -> Response:
     headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
     if fault.kind == "html":
-        page = (
-            f"<!DOCTYPE html><html><head><title>{fault.status}</title></head><body><h1>Bad gateway</h1></body></html>"
-        )
+        page = f"<!DOCTYPE html><html><head><title>{fault.status}</title></head><body>Bad gateway</body></html>"
         return Response(page, fault.status, headers, "text/html")
     body = {"error": "unavailable", "reason_code": "sandbox_fault", "message": "A sandbox fault.", "field": None}
     return JSONResponse(body, fault.status, headers)
 
 
-def _transport(send: Send) -> Any:
-    """Return the transport of the connection, or None without a socket."""
-    # ASGI does not offer it, but uvicorn's ``send`` is a method of an object that has it.
-    return getattr(getattr(send, "__self__", None), "transport", None)
-
-
-async def _hang_up(receive: Receive, send: Send, *, reset: bool) -> None:
-    transport = _transport(send)
+async def _hang_up(transport: Any, receive: Receive, *, reset: bool) -> None:
+    """Close or reset the connection. The transport is None without a socket."""
     if transport is None:
         raise ConnectionResetError("The sandbox reset the connection.")
     if reset:
@@ -235,29 +217,27 @@ async def _pause(seconds: float, receive: Receive) -> None:
             await _wait_for_disconnect(receive)
 
 
-def _truncating(receive: Receive, send: Send) -> Send:
+def _truncating(transport: Any, receive: Receive, send: Send) -> Send:
     async def truncated(message: Message) -> None:
-        if message["type"] != "http.response.body":
-            await send(message)
-            return
-        body = message.get("body", b"")
-        await send({**message, "body": body[: len(body) // 2], "more_body": _transport(send) is not None})
-        if _transport(send) is not None:
-            await _hang_up(receive, send, reset=False)
+        if message["type"] == "http.response.body":
+            body = message["body"]
+            message = {**message, "body": body[: len(body) // 2], "more_body": transport is not None}
+        await send(message)
+        if message.get("more_body"):
+            await _hang_up(transport, receive, reset=False)
 
     return truncated
 
 
 def _slow(receive: Receive, send: Send, seconds: float) -> Send:
     async def slowed(message: Message) -> None:
-        if message["type"] != "http.response.body":
-            await send(message)
-            return
-        body = message.get("body", b"")
-        piece = len(body) // 10 + 1
-        for start in range(piece, len(body), piece):
-            await send({**message, "body": body[start - piece : start], "more_body": True})
-            await _pause(seconds / 10, receive)
-        await send({**message, "body": body[(len(body) - 1) // piece * piece :]})
+        if message["type"] == "http.response.body":
+            body = message["body"]
+            piece = len(body) // 10 + 1
+            for start in range(0, len(body), piece):
+                await send({**message, "body": body[start : start + piece], "more_body": True})
+                await _pause(seconds / 10, receive)
+            message = {**message, "body": b""}
+        await send(message)
 
     return slowed

@@ -10,43 +10,12 @@ from typing import Self
 
 import uvicorn
 from attrs import define, field
-from starlette.types import ASGIApp
 
 from charthero_ext.sandbox.app import build_app
 from charthero_ext.sandbox.state import State
 from charthero_ext.sandbox.webhooks import is_loopback
 
 __all__ = ["Sandbox"]
-
-
-class _Server(uvicorn.Server):
-    """A server that reports when it listens."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        # Connection faults need h11. Logging stays off, because the output belongs to the test.
-        super().__init__(
-            uvicorn.Config(
-                app,
-                loop="asyncio",
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        self.settled = threading.Event()
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            super().run(sockets)
-        finally:
-            self.settled.set()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.settled.set()
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -88,7 +57,7 @@ class Sandbox(State):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self.app = build_app(self)
-        self._running: tuple[_Server, threading.Thread] | None = None
+        self._running: tuple[uvicorn.Server, threading.Thread, list[socket.socket]] | None = None
 
     def __enter__(self) -> Self:
         if self._running is not None:
@@ -97,13 +66,24 @@ class Sandbox(State):
         host = f"[{self.host}]" if ":" in self.host else self.host
         self.base_url = f"http://{host}:{api.getsockname()[1]}"
         self.audio_url = f"http://{host}:{recordings.getsockname()[1]}"
-        server = _Server(self.app)
-        thread = threading.Thread(target=server.run, args=([api, recordings],), name="charthero-sandbox", daemon=True)
+        # Connection faults need h11. Logging stays off, because the output belongs to the test.
+        config = uvicorn.Config(
+            self.app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        config.load()
+        server = uvicorn.Server(config)
+        sockets = [api, recordings]
+        thread = threading.Thread(target=server.run, args=(sockets,), name="charthero-sandbox", daemon=True)
+        # The sockets listen already. A request waits until the server accepts it.
         thread.start()
-        server.settled.wait()
-        if not server.started:
-            raise RuntimeError("the sandbox did not start")
-        self._running = server, thread
+        self._running = server, thread, sockets
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -119,7 +99,9 @@ class Sandbox(State):
         """Stop listening and delivering. Requests in flight get one second to finish."""
         self.webhooks.close()
         if self._running is not None:
-            server, thread = self._running
+            server, thread, sockets = self._running
             self._running = None
             server.should_exit = True
             thread.join()
+            for each in sockets:
+                each.close()

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from attrs import define, field, validators
+from charthero_client.contract import ROUTES
 
 from charthero_ext.sandbox.audio import Recordings
-from charthero_ext.sandbox.checks import OPERATIONS, OTHER, PRIMARY, SCOPES, Key, sandbox_keys
+from charthero_ext.sandbox.checks import OTHER, PRIMARY, SCOPES, Key, sandbox_keys
 from charthero_ext.sandbox.clock import Clock, aware
 from charthero_ext.sandbox.data import Record, Timeline, microseconds
 from charthero_ext.sandbox.faults import Faults, build_fault, one_of
@@ -143,12 +144,13 @@ class State:
     def change(self, encounter_id: str, **fields: Any) -> Record:
         """Replace fields of an encounter, and set ``updated_at`` to now. Raises KeyError for an unknown encounter."""
         with self.lock:
-            return self.store.change(encounter_id, self._stamped(fields, self._find(encounter_id)))
+            encounter = self._find(encounter_id)
+            return self.store.change(encounter, self._stamped(fields, encounter))
 
     def delete(self, encounter_id: str) -> None:
         """Delete an encounter. Raises KeyError for an unknown encounter."""
         with self.lock:
-            self.store.delete(encounter_id)
+            self.store.delete(self._find(encounter_id))
 
     def add_document(self, encounter_id: str, **fields: Any) -> Record:
         """Add a document to an encounter, and return the encounter. Raises KeyError for an unknown encounter."""
@@ -169,7 +171,7 @@ class State:
         """Delete the oldest encounter and append a new one."""
         oldest = next(iter(store), None)
         if oldest is not None:
-            store.delete(oldest["encounter_id"])
+            store.delete(oldest)
         store.append(microseconds(self.clock.now()), ready=True, fields=self._stamped({}))
 
     def fail(self, kind: str, **options: Any) -> None:
@@ -183,7 +185,7 @@ class State:
 
     def enable_route(self, operation: str, enabled: bool) -> None:
         """Enable or disable an operation such as ``documents.audio`` for the partner organization."""
-        if operation not in OPERATIONS:
+        if operation not in ROUTES:
             raise KeyError(operation)
         with self.lock:
             (self.not_enabled.discard if enabled else self.not_enabled.add)(operation)

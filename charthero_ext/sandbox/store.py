@@ -53,11 +53,12 @@ class Store:
         high = len(self) if end is None else max(low, self._rank(end))
         if descending:
             stop = max(low, high - offset)
-            rows = self._slice(max(low, stop - limit), stop)[::-1]
+            begin = max(low, stop - limit)
         else:
             begin = min(high, low + offset)
-            rows = self._slice(begin, min(high, begin + limit))
-        return rows, high - low
+            stop = min(high, begin + limit)
+        rows = list(islice(self._from_rank(begin), stop - begin))
+        return rows[::-1] if descending else rows, high - low
 
     def append(self, created: int, *, ready: bool, fields: dict[str, Any]) -> Record:
         """Add an encounter at its position in the order."""
@@ -70,29 +71,25 @@ class Store:
         self._extra[key[1]] = encounter
         return encounter
 
-    def change(self, encounter_id: str, fields: dict[str, Any]) -> Record:
-        """Replace fields of an encounter. Raises KeyError for an unknown encounter."""
+    def change(self, encounter: Record, fields: dict[str, Any]) -> Record:
+        """Replace fields of a current encounter."""
         _refuse_unchangeable(fields)
-        encounter = self.find(encounter_id)
-        if encounter is None:
-            raise KeyError(encounter_id)
+        encounter_id = encounter["encounter_id"]
         if encounter_id in self._extra:
             self._extra[encounter_id] = encounter | fields
         else:
             self._changed[encounter_id] = self._changed.get(encounter_id, {}) | fields
         return encounter | fields
 
-    def delete(self, encounter_id: str) -> None:
-        """Delete an encounter. Raises KeyError for an unknown encounter."""
-        encounter = self.find(encounter_id)
-        if encounter is None:
-            raise KeyError(encounter_id)
+    def delete(self, encounter: Record) -> None:
+        """Delete a current encounter."""
+        encounter_id = encounter["encounter_id"]
         if encounter_id in self._extra:
             place = bisect_left(self._extra_keys, (microseconds(encounter["created_at"]), encounter_id))
             del self._extra_keys[place], self._extra_slots[place], self._extra[encounter_id]
         else:
             index = self._timeline.index_of(encounter_id)
-            assert index is not None  # noqa: S101 - find() found it
+            assert index is not None  # noqa: S101 - find() found the encounter
             insort(self._removed, index)
             self._changed.pop(encounter_id, None)
 
@@ -104,9 +101,6 @@ class Store:
         """Return the number of encounters created before an instant."""
         index = self._timeline.first_at_or_after(created)
         return index - bisect_left(self._removed, index) + bisect_left(self._extra_keys, (created, ""))
-
-    def _slice(self, start: int, stop: int) -> list[Record]:
-        return list(islice(self._from_rank(start), stop - start))
 
     def _from_rank(self, rank: int) -> Iterator[Record]:
         def before(index: int) -> int:

@@ -6,6 +6,7 @@ than the pages do.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,18 @@ def get(sandbox: Sandbox, http: httpx.Client) -> Get:
         return http.get(API + path, params=params, headers={**authorization, **(headers or {})})
 
     return get
+
+
+def ask_without_socket(
+    sandbox: Sandbox, url: str, *, headers: dict[str, str] | None = None, client: str = "127.0.0.1"
+) -> httpx.Response:
+    """GET a URL from the ASGI application, as a program on the machine ``client``."""
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app, client=(client, 1))) as http:
+            return await http.get(url, headers=headers)
+
+    return asyncio.run(ask())
 
 
 def assert_conforms(response: httpx.Response, template: str) -> Any:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from charthero_ext.sandbox import Sandbox
-from tests.sandbox.conftest import API, Get, document_path, refusal, with_documents
+from tests.sandbox.conftest import API, Get, ask_without_socket, document_path, refusal, with_documents
 
 SCOPES = {
     "/encounters": {"encounters:read", "patients:read", "documents:read"},
@@ -15,6 +15,13 @@ SCOPES = {
     "/encounters/e/documents/d/transcript": {"encounters:read", "documents:read"},
     "/encounters/e/documents/d/audio": {"encounters:read", "documents:read", "recordings:read"},
 }
+OPERATIONS = dict(
+    zip(
+        SCOPES,
+        ("encounters.list", "encounters.get", "documents.get", "documents.transcript", "documents.audio"),
+        strict=True,
+    )
+)
 paths = pytest.mark.parametrize("path", SCOPES)
 
 
@@ -60,9 +67,9 @@ def test_only_one_bearer_token_is_accepted(http: httpx.Client, sandbox: Sandbox)
 
 def test_production_refuses_a_test_key(get: Get) -> None:
     assert get("/encounters", key="ch_sk_test_sandbox_full").status_code == 200
-    with Sandbox(encounters=1, production=True) as production:
-        headers = {"Authorization": "Bearer ch_sk_test_sandbox_full"}
-        response = httpx.get(f"{production.base_url}{API}/encounters", headers=headers, trust_env=False)
+    production = Sandbox(encounters=1, production=True)
+    headers = {"Authorization": "Bearer ch_sk_test_sandbox_full"}
+    response = ask_without_socket(production, f"{production.base_url}{API}/encounters", headers=headers)
     assert refusal(response) == (401, "test_prefix_not_allowed", None)
 
 
@@ -81,17 +88,13 @@ def test_a_route_needs_exactly_its_scopes(get: Get, path: str, scope: str) -> No
 def test_a_route_can_be_disabled_for_the_organization(get: Get, sandbox: Sandbox, path: str) -> None:
     assert refusal(get(path, key="ch_sk_sandbox_not_enabled")) == (403, "route_not_enabled", None)
 
-    operation = dict(zip(SCOPES, sandbox_operations(), strict=True))[path]
+    operation = OPERATIONS[path]
     sandbox.enable_route(operation, False)
     assert refusal(get(path)) == (403, "route_not_enabled", None)
     assert [get(other).status_code == 403 for other in SCOPES] == [other == path for other in SCOPES]
 
     sandbox.enable_route(operation, True)
     assert get(path).status_code in (200, 404)
-
-
-def sandbox_operations() -> list[str]:
-    return ["encounters.list", "encounters.get", "documents.get", "documents.transcript", "documents.audio"]
 
 
 @paths
@@ -104,10 +107,10 @@ def test_an_unsupported_query_key_is_refused_after_key_and_enablement(get: Get, 
     assert refusal(get(f"{path}?{query}", key="ch_sk_sandbox_unknown"))[0] == 401
 
 
-@pytest.mark.parametrize("parameter", ["limit", "offset", "sort_order", "start_at", "end_at"])
-def test_other_routes_refuse_the_parameters_of_the_list(get: Get, parameter: str) -> None:
+def test_other_routes_refuse_the_parameters_of_the_list(get: Get) -> None:
     for path in list(SCOPES)[1:]:
-        assert refusal(get(path, params={parameter: "1"})) == (400, "unsupported_filter", parameter)
+        for parameter in ("limit", "offset", "sort_order", "start_at", "end_at"):
+            assert refusal(get(path, params={parameter: "1"})) == (400, "unsupported_filter", parameter)
 
 
 @pytest.mark.parametrize("parameter", ["limit", "offset"])
@@ -196,13 +199,6 @@ def test_a_document_is_found_only_under_its_encounter(get: Get) -> None:
     assert get(path).status_code == 200
     moved = path.replace(encounter["encounter_id"], stranger["encounter_id"])
     assert refusal(get(moved)) == (404, "not_found", None)
-
-
-def test_a_key_can_be_issued_and_revoked(get: Get, sandbox: Sandbox) -> None:
-    sandbox.set_key("ch_sk_sandbox_rotated")
-    assert get("/encounters", key="ch_sk_sandbox_rotated").status_code == 200
-    sandbox.set_key("ch_sk_sandbox_rotated", refused_with="revoked_key")
-    assert refusal(get("/encounters", key="ch_sk_sandbox_rotated"))[1] == "revoked_key"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
