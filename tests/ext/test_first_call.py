@@ -133,10 +133,3 @@ def test_a_child_forked_during_the_first_call_can_make_calls(listener: Callable[
     """
     subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
     assert len(api.asked) == 2
-
-
-def test_an_unused_client_can_be_closed() -> None:
-    ch = ChartHero(settings=settings())
-    ch.close()
-    with pytest.raises(ConfigurationError, match="closed"):
-        ch.encounters.get("enc_1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import logging
 import pickle
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from charthero_ext import AsyncChartHero, ChartHero, Settings
 from charthero_ext.config import CONFIG_FILE
 from charthero_ext.errors import ChartHeroError, NotFoundError
 
-from .conftest import HOST
-from .tracebacks import RENDERERS, event_of
+from .conftest import EITHER_CLIENT, HOST, connected, perform
+from .tracebacks import RENDERERS, event_of, with_captured_locals
 
 
 def canary() -> str:
@@ -26,18 +27,13 @@ def canary() -> str:
     return "".join(reversed("3f7_yranac_ks"))
 
 
-def profile(text: str) -> None:
-    path = CONFIG_FILE.expanduser()
-    path.parent.mkdir(parents=True)
-    path.write_text(text.replace("CANARY", canary()))
+def revealing(*texts: str) -> list[str]:
+    """Return the beginnings of the lines that show the secret."""
+    return [line[:200] for text in texts for line in text.splitlines() if canary() in line]
 
 
-def answering(status: int, body: dict[str, str]) -> httpx.MockTransport:
-    filled = {name: value.replace("CANARY", canary()) for name, value in body.items()}
-    return httpx.MockTransport(lambda request: httpx.Response(status, json=filled))
-
-
-def answer_of(status: int, text: str, encoding: str = "utf-8") -> httpx.MockTransport:
+def answering(status: int, body: dict[str, str] | str, encoding: str = "utf-8") -> httpx.MockTransport:
+    text = body if isinstance(body, str) else json.dumps(body)
     return httpx.MockTransport(
         lambda request: httpx.Response(status, content=text.replace("CANARY", canary()).encode(encoding))
     )
@@ -79,8 +75,10 @@ def download(path: Path) -> None:
         ch.documents.download_audio("enc_1", "doc_1", path / "a.wav")
 
 
-def shadowed_profile(text: str) -> None:
-    profile(text)
+def load_profile(text: str) -> None:
+    path = CONFIG_FILE.expanduser()
+    path.parent.mkdir(parents=True)
+    path.write_text(text.replace("CANARY", canary()))
     Settings.load()
 
 
@@ -96,11 +94,14 @@ PATHS: dict[str, Callable[[Path], object]] = {
     "a key in the place of the host": lambda path: ChartHero(api_key="https://a.example.test", base_url=canary()),
     "a key in the place of its source": lambda path: Settings(base_url=HOST, key_source=canary()),  # type: ignore[arg-type]
     "a key in the place of a profile": lambda path: Settings.load(profile=canary()),
-    "a key in a profile": lambda path: shadowed_profile('[default]\nbase_url = "https://x.test"\napi_key = "CANARY"\n'),
-    "a key beside a broken profile": lambda path: shadowed_profile(
+    "a key in a profile": lambda path: load_profile('[default]\nbase_url = "https://x.test"\napi_key = "CANARY"\n'),
+    "a key in the place of the name of its variable": lambda path: load_profile(
+        '[default]\nbase_url = "https://x.example.test"\napi_key_env = "CANARY"\n'
+    ),
+    "a key beside a broken profile": lambda path: load_profile(
         '[default]\nbase_url = "no"\napi_key_env = "K"\n[b]\nx = "CANARY"\n'
     ),
-    "a profile that is not TOML": lambda path: shadowed_profile('api_key = "CANARY'),
+    "a profile that is not TOML": lambda path: load_profile('api_key = "CANARY'),
     "a key callable that fails": lambda path: ChartHero(api_key=broken_key, base_url=HOST).encounters.get("enc_1"),
     "a proxy with a password": lambda path: ChartHero(
         settings=Settings.load(api_key="ch_sk_x", base_url="https://127.0.0.1:9", attempts=1),
@@ -118,10 +119,10 @@ PATHS: dict[str, Callable[[Path], object]] = {
     "a sentence of the server": lambda path: client(
         answering(404, {"error": "CANARY", "reason_code": "CANARY x", "message": "CANARY", "field": "CANARY!"})
     ).encounters.get("enc_1"),
-    "an error that is HTML": lambda path: client(answer_of(502, "<p>CANARY</p>")).encounters.get("enc_1"),
-    "a success that is HTML": lambda path: client(answer_of(200, "<p>CANARY</p>")).encounters.get("enc_1"),
-    "a truncated body": lambda path: client(answer_of(200, '{"encounter": {"title": "CANARY')).encounters.get("enc_1"),
-    "a body in another encoding": lambda path: client(answer_of(200, "CANARY", "utf-16")).encounters.get("enc_1"),
+    "an error that is HTML": lambda path: client(answering(502, "<p>CANARY</p>")).encounters.get("enc_1"),
+    "a success that is HTML": lambda path: client(answering(200, "<p>CANARY</p>")).encounters.get("enc_1"),
+    "a truncated body": lambda path: client(answering(200, '{"encounter": {"title": "CANARY')).encounters.get("enc_1"),
+    "a body in another encoding": lambda path: client(answering(200, "CANARY", "utf-16")).encounters.get("enc_1"),
     "a redirect": lambda path: client(
         httpx.MockTransport(lambda request: httpx.Response(302, headers={"Location": f"/{canary()}"}))
     ).encounters.get("enc_1"),
@@ -141,9 +142,8 @@ def test_an_exception_shows_no_secret_in_its_traceback_text_or_log(
         PATHS[path](tmp_path)
     error = caught.value
     assert error.__cause__ is error.__context__ is None
-    logged = [str(vars(record)) for record in caplog.records]
-    shown = [*render(error).splitlines(), repr(error), str(error), repr(error.args), caplog.text, *logged]
-    assert [line[:200] for line in shown if canary() in line] == []
+    logged = str([vars(record) for record in caplog.records])
+    assert revealing(render(error), repr(error), str(error), repr(error.args), caplog.text, logged) == []
     assert canary().encode() not in pickle.dumps(error)
     assert str(copy.copy(error)) == str(error)
 
@@ -157,6 +157,30 @@ def test_a_sentry_event_does_not_contain_the_server_message() -> None:
     event = event_of(caught.value)
     assert "HTTP 404 not_found" in event
     assert canary() not in event
+
+
+@EITHER_CLIENT
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+def test_an_interrupted_call_or_download_shows_no_secret(
+    kind: Any, interruption: type[BaseException], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/audio"):
+            return answering(200, SIGNED).handler(request)
+        raise interruption
+
+    calls: list[Callable[[Any], Any]] = [
+        lambda ch: ch.documents.get("enc_1", "doc_1"),
+        lambda ch: ch.documents.download_audio("enc_1", "doc_1", tmp_path / "a.wav"),
+    ]
+    for call in calls:
+        with pytest.raises(interruption) as caught:
+            perform(connected(kind, answer, api_key=canary()), call)
+        assert revealing(with_captured_locals(caught.value)) == []
+    assert revealing(caplog.text) == []
+    assert f"documents.get - {interruption.__name__} " in caplog.text
 
 
 def test_a_traceback_in_user_code_has_at_most_three_frames_of_this_package() -> None:

@@ -14,7 +14,7 @@ from rich.traceback import Traceback
 from sentry_sdk.utils import event_from_exception
 from structlog.tracebacks import ExceptionDictTransformer
 
-__all__ = ["RENDERERS", "event_of"]
+__all__ = ["RENDERERS", "event_of", "with_captured_locals"]
 
 
 def with_captured_locals(error: BaseException) -> str:
