@@ -40,10 +40,9 @@ def follow_up(session: Session, event: TranscriptReadyEvent, *, audio: bool, pat
         try:
             transcript = yield from session.call(_operations.transcript(*ids))
             break
-        except NotFoundError as error:
-            failure = error
-        if time.monotonic() + wait > deadline:
-            raise failure
+        except NotFoundError:
+            if time.monotonic() + wait > deadline:
+                raise
         yield Sleep(wait)
         wait = min(wait * 2, WAIT_MAX)
     recording = (yield from session.call(_operations.audio(*ids))) if audio else None

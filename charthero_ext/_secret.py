@@ -6,11 +6,13 @@ hides them.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
-__all__ = ["Secret", "hide", "opaque", "without_origin"]
+__all__ = ["Secret", "hide", "opaque", "place_of", "without_origin"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,3 +69,9 @@ def without_origin(error: X) -> X:
     """Remove the traceback and the chained exceptions of *error*, because they hold the request and its key."""
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
+
+
+def place_of(error: BaseException) -> str:
+    """Return the class of an exception and where it was raised, but not its text, which may contain anything."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import traceback
-from pathlib import Path
 
 import typer
 
+from charthero_ext._secret import place_of
 from charthero_ext.cli.rendering import plain
 from charthero_ext.errors import (
     AuthenticationError,
@@ -80,8 +79,7 @@ def described(error: Exception) -> str:
     elif isinstance(error, sqlite3.Error):
         text = f"the ledger cannot be used: {error}"
     elif not _is_ours(error):
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        text = f"unexpected {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+        text = f"unexpected {place_of(error)}"
         hint = "this is a bug in charthero; please report it"
     line = " ".join(plain(text).split()).rstrip(".")
     return f"{line}; {hint}" if hint else line

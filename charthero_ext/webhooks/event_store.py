@@ -13,11 +13,11 @@ from charthero_ext._private_file import keep_private
 
 __all__ = ["SQLiteStore", "Store"]
 
-TABLE = """
+SCHEMA = """
     CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY, received_at REAL NOT NULL, pointer TEXT,
-        attempts INTEGER NOT NULL DEFAULT 0, next_attempt_at REAL, leased_until REAL NOT NULL DEFAULT 0, error TEXT)
+        attempts INTEGER NOT NULL DEFAULT 0, next_attempt_at REAL, leased_until REAL NOT NULL DEFAULT 0, error TEXT);
+    CREATE INDEX IF NOT EXISTS due ON events (next_attempt_at);
 """
-INDEX = "CREATE INDEX IF NOT EXISTS due ON events (next_attempt_at)"
 ADD = """
     INSERT INTO events (id, pointer, received_at, next_attempt_at) VALUES (?, ?, ?, ?) ON CONFLICT (id)
     DO UPDATE SET next_attempt_at = excluded.next_attempt_at, attempts = iif(next_attempt_at IS NULL, 0, attempts)
@@ -86,6 +86,7 @@ class SQLiteStore:
         """
         self._path = Path(path).resolve()
         self._timeout = timeout
+        self._is_prepared = False
 
     def add(self, event_id: str, pointer: str, now: float) -> None:
         """As :meth:`Store.add`. Like all methods, raises sqlite3.Error or OSError on failure."""
@@ -108,10 +109,13 @@ class SQLiteStore:
         return self._execute(FAILED)
 
     def _execute(self, statement: str, *values: object) -> list[Any]:
-        keep_private(self._path)
+        must_prepare = not (self._is_prepared and self._path.exists())
+        if must_prepare:
+            keep_private(self._path)
         # A new connection for each statement is cheap, and safe with threads and forks.
         with closing(sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None)) as database:
+            if must_prepare:
+                database.executescript(SCHEMA)
+                self._is_prepared = True
             database.execute("PRAGMA secure_delete = ON")
-            database.execute(TABLE)
-            database.execute(INDEX)
             return database.execute(statement, values).fetchall()

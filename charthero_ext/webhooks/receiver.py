@@ -12,14 +12,14 @@ from typing import Any, Self, TypeAlias
 
 from charthero_client.showing import show_id
 
-from charthero_ext._secret import Secret, hide
+from charthero_ext._secret import Secret, opaque, place_of
 from charthero_ext.errors import WebhookVerificationError
 from charthero_ext.webhooks import verification
 from charthero_ext.webhooks.event_store import Store
-from charthero_ext.webhooks.verification import MAX_BODY, Event, UnknownEvent
-from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker, place_of
+from charthero_ext.webhooks.verification import Event, UnknownEvent
+from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker
 
-__all__ = ["Handler", "Receiver"]
+__all__ = ["Receiver"]
 
 logger = logging.getLogger("charthero_ext")
 
@@ -33,41 +33,44 @@ BODY_TIMEOUT = 10.0
 class Receiver:
     """An ASGI application that receives deliveries at the path where it is mounted.
 
-    It records a genuine event in the store, answers 204, and calls *handler* outside the request: as a task, or in a
-    thread if *handler* is not a coroutine function. An event is handled **once**, no matter how often and to how many
-    processes it is delivered. If the handler raises, takes longer than ten minutes or its process dies, the event is
-    handed over again, up to 20 times within about half a day. So the handler must be idempotent. A redelivery of an
-    event that waits for another attempt, or that used up its attempts, hands it over at once.
+    It records a genuine event in the store, answers 204, and calls *handler* in a task outside the request. Every
+    event is handled **once**, no matter how often and to how many processes it is delivered. If the handler raises,
+    takes longer than ten minutes or its process dies, the event is handed over again, up to 20 times within about half
+    a day. So the handler must be idempotent. A redelivery hands over a failed event at once.
 
-    The handler gets the thin pointer as a ``TranscriptReadyEvent``, or as an ``UnknownEvent`` if this package does not
-    know the type or version; ignore those. The log names the event's id, the class of an exception and where it was
-    raised, never its text.
+    The log names the event's id, the class of an exception and where it was raised, never its text.
 
     Responses: 204 recorded, now or earlier; 400 malformed; 401 bad signature or old timestamp; 405 not a POST; 408 slow
     body; 413 too large; 415 not JSON; 503 not recorded, so that ChartHero delivers it again.
 
-    Due events are handed over during the server's lifespan or ``async with receiver``. The end waits for running
+    Due events are handed over during the server's lifespan or ``async with receiver``, whose end waits for running
     handlers. A mounted application gets no lifespan events: use ``async with receiver`` in the lifespan of the outer
     one. Without it, the first delivery starts the work. If the server stops after each response, call
     :meth:`run_pending`.
     """
 
+    @opaque
     def __init__(
-        self, secrets: str | Iterable[str], store: Store, handler: Handler, *, max_body: int = MAX_BODY
+        self,
+        secrets: str | Iterable[str],
+        store: Store,
+        handler: Handler,
+        *,
+        max_body: int = verification.MAX_BODY,
     ) -> None:
-        """Take the endpoint's signing secret, or all valid secrets during a rotation.
+        """Configure the receiver of one endpoint.
 
         Args:
-            secrets: The secret or secrets.
+            secrets: The endpoint's signing secret, or all valid secrets during a rotation.
             store: The queue. All processes of the endpoint use the same one.
-            handler: Your code, called with each event.
+            handler: A function or coroutine function that gets each event as a thin pointer. Ignore an
+                ``UnknownEvent``: this package does not know its type or version. Functions run in threads.
             max_body: The size limit of a body in bytes.
 
         Raises:
             ConfigurationError: There is no secret, or one is blank.
         """
-        secrets = hide(secrets)
-        self._keys = verification.signing_keys(secrets)
+        self._secrets = Secret(verification.checked_secrets(secrets))
         self._store = store
         self._handler = handler
         self._max_body = max_body
@@ -88,7 +91,7 @@ class Receiver:
         """Put an event from elsewhere into the queue, as if it had been delivered. Raises what the store raises."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._storing, self._store.add, event.id, _pointer(event), time.time())
-        self._worker().wake()
+        self._worker().poll()
 
     def failed(self) -> list[tuple[str, str]]:
         """Return the id, and the class name of the last exception, of each event that used up its attempts."""
@@ -97,7 +100,7 @@ class Receiver:
     async def __aenter__(self) -> Self:
         # Find a broken store at the start, not at the first delivery.
         await asyncio.get_running_loop().run_in_executor(self._storing, self._store.failed)
-        self._worker().wake()
+        self._worker().poll()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -112,6 +115,8 @@ class Receiver:
                 status, reason = await self._answer(scope, receive)
             except WebhookVerificationError as refusal:
                 status, reason = refusal.status_code, refusal.reason
+            except TimeoutError:
+                status, reason = 408, "body_timeout"
             except ConnectionAbortedError:
                 return
             if 400 <= status < 500:
@@ -121,32 +126,24 @@ class Receiver:
     async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            await self.__aenter__()
-        except Exception as error:  # noqa: BLE001 - the server reports it
+            async with self:
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:  # noqa: BLE001 - a store may raise anything
             message = f"the webhook store failed ({place_of(error)})"
             await send({"type": "lifespan.startup.failed", "message": message})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.__aexit__()
-        await send({"type": "lifespan.shutdown.complete"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Mapping[str, Any], receive: Receive) -> tuple[int, str]:
         if scope["method"] != "POST":
             return 405, "method_not_allowed"
         if not _is_json(scope["headers"]):
             return 415, "unsupported_media_type"
-        headers = verification.checked_headers(scope["headers"])
-        if isinstance(headers, Exception):
-            raise headers
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                body = await _body(receive, self._max_body)
-        except TimeoutError:
-            return 408, "body_timeout"
-        event = verification.checked_event(scope["headers"], body, self._keys, max_body=self._max_body)
-        if isinstance(event, Exception):
-            raise event
+        verification.required_headers(scope["headers"])  # Refuse bad headers before the body is read.
+        async with asyncio.timeout(BODY_TIMEOUT):
+            body = await _body(receive, self._max_body)
+        event = verification.verify(scope["headers"], body.reveal(), self._secrets.reveal(), max_body=self._max_body)
         try:
             await self.submit(event)
         except Exception as error:  # noqa: BLE001 - a store may raise anything
@@ -162,7 +159,7 @@ class Receiver:
         return self._workers[loop]
 
 
-async def _body(receive: Receive, max_body: int) -> Secret[bytearray]:
+async def _body(receive: Receive, max_body: int) -> Secret[bytes]:
     """Read a body, but stop once it is too large."""
     body = Secret(bytearray())
     has_more = True
@@ -172,7 +169,7 @@ async def _body(receive: Receive, max_body: int) -> Secret[bytearray]:
             raise ConnectionAbortedError
         body.reveal().extend(message.reveal().get("body", b""))
         has_more = message.reveal().get("more_body", False)
-    return body
+    return Secret(bytes(body.reveal()))
 
 
 def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -188,23 +185,23 @@ def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 def _pointer(event: Event) -> str:
     """Return the part of an event that is stored: ids and codes, nothing else that was sent."""
     payload = event.payload if isinstance(event, UnknownEvent) else event.to_dict()
+    pointer: dict[str, Any] = _texts(payload, ("id", "type", "api_version", "occurred_at", "organization_id"))
     resources = payload.get("resources")
-    ids = [name for name in resources if name.endswith("_id")] if isinstance(resources, dict) else []
-    kept = _texts(payload, ("id", "type", "api_version", "occurred_at", "organization_id"))
-    return json.dumps({**kept, "resources": _texts(resources, ids)})
+    if isinstance(resources, dict):
+        pointer["resources"] = _texts(resources, (name for name in resources if name.endswith("_id")))
+    return json.dumps(pointer)
 
 
-def _texts(values: Any, names: Iterable[str]) -> dict[str, str]:
+def _texts(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
     return {name: values[name] for name in names if isinstance(values.get(name), str)}
 
 
 async def _send(scope: Mapping[str, Any], send: Send, status: int, reason: str) -> None:
-    body = reason.encode()
     headers = [(b"allow", b"POST")] if status == 405 else []
-    # The rest of the body is not read. HTTP/2 has no such header and needs none.
-    if status in (408, 413) and scope.get("http_version", "1.1").startswith("1"):
-        headers.append((b"connection", b"close"))
-    if body:
-        headers += [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+    if reason:
+        headers += [(b"content-type", b"text/plain"), (b"content-length", str(len(reason)).encode())]
+        # The rest of the body is not read. HTTP/2 has no such header and needs none.
+        if scope.get("http_version", "1.1").startswith("1"):
+            headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": reason.encode()})

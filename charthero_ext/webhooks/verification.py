@@ -1,7 +1,4 @@
-"""Checks the headers, signature, age and body of a delivery, without I/O.
-
-The functions that see a secret or a body return an error and never raise, so no traceback contains their variables.
-"""
+"""Verifies and signs deliveries, without I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from itertools import product
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -20,20 +16,18 @@ from attrs import field, frozen
 from charthero_client.showing import show_id
 
 from charthero_ext import errors
-from charthero_ext._secret import Secret, hide
+from charthero_ext._secret import opaque
 from charthero_ext.models import TranscriptReadyEvent
 
-__all__ = ["Event", "UnknownEvent", "checked_event", "checked_headers", "event_from", "sign", "signing_keys", "verify"]
+__all__ = ["Event", "UnknownEvent", "sign", "verify"]
 
 #: An event is a few hundred bytes long.
 MAX_BODY = 65_536
 #: The limit for every header. Fifteen signatures fit.
 MAX_HEADER = 1_024
 TOLERANCE = 300
-TYPE, VERSION = "recording.transcript_ready", "2026-05-01"
 
 HEADERS = [f"ChartHero-{name}" for name in ("Event-Id", "Delivery-Id", "Timestamp", "Signature", "Webhook-Version")]
-Keys: TypeAlias = Secret[list[bytes]]
 
 
 @frozen
@@ -52,6 +46,7 @@ class UnknownEvent:
 Event: TypeAlias = TranscriptReadyEvent | UnknownEvent
 
 
+@opaque
 def verify(
     headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
     body: bytes,
@@ -77,15 +72,29 @@ def verify(
         ConfigurationError: There is no secret, or one is blank.
         TypeError: *body* is not bytes.
     """
-    headers, body, secrets = hide(headers), hide(body), hide(secrets)
-    # Options of another type raise here, where all secrets are hidden.
-    limits: Any = {"max_body": int(max_body), "tolerance": float(tolerance), "now": None if now is None else float(now)}
-    event = checked_event(headers, body, signing_keys(secrets), **limits)
-    if isinstance(event, Exception):
-        raise event
+    secrets = checked_secrets(secrets)
+    event_id, _, timestamp, signatures, version = required_headers(headers)
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError("body must be the raw bytes of the request")
+    if len(body) > max_body:
+        raise errors.BodyTooLargeError(f"the body is larger than {max_body:,} bytes")
+    sent = [part.strip(" \t") for part in signatures.split(",")]
+    supported = [part for part in sent if re.fullmatch("v1=[0-9a-f]{64}", part)]
+    if not supported:
+        raise errors.UnsupportedSignatureError("ChartHero-Signature has no signature of version v1")
+    expected = [_signature(secret, timestamp, body) for secret in secrets]
+    # Every pair is compared, even after a match, so that the time taken reveals nothing.
+    if not sum(hmac.compare_digest(*pair) for pair in product(expected, supported)):
+        raise errors.SignatureMismatchError("no signature matches this body, this timestamp and any of the secrets")
+    if abs((time.time() if now is None else now) - int(timestamp)) > tolerance:
+        raise errors.StaleTimestampError(f"ChartHero-Timestamp is more than {tolerance:g} seconds from the clock")
+    event = parse(body)
+    if (event.id, event.api_version) != (event_id, version):
+        raise errors.MismatchedEventError("ChartHero-Event-Id or ChartHero-Webhook-Version differs from the body")
     return event
 
 
+@opaque
 def sign(body: bytes, secret: str, *, timestamp: int | None = None, delivery_id: str | None = None) -> dict[str, str]:
     """Return the headers of a delivery of *body*, for tests and replays.
 
@@ -99,59 +108,44 @@ def sign(body: bytes, secret: str, *, timestamp: int | None = None, delivery_id:
         ValueError: *body* is not JSON with ``id`` and ``api_version``.
         ConfigurationError: The secret is blank.
     """
-    content = body = hide(body)
-    secret = hide(secret)
-    keys, event = signing_keys(secret), Secret(_decoded(content.reveal()))
-    if not _has_texts(event.reveal(), "id", "api_version"):
+    checked_secrets(secret)
+    event = _decoded(body)
+    if not _has_texts(event, "id", "api_version"):
         raise ValueError("the body is not an event: it needs id and api_version")
     stamp = str(int(time.time()) if timestamp is None else timestamp)
-    (signature,) = _signatures(keys, stamp, content.reveal())
-    values = (event.reveal()["id"], delivery_id or f"whd_{uuid4().hex}", stamp, signature)
-    headers = dict(zip(HEADERS, (*values, event.reveal()["api_version"]), strict=True))
-    return {"Content-Type": "application/json", **headers}
+    signature = _signature(secret, stamp, body)
+    values = (event["id"], delivery_id or f"whd_{uuid4().hex}", stamp, signature, event["api_version"])
+    return {"Content-Type": "application/json", **dict(zip(HEADERS, values, strict=True))}
 
 
-def signing_keys(secrets: Any) -> Keys:
-    """Return signing secrets as keys.
+def checked_secrets(secrets: Any) -> list[str]:
+    """Return one secret or several as a list.
 
     Raises:
-        ConfigurationError: There is no secret, or one is blank or has white space around it.
+        ConfigurationError: There is no secret, or one is not printable text, or has white space around it.
     """
-    secrets = hide(secrets)
-    keys = Secret(_keys(secrets.reveal()))
-    if not keys.reveal():
-        raise errors.ConfigurationError("webhooks need one or more signing secrets: text without white space around it")
-    return keys
-
-
-def _keys(secrets: Any) -> list[bytes]:
-    """Return signing secrets as keys, or nothing if one of them is not usable."""
-    try:
-        given = [secrets] if isinstance(secrets, str) else list(secrets)
-        keys = [secret.encode("utf-8", "surrogateescape") for secret in given]
-    except Exception:  # noqa: BLE001 - callers may pass anything
-        return []
+    given = [secrets] if isinstance(secrets, str) else list(secrets or ())
     # White space at an end was copied by mistake. With it, no signature would ever match.
-    return keys if all(secret and secret == secret.strip() for secret in given) else []
+    usable = [text for text in given if isinstance(text, str) and text and text.isprintable() and text == text.strip()]
+    if not usable or usable != given:
+        raise errors.ConfigurationError("webhooks need one or more signing secrets: text without white space around it")
+    return usable
 
 
-def checked_headers(headers: Any) -> list[str] | Exception:
-    """Return the values of the five headers, not authenticated yet, or the error that refuses them."""
-    try:
-        pairs = headers.items() if hasattr(headers, "items") else headers
-        sent = [(_text(name).lower(), _text(value)) for name, value in pairs]
-    except Exception:  # noqa: BLE001 - callers may pass anything
-        return TypeError("headers must be a mapping, or pairs of names and values")
+def required_headers(headers: Any) -> list[str]:
+    """Return the values of the five headers. They are not authenticated yet."""
+    pairs = headers.items() if hasattr(headers, "items") else headers
+    sent = [(_text(name).lower(), _text(value)) for name, value in pairs]
     found: list[str] = []
     for header in HEADERS:
         values = [value for name, value in sent if name == header.lower()]
         if len(values) > 1:
-            return errors.RepeatedHeaderError(f"{header} is repeated")
+            raise errors.RepeatedHeaderError(f"{header} is repeated")
         if values in ([], [""]):
-            return errors.MissingHeaderError(f"{header} is missing, empty or longer than {MAX_HEADER:,} characters")
+            raise errors.MissingHeaderError(f"{header} is missing, empty or longer than {MAX_HEADER:,} characters")
         found += values
     if not re.fullmatch("[0-9]{1,12}", found[HEADERS.index("ChartHero-Timestamp")]):
-        return errors.InvalidTimestampError("ChartHero-Timestamp is not a whole number of seconds")
+        raise errors.InvalidTimestampError("ChartHero-Timestamp is not a whole number of seconds")
     return found
 
 
@@ -162,55 +156,27 @@ def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def checked_event(
-    headers: Any, body: Any, keys: Keys, *, max_body: int, tolerance: float = TOLERANCE, now: float | None = None
-) -> Event | Exception:
-    """Return the event of a delivery, or the error that refuses it. The headers and the body may be Secrets."""
-    headers, body = hide(headers).reveal(), hide(body).reveal()
-    found = checked_headers(headers)
-    if isinstance(found, Exception):
-        return found
-    if not isinstance(body, bytes | bytearray | memoryview):
-        return TypeError("body must be the raw bytes of the request")
-    if len(body) > max_body:
-        return errors.BodyTooLargeError(f"the body is larger than {max_body:,} bytes")
-    event_id, _, timestamp, signature, version = found
-    sent = [part.strip(" \t") for part in signature.split(",")]
-    candidates = [part for part in sent if re.fullmatch("v1=[0-9a-f]{64}", part)]
-    if not candidates:
-        return errors.UnsupportedSignatureError("ChartHero-Signature has no signature of version v1")
-    # Every pair is compared, even after a match, so that the time taken reveals nothing.
-    pairs = product(_signatures(keys, timestamp, body), candidates)
-    if not sum(hmac.compare_digest(*pair) for pair in pairs):
-        return errors.SignatureMismatchError("no signature matches this body, this timestamp and any of the secrets")
-    if abs((time.time() if now is None else now) - int(timestamp)) > tolerance:
-        return errors.StaleTimestampError(f"ChartHero-Timestamp is more than {tolerance:g} seconds from the clock")
-    event = event_from(_decoded(body))
-    if not isinstance(event, Exception) and (event.id, event.api_version) != (event_id, version):
-        return errors.MismatchedEventError("ChartHero-Event-Id or ChartHero-Webhook-Version differs from the body")
-    return event
+def _signature(secret: str, timestamp: str, body: bytes) -> str:
+    return "v1=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def event_from(payload: Any) -> Event | errors.MalformedEventError:
-    """Return the event that a JSON value describes, or the error."""
+def parse(body: bytes) -> Event:
+    """Return the event that a JSON text describes. Raises MalformedEventError."""
+    payload = _decoded(body)
     if not _has_texts(payload, "id", "type", "api_version"):
-        return errors.MalformedEventError("the body is not an event: it needs id, type and api_version")
-    if (payload["type"], payload["api_version"]) != (TYPE, VERSION):
+        raise errors.MalformedEventError("the body is not an event: it needs id, type and api_version")
+    if (payload["type"], payload["api_version"]) != ("recording.transcript_ready", "2026-05-01"):
         return UnknownEvent(payload["id"], payload["type"], payload["api_version"], payload)
     if not _has_texts(payload.get("resources"), "encounter_id", "document_id"):
-        return errors.MalformedEventError("the event's resources need encounter_id and document_id")
+        raise errors.MalformedEventError("the event's resources need encounter_id and document_id")
     return TranscriptReadyEvent.from_dict(payload)
 
 
-def _signatures(keys: Keys, timestamp: str, body: Any) -> list[str]:
-    signed = timestamp.encode() + b"." + body
-    return ["v1=" + hmac.new(key, signed, hashlib.sha256).hexdigest() for key in keys.reveal()]
-
-
-def _decoded(body: Any) -> Any:
-    with suppress(TypeError, ValueError, RecursionError):
+def _decoded(body: bytes) -> Any:
+    try:
         return json.loads(bytes(body))
-    return None
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _has_texts(value: Any, *names: str) -> bool:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import TypeAlias
 
 from charthero_client.showing import show_id
 
+from charthero_ext._secret import place_of
 from charthero_ext.webhooks.event_store import Store
-from charthero_ext.webhooks.verification import Event, event_from
+from charthero_ext.webhooks.verification import Event, parse
 
-__all__ = ["ATTEMPTS", "CONCURRENCY", "Handler", "Worker", "place_of"]
+__all__ = ["CONCURRENCY", "Handler", "Worker"]
 
 logger = logging.getLogger("charthero_ext")
 
@@ -45,14 +43,15 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._poller: asyncio.Task[None] | None = None
+        self._next_poll: asyncio.TimerHandle | None = None
         self._is_stopping = False
 
-    def wake(self) -> None:
+    def poll(self) -> None:
         """Look for due events now, and again every few seconds."""
+        if self._next_poll is not None:
+            self._next_poll.cancel()
+        self._next_poll = self._loop.call_later(POLL, self.poll)
         self._start()
-        if self._poller is None or self._poller.done():
-            self._poller = self._loop.create_task(self._poll())
 
     async def run_pending(self) -> None:
         """Handle all events that are due. Raises what the store raises."""
@@ -63,16 +62,11 @@ class Worker:
     async def stop(self) -> None:
         """Start no more handlers, and wait for the running ones."""
         self._is_stopping = True
-        if self._poller is not None:
-            self._poller.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._is_stopping = False
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(POLL)
-            self._start()
+        if self._next_poll is not None:
+            self._next_poll.cancel()
 
     def _start(self) -> None:
         # If all slots are taken, their tasks look for due events again as soon as their handlers end.
@@ -120,23 +114,12 @@ class Worker:
         """Call the handler. Return the class and the place of what it raises."""
         try:
             async with asyncio.timeout(LEASE):
-                event = event_from(json.loads(pointer))
-                if isinstance(event, Exception):
-                    raise event
-                if inspect.iscoroutinefunction(self._handler):
-                    await self._handler(event)
-                else:
-                    result = await self._loop.run_in_executor(self._handling, self._handler, event)
-                    if inspect.isawaitable(result):
-                        await result
+                # A coroutine function only returns its coroutine there. The coroutine runs here.
+                result = await self._loop.run_in_executor(self._handling, self._handler, parse(pointer.encode()))
+                if inspect.isawaitable(result):
+                    await result
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             return type(error).__name__, place_of(error)
         return None
-
-
-def place_of(error: BaseException) -> str:
-    """Return the class of an exception and where it was raised, but not its text."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
