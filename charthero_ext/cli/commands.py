@@ -6,7 +6,7 @@ import errno
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import islice
@@ -18,8 +18,8 @@ from charthero_client.decoding import Model
 
 from charthero_ext._spec import PUBLISHED
 from charthero_ext.cli import sync_commands
-from charthero_ext.cli.doctor import examine, worst
-from charthero_ext.cli.failures import described, exit_code
+from charthero_ext.cli.doctor import examine
+from charthero_ext.cli.failures import FAILED, NOT_AUTHORIZED, described, exit_code
 from charthero_ext.cli.options import DocumentId, EncounterId, Json, ShowPhi, Since, Until, parse_path
 from charthero_ext.cli.rendering import card, encounters_table, plain, progress_bar, text_of, write
 from charthero_ext.cli.stream import stream
@@ -66,7 +66,7 @@ def run(arguments: list[str]) -> int:
 
 def _print_version(value: bool) -> None:
     if value:
-        sys.stdout.write(f"charthero {version('charthero-ext')}\n")
+        write(f"charthero {version('charthero-ext')}")
         raise typer.Exit
 
 
@@ -97,28 +97,26 @@ def encounters(
     The API cannot filter by status or type: --status and --type read every encounter of the range and filter them here.
     """
     rows = max_items if as_json else max_items or TABLE_ROWS
-    filters = {"status": status, "encounter_type": encounter_type}
-    wanted = {name: value for name, value in filters.items() if value is not None}
+    options = {"--status": status, "--type": encounter_type}
+    filters = [f"{name}={value}" for name, value in options.items() if value is not None]
 
     def matches(encounter: Encounter) -> bool:
-        return all(getattr(encounter, name) == value for name, value in wanted.items())
+        return status in (None, encounter.status) and encounter_type in (None, encounter.encounter_type)
 
     is_piped = not sys.stdout.isatty()
-    found: list[Encounter] = []
     with ChartHero() as ch, progress_bar("encounters", is_wanted=is_piped or not as_json) as show:
         with _usage():
             walk = ch.encounters.iter(
                 start_at=since,
                 end_at=until,
                 sort_order=None if resume else "desc",
-                max_items=None if wanted else rows,
+                max_items=None if filters else rows,
                 resume_from=resume,
                 progress=show,
             )
         with walk:
             if as_json:
-                options = [f"--{name.removeprefix('encounter_')}={value}" for name, value in wanted.items()]
-                count = stream(walk, matches=matches, max_items=rows, checkpoint=resume, options=options)
+                count = stream(walk, matches=matches, max_items=rows, checkpoint=resume, options=filters)
             else:
                 found = list(islice(filter(matches, walk), rows))
                 count = len(found)
@@ -128,7 +126,7 @@ def encounters(
         write(encounters_table(found, shows_all=show_phi))
         if not show_phi:
             sys.stderr.write(f"{MASKED}\n")
-        total = None if wanted else walk.receipt.total_at_start
+        total = None if filters else walk.receipt.total_at_start
         if max_items is None and count == TABLE_ROWS != total:
             of = "" if total is None else f" of {total:,}"
             sys.stderr.write(f"{TABLE_ROWS}{of} encounters; --max-items shows more, --json gives all.\n")
@@ -137,8 +135,7 @@ def encounters(
 @app.command()
 def encounter(encounter_id: EncounterId, as_json: Json = False, show_phi: ShowPhi = False) -> None:
     """Show an encounter and its documents."""
-    with ChartHero() as ch, _usage():
-        _show(ch.encounters.get(encounter_id), as_json, show_phi)
+    _show(lambda ch: ch.encounters.get(encounter_id), as_json, show_phi)
 
 
 @app.command()
@@ -146,8 +143,7 @@ def document(
     encounter_id: EncounterId, document_id: DocumentId, as_json: Json = False, show_phi: ShowPhi = False
 ) -> None:
     """Show a document."""
-    with ChartHero() as ch, _usage():
-        _show(ch.documents.get(encounter_id, document_id), as_json, show_phi)
+    _show(lambda ch: ch.documents.get(encounter_id, document_id), as_json, show_phi)
 
 
 @app.command()
@@ -155,8 +151,7 @@ def transcript(
     encounter_id: EncounterId, document_id: DocumentId, as_json: Json = False, show_phi: ShowPhi = False
 ) -> None:
     """Show who said what, and at which second."""
-    with ChartHero() as ch, _usage():
-        _show(ch.documents.transcript(encounter_id, document_id), as_json, show_phi)
+    _show(lambda ch: ch.documents.transcript(encounter_id, document_id), as_json, show_phi)
 
 
 @app.command()
@@ -174,7 +169,7 @@ def audio(
         raise FileExistsError(errno.EEXIST, "the file exists; --force replaces it", str(output))
     with ChartHero() as ch, _usage(), progress_bar("bytes") as show:
         ch.documents.download_audio(encounter_id, document_id, output, progress=show)
-    sys.stdout.write(f"{output}\n")
+    write(str(output))
 
 
 app.command()(sync_commands.changes)
@@ -193,11 +188,12 @@ def doctor(
     The doctor checks settings, proxy, connection, key, access, clock and versions. The report contains no key and
     nothing about patients.
     """
-    findings = []
+    outcomes = set()
     for finding in examine(spec_url):
-        findings.append(finding)
-        write(json.dumps(finding.to_dict()) if as_json else plain(str(finding)))
-    return worst(findings)
+        outcomes.add(finding.outcome)
+        facts = {"check": finding.check, "outcome": finding.outcome, "detail": finding.detail, **finding.facts}
+        write(json.dumps(facts) if as_json else plain(f"{finding.outcome:8}{finding.check:12}{finding.detail}"))
+    return NOT_AUTHORIZED if "refused" in outcomes else FAILED if "failed" in outcomes else 0
 
 
 @app.command(
@@ -212,7 +208,9 @@ def sandbox(context: typer.Context) -> int:
     return main(context.args)
 
 
-def _show(model: Model, as_json: bool, show_phi: bool) -> None:
+def _show(get: Callable[[ChartHero], Model], as_json: bool, show_phi: bool) -> None:
+    with ChartHero() as ch, _usage():
+        model = get(ch)
     if as_json:
         write(json.dumps(model.to_dict()))
         return

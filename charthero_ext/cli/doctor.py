@@ -10,12 +10,12 @@ import os
 import platform
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import asdict, field, frozen
@@ -23,16 +23,15 @@ from charthero_client.contract import ARTIFACT_SHA256
 
 from charthero_ext._key_source import KeyFile
 from charthero_ext._proxies import environment_proxy
-from charthero_ext.client import ChartHero, RawResponse
+from charthero_ext.client import ChartHero
 from charthero_ext.config import Settings
 from charthero_ext.errors import ApiStatusError, ChartHeroError, ConfigurationError
 
-__all__ = ["Finding", "examine", "worst"]
+__all__ = ["Finding", "examine"]
 
 #: Seconds that a webhook's timestamp may differ from the clock.
 TOLERANCE = 300
 
-PACKAGES = ("charthero-ext", "httpx", "msgspec")
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 #: By the reason of a TransportError.
@@ -42,75 +41,49 @@ REMEDIES = {
     "proxy": "; check the proxy, or add the host to NO_PROXY",
 }
 
-Outcome = Literal["ok", "note", "failed", "refused"]
+#: ``ok``: as it should be. ``note``: worth knowing. ``failed``: has to be fixed. ``refused``: the server did not accept
+#: the key.
+Outcome: TypeAlias = Literal["ok", "note", "failed", "refused"]
 
 
 @frozen
 class Finding:
-    """The result of one check.
-
-    ``ok``: as it should be. ``note``: worth knowing. ``failed``: has to be fixed. ``refused``: the server did not
-    accept the key.
-    """
+    """The result of one check, for people, and its facts for programs."""
 
     check: str
     outcome: Outcome
     detail: str
     facts: dict[str, Any] = field(factory=dict)
 
-    def __str__(self) -> str:
-        return f"{self.outcome:8}{self.check:12}{self.detail}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for ``json.dumps``."""
-        return {"check": self.check, "outcome": self.outcome, "detail": self.detail, **self.facts}
-
-
-def worst(findings: Iterable[Finding]) -> int:
-    """Return the exit code: 3 if the key was refused, 1 if something failed, else 0."""
-    outcomes = {finding.outcome for finding in findings}
-    return 3 if "refused" in outcomes else 1 if "failed" in outcomes else 0
-
 
 def examine(spec_url: str) -> Iterator[Finding]:
     """Check everything in order. Skip the checks that depend on one that failed."""
-    versions = {name: version(name) for name in PACKAGES} | {"Python": platform.python_version()}
-    listed = ", ".join(f"{name} {number}" for name, number in versions.items())
-    yield Finding("versions", "ok", f"{listed}; {platform.system()}", {**versions, "system": platform.system()})
+    versions = {name: version(name) for name in ("charthero-ext", "httpx", "msgspec")}
+    versions |= {"Python": platform.python_version(), "system": platform.system()}
+    yield Finding("versions", "ok", ", ".join(f"{name} {number}" for name, number in versions.items()), versions)
     try:
         settings = Settings.load(attempts=1)
     except ConfigurationError as error:
         yield Finding("settings", "failed", str(error))
         return
-    yield _settings(settings)
-    yield from _key_file(settings)
+    yield from _settings(settings)
     yield _proxy(settings)
     with ChartHero(settings=settings) as ch:
-        connection, response = _connection(ch)
-        yield connection
-        if connection.outcome == "ok":
-            yield from _access(ch)
-            yield _clock(response)
+        yield from _answers(ch)
         yield _artifact(ch, spec_url)
 
 
-def _settings(settings: Settings) -> Finding:
+def _settings(settings: Settings) -> Iterator[Finding]:
     profile = f"the profile {os.environ.get('CHARTHERO_PROFILE') or 'default'!r}"
     host = "CHARTHERO_BASE_URL" if "CHARTHERO_BASE_URL" in os.environ else profile
-    origin = settings.key_source.origin
-    detail = f"{settings.base_url} from {host}; the key from {origin}"
-    return Finding("settings", "ok", detail, {"base_url": settings.base_url, "host_from": host, "key_from": origin})
-
-
-def _key_file(settings: Settings) -> Iterator[Finding]:
-    provider = settings.key_source.provider
-    if os.name != "posix" or not isinstance(provider, KeyFile):
-        return
-    with suppress(OSError):
-        mode = stat.S_IMODE(provider.path.stat().st_mode)
-        if mode & 0o077:
-            detail = f"other users may read it (mode {mode:04o}); chmod 600 {provider.path}"
-            yield Finding("key file", "note", detail, {"mode": f"{mode:04o}"})
+    facts = {"base_url": settings.base_url, "host_from": host, "key_from": settings.key_source.origin}
+    yield Finding("settings", "ok", f"{settings.base_url} from {host}; the key from {facts['key_from']}", facts)
+    key = settings.key_source.provider
+    if os.name == "posix" and isinstance(key, KeyFile) and key.path.exists():
+        mode = f"{stat.S_IMODE(key.path.stat().st_mode):04o}"
+        if not mode.endswith("00"):
+            detail = f"other users may read it (mode {mode}); chmod 600 {key.path}"
+            yield Finding("key file", "note", detail, {"mode": mode})
 
 
 def _proxy(settings: Settings) -> Finding:
@@ -121,60 +94,59 @@ def _proxy(settings: Settings) -> Finding:
     proxy = environment_proxy("https", url.hostname or "", url.port) if url.scheme == "https" else None
     if proxy is None:
         return Finding("proxy", "ok", "none for this host" + (f" ({', '.join(names)} set)" if names else ""), facts)
-    with suppress(ValueError):
+    with suppress(ValueError):  # The variable is not a valid URL.
         parts = urlsplit(proxy.url.reveal())
         facts["proxy"] = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
     return Finding("proxy", "note", f"{facts['proxy'] or 'a proxy'}, from {proxy.variable}", facts)
 
 
-def _connection(ch: ChartHero) -> tuple[Finding, RawResponse | None]:
-    """Make one call, and return its response if the status was a success."""
-    started, response = time.perf_counter(), None
+def _answers(ch: ChartHero) -> Iterator[Finding]:
+    """Make one call. If the host answers, find out what the key may do, and compare the clocks."""
+    date, started = "", time.perf_counter()
     try:
         # This page is always empty: no encounter was created before 1970.
         response = ch.get("/external/v1/encounters", limit="1", end_at="1970-01-01T00:00:00Z")
-        status = response.status_code
+        status, date = response.status_code, response.headers.get("date", "")
     except ApiStatusError as error:
         status = error.status_code
     except ChartHeroError as error:
         reason = getattr(error, "reason", None)
         detail = str(error).removeprefix("get: ") + REMEDIES.get(str(reason), "")
-        return Finding("connection", "failed", detail, {"reason": reason}), None
+        yield Finding("connection", "failed", detail, {"reason": reason})
+        return
     milliseconds = round((time.perf_counter() - started) * 1000)
     facts = {"status_code": status, "milliseconds": milliseconds}
-    return Finding("connection", "ok", f"HTTP {status} in {milliseconds} ms", facts), response
+    yield Finding("connection", "ok", f"HTTP {status} in {milliseconds} ms", facts)
+    yield from _access(ch)
+    yield _clock(date)
 
 
 def _access(ch: ChartHero) -> Iterator[Finding]:
     report = ch.check_access()
-    origin = ch.settings.key_source.origin
     outcomes: dict[bool | None, tuple[Outcome, str]] = {
         True: ("ok", "accepted"),
-        False: ("refused", f"not accepted by the server; it came from {origin}"),
+        False: ("refused", f"not accepted by the server; it came from {ch.settings.key_source.origin}"),
         None: ("note", "could not tell"),
     }
-    outcome, detail = outcomes[report.key_accepted]
-    yield Finding("key", outcome, detail, {"accepted": report.key_accepted})
+    yield Finding("key", *outcomes[report.key_accepted], {"accepted": report.key_accepted})
     for route in report.routes:
         facts = {"operation": route.operation, "status_code": route.status_code, "reason_code": route.reason_code}
         # Least privilege is fine. Only the owner of the key knows which routes are needed.
-        outcome = "ok" if route.outcome == "granted" else "note"
+        outcome: Outcome = "ok" if route.outcome == "granted" else "note"
         yield Finding("access", outcome, f"{route.operation} {route.outcome}: {route.why}", facts)
 
 
-def _clock(response: RawResponse | None) -> Finding:
+def _clock(date: str) -> Finding:
     try:
-        server = parsedate_to_datetime(response.headers.get("date", "") if response else "")
+        server = parsedate_to_datetime(date).replace(tzinfo=UTC)  # HTTP dates are in UTC.
     except ValueError:
         return Finding("clock", "note", "could not tell: no successful response with a Date header")
-    ahead = round((datetime.now(UTC) - (server if server.tzinfo else server.replace(tzinfo=UTC))).total_seconds())
-    detail = (
-        f"{abs(ahead)} s {'behind' if ahead < 0 else 'ahead of'} the server's" if ahead else "equal to the server's"
-    )
-    facts = {"seconds_ahead": ahead, "tolerance": TOLERANCE}
+    ahead = round((datetime.now(UTC) - server).total_seconds())
+    detail = f"{abs(ahead)} s {'behind' if ahead < 0 else 'ahead of'} the server's"
+    outcome: Outcome = "ok" if abs(ahead) < TOLERANCE / 10 else "note"
     if abs(ahead) > TOLERANCE:
-        return Finding("clock", "failed", f"{detail}; webhooks are rejected beyond {TOLERANCE} s", facts)
-    return Finding("clock", "ok" if abs(ahead) < TOLERANCE / 10 else "note", detail, facts)
+        outcome, detail = "failed", f"{detail}; webhooks are rejected beyond {TOLERANCE} s"
+    return Finding("clock", outcome, detail, {"seconds_ahead": ahead, "tolerance": TOLERANCE})
 
 
 def _artifact(ch: ChartHero, url: str) -> Finding:
@@ -183,6 +155,5 @@ def _artifact(ch: ChartHero, url: str) -> Finding:
     except ConfigurationError as error:
         return Finding("artifact", "failed", str(error))
     built = f"built from {'a reconstruction of ' if report.reconstructed else ''}{ARTIFACT_SHA256[:12]}"
-    outcome: Outcome = "ok" if report.same else "note"
-    facts = asdict(report, filter=lambda attribute, _: attribute.name != "outcome") | {"published": report.outcome}
-    return Finding("artifact", outcome, f"{report.outcome} ({report.reason}); {built}", facts)
+    facts = {"published" if name == "outcome" else name: value for name, value in asdict(report).items()}
+    return Finding("artifact", "ok" if report.same else "note", f"{report.outcome} ({report.reason}); {built}", facts)

@@ -1,4 +1,7 @@
-"""Turns an exception into an exit code and one line that says what to do next."""
+"""Turns an exception into an exit code and one line that says what to do next.
+
+A command adds a note to an exception if it has written a part: how to continue.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from charthero_ext.errors import (
     UnexpectedResponseError,
 )
 
-__all__ = ["INCOMPLETE", "IncompleteError", "described", "exit_code"]
+__all__ = ["FAILED", "INCOMPLETE", "NOT_AUTHORIZED", "described", "exit_code"]
 
 FAILED, USAGE, NOT_AUTHORIZED, INCOMPLETE = 1, 2, 3, 4
 
@@ -42,48 +45,32 @@ NEXT_STEPS: dict[type[Exception], str] = {
 }
 
 
-class IncompleteError(Exception):
-    """The command failed with *cause* after it had written a part. *hint* says how to continue."""
-
-    def __init__(self, cause: Exception, hint: str) -> None:
-        super().__init__(cause, hint)
-        self.cause = cause
-        self.hint = hint
-
-
 def exit_code(error: Exception) -> int:
     """Return the exit code for *error*."""
-    if isinstance(error, IncompleteError):
-        code = exit_code(error.cause)
-        return code if code == NOT_AUTHORIZED or isinstance(error.cause, ConfigurationError) else INCOMPLETE
     if isinstance(error, UsageError):
         return USAGE
     if isinstance(error, (AuthenticationError, PermissionDeniedError)):
         return NOT_AUTHORIZED
-    return INCOMPLETE if isinstance(error, PaginationError) else FAILED
+    is_incomplete = isinstance(error, PaginationError) or hasattr(error, "__notes__")
+    return INCOMPLETE if is_incomplete and not isinstance(error, ConfigurationError) else FAILED
 
 
 def described(error: Exception) -> str:
     """Return one line for standard error, without the text of an unexpected exception, which may contain anything."""
-    text, hint = str(error), next((hint for kind, hint in NEXT_STEPS.items() if isinstance(error, kind)), "")
-    if isinstance(error, IncompleteError):
-        text, hint = described(error.cause), error.hint
-    elif isinstance(error, UsageError):
+    text = str(error)
+    hints = [hint for kind, hint in NEXT_STEPS.items() if isinstance(error, kind)]
+    if isinstance(error, UsageError):
         context = getattr(error, "ctx", None)
         text = getattr(error, "format_message", error.__str__)()
-        hint = f"see {context.command_path if context else 'charthero'} --help"
+        hints = [f"see {context.command_path if context else 'charthero'} --help"]
     elif isinstance(error, OSError):
         text = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
     elif isinstance(error, MassDeletionError):
         text = text.replace("pass allow_mass_delete=True", "use --allow-mass-delete")
     elif isinstance(error, sqlite3.Error):
         text = f"the ledger cannot be used: {error}"
-    elif not _is_ours(error):
+    elif not (type(error).__module__.startswith("charthero_ext.") or isinstance(error, ModuleNotFoundError)):
         text = f"unexpected {place_of(error)}"
-        hint = "this is a bug in charthero; please report it"
-    line = " ".join(plain(text).split()).rstrip(".")
-    return f"{line}; {hint}" if hint else line
-
-
-def _is_ours(error: Exception) -> bool:
-    return type(error).__module__.startswith("charthero_ext.") or isinstance(error, ModuleNotFoundError)
+        hints = ["this is a bug in charthero; please report it"]
+    parts = (text, *hints, *getattr(error, "__notes__", ()))
+    return "; ".join(" ".join(plain(part).split()).rstrip(".") for part in parts)

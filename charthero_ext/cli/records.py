@@ -1,4 +1,4 @@
-"""Reads what belongs to an encounter: its documents, their transcripts and recordings."""
+"""Turns a change into rows: the encounter, and what belongs to its documents."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import Factory, field, frozen
 
-from charthero_ext.cli.durable import measured
+from charthero_ext.changes import Change
+from charthero_ext.cli.set_files import measured
 from charthero_ext.client import Documents
 from charthero_ext.errors import (
     ChartHeroError,
@@ -33,13 +34,9 @@ OUTAGE = 20
 #: Failures of one record, after which others may be readable. A 503 or a refused connection concerns all of them.
 REASONS = frozenset({"damaged", "media", "reset", "timeout", "too_large"})
 
-
-@frozen
-class Row:
-    """A row, and its kind: one of ``PARTS``, ``missing`` or ``unreadable``."""
-
-    kind: str
-    row: dict[str, Any]
+#: The kind of a row and the row itself. The kind is ``encounters``, ``deleted``, ``missing``, ``unreadable`` or one of
+#: ``PARTS``.
+Row: TypeAlias = tuple[str, dict[str, Any]]
 
 
 @frozen
@@ -51,8 +48,8 @@ class Reader:
     directory: Path = Path()
     _in_a_row: Counter[str] = Factory(Counter)
 
-    def read(self, encounter_id: str, summary: Any) -> list[Row]:
-        """Return a row for each part of a document.
+    def read(self, change: Change) -> list[Row]:
+        """Return the encounter, and each wanted part of its documents.
 
         A part that does not exist (404), or that cannot be read, becomes a row that says so.
 
@@ -60,21 +57,27 @@ class Reader:
             ChartHeroError: Other documents could not be read either.
             OSError: A recording cannot be written.
         """
-        is_known = isinstance(summary, DocumentSummary)
-        document_id = summary.document_id if is_known and isinstance(summary.document_id, str) else None
-        # A document of an unknown type may have a transcript.
-        has_note_only = is_known and summary.schema_type == "document"
-        parts = [part for part in self.parts if part == "documents" or not has_note_only]
-        return [self._row(part, encounter_id, document_id) for part in parts]
+        if change.encounter is None:
+            return [("deleted", {"encounter_id": change.encounter_id})]
+        rows: list[Row] = [("encounters", change.encounter.to_dict())]
+        documents = change.encounter.documents
+        for summary in documents if isinstance(documents, list) else []:
+            is_known = isinstance(summary, DocumentSummary)
+            document_id = summary.document_id if is_known and isinstance(summary.document_id, str) else None
+            # A document of an unknown type may have a transcript.
+            has_note_only = is_known and summary.schema_type == "document"
+            wanted = [part for part in self.parts if part == "documents" or not has_note_only]
+            rows += [self._part(part, change.encounter_id, document_id) for part in wanted]
+        return rows
 
     def read_again(self, unreadable: dict[str, Any]) -> list[Row]:
         """Return the part of a document that was unreadable, as `read` does."""
-        return [self._row(unreadable["part"], unreadable["encounter_id"], unreadable["document_id"])]
+        return [self._part(unreadable["part"], unreadable["encounter_id"], unreadable["document_id"])]
 
-    def _row(self, part: str, encounter_id: str, document_id: Any) -> Row:
+    def _part(self, part: str, encounter_id: str, document_id: Any) -> Row:
         keys = {"encounter_id": encounter_id, "document_id": document_id}
         try:
-            row = Row(part, keys | self._get(part, **keys))
+            row = keys | self._get(part, **keys)
         except (ChartHeroError, ValueError) as error:
             # A gateway or a broken connection can take away the body of an error, and so its reason code.
             absence = "not_found" if isinstance(error, NotFoundError) else type(error).__name__
@@ -83,15 +86,16 @@ class Reader:
             self._in_a_row[part] = 0 if is_missing else self._in_a_row[part] + 1
             if not is_missing and (not _concerns_one_record(error) or self._in_a_row[part] >= OUTAGE):
                 raise
-            return Row("missing" if is_missing else "unreadable", {"part": part, **keys, "reason": reason})
+            return "missing" if is_missing else "unreadable", {"part": part, **keys, "reason": reason}
         self._in_a_row[part] = 0
-        return row
+        return part, row
 
     def _get(self, part: str, encounter_id: str, document_id: str) -> dict[str, Any]:
         if part == "documents":
             return self.documents.get(encounter_id, document_id).to_dict()
         if part == "transcripts":
             return self.documents.transcript(encounter_id, document_id).to_dict()
+        self.directory.mkdir(mode=0o700, exist_ok=True)
         # An id can be a path, or differ from another one only in case. Then a digest is the name.
         name = f"{encounter_id}.{document_id}"
         if not re.fullmatch(r"[a-z0-9_-]{1,100}\.[a-z0-9_-]{1,100}", name):

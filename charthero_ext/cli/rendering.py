@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -18,24 +18,30 @@ from typing import Any, cast
 from attrs import fields
 from charthero_client.decoding import Model, encode
 from charthero_client.showing import is_shown
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from charthero_ext.models import UNSET, Document, Encounter, Transcript, TranscriptTurn
 
-__all__ = ["MASK", "card", "documents_of", "encounters_table", "plain", "progress_bar", "text_of", "write"]
+__all__ = ["MASK", "card", "encounters_table", "plain", "progress_bar", "text_of", "write"]
 
 MASK = "***"
 
-LIST_COLUMNS = {"created_at": "created", "encounter_id": "encounter", "encounter_type": "type", "status": "status"}
-PATIENT_COLUMNS = {
-    "patient_id": "patient",
-    "first_name": "first name",
-    "last_name": "last name",
-    "date_of_birth": "born",
+#: The headings of the table, by field. The last columns are dropped first, and the ids never.
+COLUMNS = {
+    "created_at": "created",
+    "encounter_id": "encounter",
+    "encounter_type": "type",
+    "status": "status",
+    "documents": "documents",
+    "patient.patient_id": "patient",
+    "patient.first_name": "first name",
+    "patient.last_name": "last name",
+    "patient.date_of_birth": "born",
+    "date_of_service": "date of service",
 }
-ID_COLUMN = list(LIST_COLUMNS).index("encounter_id")
 
 
 def plain(text: str) -> str:
@@ -55,38 +61,21 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-def documents_of(encounter: Encounter) -> list[Any]:
-    """Return the summaries of an encounter's documents; none if the field is not a list."""
-    return encounter.documents if isinstance(encounter.documents, list) else []
-
-
 def encounters_table(encounters: Iterable[Encounter], *, shows_all: bool) -> str:
     """Return a header and one line for each encounter."""
-
-    def row(encounter: Encounter) -> list[str]:
-        patient = cast("Any", encounter.patient)
-        return [
-            *(_value(encounter, name, shows_all) for name in LIST_COLUMNS),
-            str(len(documents_of(encounter))),
-            *(_value(patient, name, shows_all) for name in PATIENT_COLUMNS),
-            _value(encounter, "date_of_service", shows_all),
-        ]
-
-    heads = [*LIST_COLUMNS.values(), "documents", *PATIENT_COLUMNS.values(), "date of service"]
-    rows = [heads, *map(row, encounters)]
-    widths = _widths(rows)
-    columns = list(range(len(heads)))
-    while sum(widths[column] + 2 for column in columns) - 2 > _terminal_width() and len(columns) > 1:
-        columns.remove(next(column for column in reversed(columns) if column != ID_COLUMN))
-    return _aligned([[cells[column] for column in columns] for cells in rows])
+    values = [dict(_lines(encounter, "", shows_all)) for encounter in encounters]
+    columns = {name: [heading, *(each.get(name, "") for each in values)] for name, heading in COLUMNS.items()}
+    while not _fits(table := _aligned(columns.values())) and len(columns) > 1:
+        del columns[next(name for name in reversed(columns) if name != "encounter_id")]
+    return table
 
 
 def card(model: Model, *, shows_all: bool) -> str:
     """Return every field of a model, and of the models in it, on a line of its own."""
-    rows = [[name, _one_line(value)] for name, value in _lines(model, "", shows_all)]
-    if sum(_widths(rows)) + 2 <= _terminal_width():
-        return _aligned(rows)
-    return "\n".join(f"{name}\n  {value}" if value else name for name, value in rows)
+    lines = list(_lines(model, "", shows_all))
+    if _fits(table := _aligned(list(zip(*lines, strict=True)))):
+        return table
+    return "\n".join(f"{name}\n  {value}" if value else name for name, value in lines)
 
 
 def text_of(model: Model) -> str:
@@ -103,48 +92,39 @@ def text_of(model: Model) -> str:
 def progress_bar(unit: str, *, is_wanted: bool = True) -> Iterator[Callable[[int, int | None], None]]:
     """Show progress, with rate and remaining time, on standard error if that is a terminal."""
     console = Console(file=sys.stderr, stderr=True)
-    if not (is_wanted and sys.stderr.isatty() and not console.is_dumb_terminal):
-        yield lambda done, total: None
-        return
-    columns = (MofNCompleteColumn(), TextColumn(unit), BarColumn(), TextColumn("{task.fields[rate]}"))
     with Progress(
-        *columns,
-        TimeRemainingColumn(),
+        *(MofNCompleteColumn(), TextColumn(unit), BarColumn(), RateColumn(), TimeRemainingColumn()),
         console=console,
         transient=True,
         # rich would send standard output through the terminal.
         redirect_stdout=False,
         redirect_stderr=False,
+        disable=not (is_wanted and sys.stderr.isatty()) or console.is_dumb_terminal,
     ) as progress:
-        task = progress.add_task(unit, total=None, rate="")
+        task = progress.add_task(unit, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
-        def show(done: int, total: int | None) -> None:
-            speed = progress.tasks[0].speed
-            rate = "" if speed is None else f"{speed:,.0f}/s"
-            progress.update(task, completed=done, total=total, rate=rate)
 
-        yield show
+class RateColumn(ProgressColumn):
+    """Shows how many units a second are done."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate; empty if it is not known yet."""
+        return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
 
 
 def _is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _terminal_width() -> int:
-    return shutil.get_terminal_size().columns if _is_terminal() else sys.maxsize
+def _fits(text: str) -> bool:
+    return not _is_terminal() or max(map(cell_len, text.split("\n"))) <= shutil.get_terminal_size().columns
 
 
-def _widths(rows: list[list[str]]) -> list[int]:
-    return [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    widths = _widths(rows)
-    lines = (
-        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines)
+def _aligned(columns: Collection[Collection[str]]) -> str:
+    widths = [max(map(cell_len, cells)) for cells in columns]
+    rows = zip(*columns, strict=True)
+    return "\n".join("  ".join(map(set_cell_size, cells, widths)).rstrip() for cells in rows)
 
 
 def _turn(turn: TranscriptTurn) -> str:
@@ -168,9 +148,9 @@ def _lines(model: Model, prefix: str, shows_all: bool) -> Iterator[tuple[str, st
         yield _one_line(f"{prefix}{name}"), json.dumps(value)
 
 
-def _value(model: Any, name: str, shows_all: bool) -> str:
-    value = getattr(model, name, UNSET)
-    if value is UNSET or value is None:
+def _value(model: Model, name: str, shows_all: bool) -> str:
+    value = getattr(model, name)
+    if value is None:
         return ""
     if not shows_all and not is_shown(model, name):
         return MASK

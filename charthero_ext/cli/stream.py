@@ -8,9 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
-from charthero_ext.cli.failures import IncompleteError
 from charthero_ext.errors import ChartHeroError
 from charthero_ext.models import Encounter
 from charthero_ext.pagination import Walk
@@ -33,16 +31,11 @@ def stream(
     The walk may continue another one from *checkpoint*. *options* are those that a continuation needs, too.
 
     Raises:
-        IncompleteError: The walk failed after some encounters were written.
+        ChartHeroError: The walk failed. If some encounters were written, a note says how to continue.
         KeyboardInterrupt: Ctrl-C. A page that was begun is completed first.
     """
     written = 0
     page: list[Encounter] = []
-
-    def how_to_continue() -> str:
-        left = [] if max_items is None else ["--max-items", str(max_items - written)]
-        command = shlex.join(["charthero", "encounters", "--json", *options, *left, "--resume", str(checkpoint)])
-        return f"{written:,} encounters were written; to continue: {command}"
 
     def write_page() -> None:
         nonlocal written, checkpoint
@@ -52,6 +45,11 @@ def stream(
             written += len(page)
             checkpoint = walk.checkpoint()
             page.clear()
+
+    def how_to_continue() -> str:
+        left = [] if max_items is None else [f"--max-items={max_items - written}"]
+        command = shlex.join(["charthero", "encounters", "--json", *options, *left, f"--resume={checkpoint}"])
+        return f"{written:,} encounters were written; to continue: {command}"
 
     try:
         for number, encounter in enumerate(walk, 1):
@@ -65,9 +63,9 @@ def stream(
         write_page()
     except ChartHeroError as error:
         write_page()
-        if not written:
-            raise
-        raise IncompleteError(error, how_to_continue()) from None
+        if written:
+            error.add_note(how_to_continue())
+        raise
     except KeyboardInterrupt:
         if written:
             sys.stderr.write(f"\n{how_to_continue()}\n")
@@ -79,18 +77,10 @@ def stream(
 def uninterrupted() -> Iterator[None]:
     """Delay Ctrl-C until the lines are complete. A process that ignores Ctrl-C keeps ignoring it."""
     received: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        yield
-        return
-    signal.signal(signal.SIGINT, remember)
+    before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if received:
+    if received and before is not signal.SIG_IGN:
         raise KeyboardInterrupt

@@ -7,17 +7,19 @@ import json
 import sqlite3
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from charthero_ext.changes import Change, Ledger
-from charthero_ext.cli.export import LEDGER, Export, ExportError, verify
-from charthero_ext.cli.failures import INCOMPLETE, IncompleteError
+from charthero_ext.cli.export import LEDGER, Export
+from charthero_ext.cli.failures import INCOMPLETE
 from charthero_ext.cli.options import AllowMassDelete, LookBack, Since, parse_parts, parse_path
 from charthero_ext.cli.records import Reader
-from charthero_ext.cli.rendering import documents_of, progress_bar, write
+from charthero_ext.cli.rendering import progress_bar, write
+from charthero_ext.cli.set_files import verify
 from charthero_ext.cli.stream import uninterrupted
 from charthero_ext.client import ChartHero
 from charthero_ext.errors import ChartHeroError, ConfigurationError, MassDeletionError
@@ -63,12 +65,11 @@ def changes(
 def _line(change: Change, reader: Reader) -> dict[str, Any]:
     line: dict[str, Any] = {"kind": change.kind, "encounter_id": change.encounter_id}
     if change.encounter is not None:
-        line["encounter"] = change.encounter.to_dict()
-        line["transcripts_ready"] = [event.to_dict() for event in change.transcripts_ready]
-        line |= {part: [] for part in reader.parts}
-        for document in documents_of(change.encounter):
-            for found in reader.read(change.encounter_id, document):
-                line.setdefault(found.kind, []).append(found.row)
+        (_, encounter), *rows = reader.read(change)
+        ready = [event.to_dict() for event in change.transcripts_ready]
+        line |= {"encounter": encounter, "transcripts_ready": ready, **{part: [] for part in reader.parts}}
+        for kind, row in rows:
+            line.setdefault(kind, []).append(row)
     return line
 
 
@@ -104,7 +105,7 @@ def export(
         raise NotADirectoryError(errno.ENOTDIR, "there is no such directory", str(directory))
     count = verify(directory) if directory.is_dir() else 0
     if only_verify:
-        sys.stdout.write(f"sets compared with their manifests: {count}\n")
+        write(f"sets compared with their manifests: {count}")
         return 0
     try:
         with ChartHero() as ch, progress_bar("encounters") as show:
@@ -113,20 +114,22 @@ def export(
                 directory=directory,
                 start_at=since,
                 parts=parts,
-                look_back=timedelta(days=look_back),
-                allow_mass_delete=allow_mass_delete,
+                feed=partial(
+                    ch.encounters.changes, look_back=timedelta(days=look_back), allow_mass_delete=allow_mass_delete
+                ),
                 concurrency=concurrency,
-            ).run(show)
+                progress=show,
+            ).run()
     except (ChartHeroError, OSError, sqlite3.Error) as error:
-        if isinstance(error, (ConfigurationError, ExportError, MassDeletionError)) or not (directory / LEDGER).exists():
-            raise
-        raise IncompleteError(error, CONTINUE) from None
+        if (directory / LEDGER).exists() and not isinstance(error, (ConfigurationError, MassDeletionError)):
+            error.add_note(CONTINUE)
+        raise
     except KeyboardInterrupt:
         sys.stderr.write(f"\nInterrupted; {CONTINUE}.\n")
         raise
     shown = ("encounters", *manifest.parts)
     counts = [f"{count:,} {kind}" for kind, count in manifest.counts.items() if count or kind in shown]
-    sys.stdout.write(f"{path}: {', '.join(counts)}\n")
+    write(f"{path}: {', '.join(counts)}")
     if manifest.counts["unreadable"]:
         sys.stderr.write("charthero: unreadable.jsonl lists what could not be read; the next run tries it again\n")
     return INCOMPLETE if manifest.counts["unreadable"] else 0

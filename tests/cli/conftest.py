@@ -150,7 +150,7 @@ def manifest_of(directory: Path, number: int = 1) -> Any:
 def exported(directory: Path, number: int = 1) -> dict[str, list[Record]]:
     """Return the rows of a set of an export by kind. Kinds without rows are left out, except those of `truth`."""
     empty: dict[str, list[Record]] = {"encounters": [], "documents": [], "transcripts": [], "missing": []}
-    files = manifest_of(directory, number)["files"]
+    files = [name for name in manifest_of(directory, number)["files"] if name.endswith(".jsonl")]
     path = directory / f"{number:04}"
     return empty | {name.removesuffix(".jsonl"): read_lines(path / name) for name in files}
 

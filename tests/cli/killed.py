@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from charthero_ext.changes import Ledger
-from charthero_ext.cli import durable, main
+from charthero_ext.cli import main
+from charthero_ext.cli.set_files import SetFiles
 
 STEPS = [
     *[(Path, name) for name in ("mkdir", "rename", "unlink", "rmdir")],
-    *[(os, "fsync"), (durable.Lines, "write"), (Ledger, "record"), (Ledger, "save")],
+    *[(os, "fsync"), (SetFiles, "write"), (Ledger, "record"), (Ledger, "save")],
 ]
 
 
@@ -32,7 +33,7 @@ def kill_before(step: int) -> None:
         def called(*arguments: Any, **others: Any) -> Any:
             if next(steps) == step:
                 if name == "write":
-                    lines = arguments[0]._file
+                    lines = arguments[0]._files[arguments[1]]
                     lines.write(b'{"half": ')
                     lines.flush()
                 os.kill(os.getpid(), signal.SIGKILL)
