@@ -29,8 +29,7 @@ endpoint. Nothing here depends on those. The receiver is an ASGI application. He
         return (await ch.encounters.get(encounter_id)).status
 
 An event is a thin pointer without patient data. ``follow_up`` fetches what it points at, with a key that has the scopes
-of those routes. ``await receiver.submit(event)`` puts an event from a change feed into the same queue. If your server
-stops after each response, as on AWS Lambda, call ``await receiver.run_pending()``.
+of those routes. ``await receiver.submit(event)`` puts an event from a change feed into the same queue.
 
 In Django, let ``asgi.py`` call ``await receiver(scope, receive, send)`` for the path. In Flask, use a2wsgi::
 

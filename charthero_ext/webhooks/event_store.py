@@ -28,8 +28,8 @@ CLAIM = """
         SELECT id FROM events WHERE next_attempt_at <= ? AND leased_until <= ? ORDER BY next_attempt_at, rowid LIMIT ?
     ) RETURNING id, pointer, attempts
 """
-COMPLETE = "UPDATE events SET pointer = NULL, next_attempt_at = NULL, error = NULL WHERE id = ?"
 RETRY = "UPDATE events SET leased_until = 0, next_attempt_at = ?, error = ? WHERE id = ? AND pointer IS NOT NULL"
+COMPLETE = "UPDATE events SET pointer = NULL, next_attempt_at = NULL, error = NULL WHERE id = ?"
 FAILED = "SELECT id, error FROM events WHERE pointer IS NOT NULL AND next_attempt_at IS NULL ORDER BY rowid"
 
 
@@ -38,22 +38,21 @@ class Store(Protocol):
 
     Implement it over your own database to receive on several hosts. The columns are those of ``SQLiteStore``. The
     receiver decides when to retry and when to give up; the store only records it. Times are seconds since 1970. The
-    receiver calls the methods from one thread, and each is one durable transaction. They may raise any exception.
+    receiver calls the methods from one thread. Each is one durable transaction, and may raise any exception.
     """
 
     def add(self, event_id: str, pointer: str, now: float) -> None:
         """Record an event that is due now.
 
-        A known id keeps its pointer. If its event waits for another attempt, it is due now. If it used up its attempts,
-        it is due now and starts with no attempts. If it is leased or completed, nothing changes.
+        A known id keeps its pointer. It is due now if it waits for another attempt. It is due now, with no attempts,
+        if it used up its attempts. If it is leased or completed, nothing changes.
         """
         ...
 
     def claim(self, now: float, leased_until: float, limit: int) -> Sequence[tuple[str, str, int]]:
-        """Lease up to *limit* events that are due and not leased, the longest due first, and add one to their attempts.
+        """Lease up to *limit* events that are due and not leased, the longest due first, and count one more attempt.
 
-        Return the id, the pointer and the attempts of each, in any order. In PostgreSQL, select them ``FOR UPDATE SKIP
-        LOCKED``.
+        Return id, pointer and attempts of each, in any order. In PostgreSQL, select them ``FOR UPDATE SKIP LOCKED``.
         """
         ...
 
@@ -73,8 +72,8 @@ class Store(Protocol):
 class SQLiteStore:
     """A queue in a file, for all processes of one machine. Threads and forked processes may share it.
 
-    The file is made readable for its owner only. It keeps the ids of all events, and the thin pointers of those that
-    are not completed. Delete old ids with ``DELETE FROM events WHERE pointer IS NULL AND received_at < ?``.
+    Only the owner can read the file. It keeps the ids of all events, and the thin pointers of those that are not
+    completed. Delete old ids with ``DELETE FROM events WHERE pointer IS NULL AND received_at < ?``.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 10.0) -> None:

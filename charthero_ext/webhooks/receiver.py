@@ -16,7 +16,7 @@ from charthero_ext._secret import Secret, opaque, place_of
 from charthero_ext.errors import WebhookVerificationError
 from charthero_ext.webhooks import verification
 from charthero_ext.webhooks.event_store import Store
-from charthero_ext.webhooks.verification import Event, UnknownEvent
+from charthero_ext.webhooks.verification import MAX_BODY, MAX_HEADER, Event, UnknownEvent
 from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker
 
 __all__ = ["Receiver"]
@@ -51,12 +51,7 @@ class Receiver:
 
     @opaque
     def __init__(
-        self,
-        secrets: str | Iterable[str],
-        store: Store,
-        handler: Handler,
-        *,
-        max_body: int = verification.MAX_BODY,
+        self, secrets: str | Iterable[str], store: Store, handler: Handler, *, max_body: int = MAX_BODY
     ) -> None:
         """Configure the receiver of one endpoint.
 
@@ -176,7 +171,7 @@ def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return whether the body is uncompressed JSON. Long values are not read, because they are not authenticated."""
     known = {b"content-type": b"application/json", b"content-encoding": b"identity"}
     return all(
-        len(value) <= verification.MAX_HEADER and value.partition(b";")[0].strip().lower() == known[name.lower()]
+        len(value) <= MAX_HEADER and value.partition(b";")[0].strip().lower() == known[name.lower()]
         for name, value in headers
         if name.lower() in known
     )

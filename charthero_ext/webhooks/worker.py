@@ -43,13 +43,12 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._next_poll: asyncio.TimerHandle | None = None
+        self._next_poll = self._loop.call_later(POLL, self.poll)
         self._is_stopping = False
 
     def poll(self) -> None:
         """Look for due events now, and again every few seconds."""
-        if self._next_poll is not None:
-            self._next_poll.cancel()
+        self._next_poll.cancel()
         self._next_poll = self._loop.call_later(POLL, self.poll)
         self._start()
 
@@ -65,8 +64,7 @@ class Worker:
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._is_stopping = False
-        if self._next_poll is not None:
-            self._next_poll.cancel()
+        self._next_poll.cancel()
 
     def _start(self) -> None:
         # If all slots are taken, their tasks look for due events again as soon as their handlers end.
@@ -114,7 +112,7 @@ class Worker:
         """Call the handler. Return the class and the place of what it raises."""
         try:
             async with asyncio.timeout(LEASE):
-                # A coroutine function only returns its coroutine there. The coroutine runs here.
+                # A coroutine function only returns its coroutine in the thread. The coroutine runs here.
                 result = await self._loop.run_in_executor(self._handling, self._handler, parse(pointer.encode()))
                 if inspect.isawaitable(result):
                     await result

@@ -263,10 +263,10 @@ def test_a_success_that_cannot_be_recorded_only_delays_an_event(
 
 def cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """As asyncio.run() and Starlette's TestClient do."""
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    if tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks))
 
 
 def leave_it_open(loop: asyncio.AbstractEventLoop) -> None:
