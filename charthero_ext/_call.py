@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import random
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, cached_property
@@ -278,7 +278,7 @@ def _user_agent(application: str | None) -> str:
     """Return the User-Agent: this package, Python, httpx, and the application that uses them."""
     from importlib.metadata import version
 
-    versions = f"charthero-ext/{version('charthero-ext')} python/{platform.python_version()} httpx/{version('httpx')}"
+    versions = f"charthero-ext/{version('charthero-ext')} python/{sys.version.split()[0]} httpx/{version('httpx')}"
     return f"{versions} {application}" if application else versions
 
 
