@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable, iscoroutine
 from pathlib import Path
-from typing import Any, Final, NoReturn, Self, TypeAlias
+from typing import Any, NoReturn, Self, TypeAlias
 
 from attrs import field, frozen
 
@@ -15,9 +15,6 @@ from charthero_ext._secret import Secret, without_origin
 from charthero_ext.errors import ChartHeroError, ConfigurationError
 
 __all__ = ["ApiKey", "EnvironmentVariable", "KeyFile", "KeySource", "given_key", "key_file"]
-
-#: Bytes. A longer file is not a key file.
-MAX_KEY_FILE: Final = 4096
 
 #: A key: the text itself, or a callable that returns it. An asynchronous client also takes an asynchronous callable.
 ApiKey: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -58,7 +55,7 @@ class KeySource:
         """Return *key* if a header can carry it.
 
         Raises:
-            ConfigurationError: The key is missing or blank, or contains a space or another character no key has.
+            ConfigurationError: The key is missing or blank, too long, or contains a character that no key has.
         """
         if isawaitable(key.reveal()):
             if iscoroutine(coroutine := key.reveal()):
@@ -66,10 +63,8 @@ class KeySource:
             raise ConfigurationError(f"{self.origin} is asynchronous; use it with AsyncChartHero")
         if not isinstance(key.reveal(), str) or not str(key.reveal()).strip():
             raise ConfigurationError(f"{self.origin} holds no API key; set it to the key that ChartHero issued")
-        if not re.fullmatch(r"[!-~]+", str(key.reveal())):
-            raise ConfigurationError(
-                f"{self.origin} holds a key with white space or another character that no key has; copy only the key"
-            )
+        if not re.fullmatch(r"[!-~]{1,4096}", str(key.reveal())):
+            raise ConfigurationError(f"{self.origin} holds more than a key, such as white space; copy only the key")
         return Secret(str(key.reveal()))
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -99,11 +94,7 @@ class KeyFile:
 
     def __call__(self) -> str:
         try:
-            with self.path.open("rb") as file:
-                content = Secret(file.read(MAX_KEY_FILE + 1))
-            if len(content.reveal()) <= MAX_KEY_FILE:
-                return content.reveal().decode("utf-8-sig").rstrip("\r\n")
-            reason = f"it is longer than {MAX_KEY_FILE} bytes, so it is not a key file"
+            return self.path.read_text(encoding="utf-8-sig").rstrip("\r\n")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", "it is not a path of a text file")
         raise ConfigurationError(f"{self.origin} cannot be read: {reason}")

@@ -22,8 +22,6 @@ from charthero_ext.errors import ConfigurationError, RequestTimeoutError, Transp
 
 from .conftest import KEY, Listener, QuietHandler, async_client, perform, serving, settings
 
-MakeClient = Callable[..., ChartHero]
-
 
 @pytest.fixture(autouse=True)
 def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,14 +151,6 @@ def test_closing_after_the_loop_was_closed_is_silent(listener: Callable[[], List
     asyncio.run(ch.encounters.get("enc_1"))
     asyncio.run(ch.aclose())
     gc.collect()
-
-
-def test_an_exception_of_a_custom_transport_reaches_the_caller(client: MakeClient) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        raise LookupError("no recorded response for GET /external/v1/encounters/enc_1")
-
-    with pytest.raises(LookupError, match="no recorded response"):
-        client(answer).encounters.get("enc_1")
 
 
 def test_an_httpx_client_that_sends_the_key_through_a_proxy_is_refused(

@@ -203,9 +203,9 @@ def test_a_key_file_may_have_a_byte_order_mark_and_line_ends(key_file: Path, con
     ("content", "complaint"),
     [
         (b"", "holds no API key"),
-        (b"canary" * 1000, "longer than"),
+        (b"canary" * 1000, "more than a key"),
         (b"canary\xff", "not a path of a text file"),
-        (b"a b", "white space"),
+        (b"canary b", "white space"),
     ],
 )
 def test_a_key_file_without_a_valid_key_is_refused(key_file: Path, content: bytes, complaint: str) -> None:

@@ -41,9 +41,13 @@ class SlowToMake:
         monkeypatch.setattr(httpx.HTTPTransport, "close", noted_close)
 
 
+def run(script: str) -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
+
+
 def test_a_forked_child_opens_its_own_connections(listener: Callable[[], Listener]) -> None:
     api = listener()
-    script = f"""
+    run(f"""
         import os
         from charthero_ext import ChartHero
         ch = ChartHero(api_key="{KEY}", base_url="{api.url}")
@@ -54,8 +58,7 @@ def test_a_forked_child_opens_its_own_connections(listener: Callable[[], Listene
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         ch.encounters.get("enc_1")
-    """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
+    """)
     assert [key for _, key in api.asked] == [f"Bearer {KEY}"] * 3
     before, childs, after = api.connections
     assert before == after != childs
@@ -71,7 +74,7 @@ def test_concurrent_first_calls_share_one_connection_pool(
         ch.encounters.get("enc_1")
 
     with ChartHero(base_url=server.url, api_key=KEY) as ch:
-        assert not watched.made, "nothing was asked for yet"
+        assert not watched.made
         threads = [threading.Thread(target=call) for _ in range(4)]
         for thread in threads:
             thread.start()
@@ -106,7 +109,7 @@ def test_a_signal_handler_can_make_a_call_during_the_first_call(
 
 def test_a_child_forked_during_the_first_call_can_make_calls(listener: Callable[[], Listener]) -> None:
     api = listener()
-    script = f"""
+    run(f"""
         import os, signal, threading, httpx
         from charthero_ext import ChartHero
 
@@ -130,6 +133,5 @@ def test_a_child_forked_during_the_first_call_can_make_calls(listener: Callable[
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         caller.join()
-    """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True, timeout=60)
+    """)
     assert len(api.asked) == 2
