@@ -15,14 +15,13 @@ For vcrpy and pytest-recording, override their fixture::
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import wave
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from http import HTTPStatus
+from itertools import product
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -47,6 +46,11 @@ __all__ = [
 SCRUBBED = "scrubbed"
 SCRUBBED_URL = "https://scrubbed.invalid/"
 API_HOST = "api.example.test"
+#: A WAV file with a hundredth of a second of silence: one channel, 8000 samples a second, one byte each.
+SILENCE = (
+    b"RIFF\x74\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"
+    b"\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data\x50\x00\x00\x00"
+) + bytes([128] * 80)
 #: The query parameters of the API, and the values of each that a cassette keeps.
 QUERY = {
     "limit": r"-?\d{1,6}",
@@ -187,7 +191,7 @@ def _scrub_response(response: dict[str, Any]) -> dict[str, Any]:
     elif media_type in ("text/html", "text/plain") or code not in (200, 206):
         media_type, body = "text/html" if media_type == "text/html" else "text/plain", b""
     else:
-        code, media_type, body = 200, "audio/wav", _silence()
+        code, media_type, body = 200, "audio/wav", SILENCE
     headers = {"content-type": [media_type]}
     for name in ("retry-after", "date"):
         value = _delay_or_date(sent.get(name, ""))
@@ -207,19 +211,10 @@ def _delay_or_date(value: str) -> str | None:
         return None
 
 
-def _silence() -> bytes:
-    """Return a WAV file with a hundredth of a second of silence."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(1)
-        writer.setframerate(8000)
-        writer.writeframes(bytes([128]) * 80)
-    return file.getvalue()
-
-
 def _scrub_body(content: bytes) -> bytes | None:
     """Return a JSON body with placeholders, or None if it is not JSON."""
+    from charthero_ext.models import ApiError, AudioUrl, Document, Encounter, EncounterPage, Transcript
+
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -227,19 +222,12 @@ def _scrub_body(content: bytes) -> bytes | None:
     if not isinstance(body, dict):
         return b"{}"
     places = {None: body, **{name: value for name, value in body.items() if isinstance(value, dict)}}
+    models: tuple[type[Model], ...] = (EncounterPage, Encounter, Document, Transcript, AudioUrl, ApiError)
     # A response does not name its route, so the model with the most names in common is the body.
-    model, name = max(
-        ((model, name) for model in _bodies() for name in places), key=lambda each: _shared(each[0], places[each[1]])
-    )
+    model, name = max(product(models, places), key=lambda each: _shared(each[0], places[each[1]]))
     found = scrubbed(model.from_dict(places[name]))
     # The envelope's name comes from the server, and decoding accepts any.
     return json.dumps(found if name is None else {model.__name__.lower(): found}).encode()
-
-
-def _bodies() -> tuple[type[Model], ...]:
-    from charthero_ext import models
-
-    return models.EncounterPage, models.Encounter, models.Document, models.Transcript, models.AudioUrl, models.ApiError
 
 
 def _shared(model: type[Model], body: dict[str, Any]) -> int:

@@ -1,85 +1,52 @@
-"""What ChartHero's developer pages show for each operation, plainly synthetic.
+"""Synthetic bodies, as ChartHero's developer pages show them for each operation.
 
-Written out here and not read from the snapshot: a new artifact may hold other examples, or none, and the tests of the
-wrapper have to mean the same before and after.
+They do not come from the snapshot, because a new artifact may hold other examples or none.
 """
 
+from copy import deepcopy
 from typing import Any
+
+_ENCOUNTER: dict[str, Any] = {
+    "encounter_id": "enc_synthetic_0001",
+    "organization_id": "org_synthetic_0001",
+    "created_at": "2026-05-01T15:00:00Z",
+    "updated_at": "2026-05-01T15:30:00Z",
+    "date_of_service": "2026-05-01",
+    "encounter_type": "ambient",
+    "status": "completed",
+    "patient": {
+        "patient_id": "pat_synthetic_0001",
+        "first_name": "Synthetic",
+        "last_name": "Person",
+        "date_of_birth": "1970-01-01",
+    },
+    "documents": [
+        {
+            "document_id": "doc_synthetic_0001",
+            "schema_type": "document",
+            "status": "completed",
+            "title": "Synthetic note",
+            "workflow_variant": "default",
+        },
+        {
+            "document_id": "doc_synthetic_0002",
+            "schema_type": "ambient_transcript",
+            "status": "completed",
+            "title": "Synthetic transcript",
+            "workflow_variant": None,
+            "audio_duration_seconds": 61.5,
+        },
+    ],
+}
 
 BODIES: dict[str, Any] = {
     "encounters.list": {
-        "items": [
-            {
-                "encounter_id": "enc_synthetic_0001",
-                "organization_id": "org_synthetic_0001",
-                "created_at": "2026-05-01T15:00:00Z",
-                "updated_at": "2026-05-01T15:30:00Z",
-                "date_of_service": "2026-05-01",
-                "encounter_type": "ambient",
-                "status": "completed",
-                "patient": {
-                    "patient_id": "pat_synthetic_0001",
-                    "first_name": "Synthetic",
-                    "last_name": "Person",
-                    "date_of_birth": "1970-01-01",
-                },
-                "documents": [
-                    {
-                        "document_id": "doc_synthetic_0001",
-                        "schema_type": "document",
-                        "status": "completed",
-                        "title": "Synthetic note",
-                        "workflow_variant": "default",
-                    },
-                    {
-                        "document_id": "doc_synthetic_0002",
-                        "schema_type": "ambient_transcript",
-                        "status": "completed",
-                        "title": "Synthetic transcript",
-                        "workflow_variant": None,
-                        "audio_duration_seconds": 61.5,
-                    },
-                ],
-            }
-        ],
+        "items": [deepcopy(_ENCOUNTER)],
         "limit": 50,
         "offset": 0,
         "total": 1,
     },
-    "encounters.get": {
-        "encounter": {
-            "encounter_id": "enc_synthetic_0001",
-            "organization_id": "org_synthetic_0001",
-            "created_at": "2026-05-01T15:00:00Z",
-            "updated_at": "2026-05-01T15:30:00Z",
-            "date_of_service": "2026-05-01",
-            "encounter_type": "ambient",
-            "status": "completed",
-            "patient": {
-                "patient_id": "pat_synthetic_0001",
-                "first_name": "Synthetic",
-                "last_name": "Person",
-                "date_of_birth": "1970-01-01",
-            },
-            "documents": [
-                {
-                    "document_id": "doc_synthetic_0001",
-                    "schema_type": "document",
-                    "status": "completed",
-                    "title": "Synthetic note",
-                    "workflow_variant": "default",
-                },
-                {
-                    "document_id": "doc_synthetic_0002",
-                    "schema_type": "ambient_transcript",
-                    "status": "completed",
-                    "title": "Synthetic transcript",
-                    "workflow_variant": None,
-                    "audio_duration_seconds": 61.5,
-                },
-            ],
-        }
-    },
+    "encounters.get": {"encounter": deepcopy(_ENCOUNTER)},
     "documents.get": {
         "document": {
             "document_id": "doc_synthetic_0001",

@@ -1,4 +1,4 @@
-"""What this client costs, beside its peers: ``python -m tests.benchmarks``, or ``make bench``.
+"""What this client costs, compared with its peers: ``python -m tests.benchmarks``, or ``make bench``.
 
-Machines differ, so what counts are ratios to a floor within one round of one run. Nothing here passes or fails on time.
+Machines differ, so compare only ratios to the floor within one round of one run. No test passes or fails on time.
 """

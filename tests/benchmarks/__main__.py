@@ -13,12 +13,12 @@ from tests.benchmarks.report import as_markdown, as_svg
 
 __all__ = ["main"]
 
-#: Under a minute, once the peers are installed: enough to see that everything runs, too little to quote.
+#: Under a minute once the peers are installed. The numbers are too rough to quote.
 QUICK = ("--rounds", "7", "--encounters", "5000", "--growth", "20000")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write bench.md, bench.json and bench.svg, and show the first. Fails where something cannot run, never on time."""
+    """Write bench.md, bench.json and bench.svg, and print the first. It fails if something cannot run."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="This client beside its peers.")
     parser.add_argument("--quick", action="store_true", help="under a minute, and rough")
     parser.add_argument("--output", type=Path, default=Path(".bench"), help="default: %(default)s")

@@ -1,6 +1,6 @@
-"""The environment the peers are measured in: this package and they, side by side, in versions that do not move.
+"""The environment of the measurements: this package and the peers, in pinned versions.
 
-It is made once under the output directory, and again when what goes into it changes.
+It is built once under the output directory, and again when one of its inputs changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["PACKAGES", "prepared"]
 ROOT = Path(__file__).parents[2]
 ARTIFACT = ROOT / "openapi" / "openapi.json"
 
-#: In the versions of requirements.lock, where that has them too: it constrains the whole environment.
+#: requirements.lock constrains the whole environment, so these versions must agree with it.
 PACKAGES = (
     "httpx==0.28.1",
     "httpx-aiohttp==0.2.0",
@@ -36,8 +36,8 @@ def prepared(output: Path) -> tuple[Path, dict[str, str]]:
     """Return the Python of the peers' environment and the variables to run it with.
 
     Raises:
-        subprocess.CalledProcessError: The packages cannot be installed. A client that cannot be generated is no error:
-            it is named as absent.
+        subprocess.CalledProcessError: The packages cannot be installed. A client that cannot be generated is only
+            reported as absent.
     """
     environment, clients = output / "venv", output / "clients"
     python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -56,7 +56,7 @@ def prepared(output: Path) -> tuple[Path, dict[str, str]]:
         clients.mkdir()
         _generate(python, clients)
         ready.write_text(_fingerprint())
-    # Imports are measured as users have them: compiled once, though the bench leaves nothing in the tree.
+    # Users import compiled modules. The bytecode stays outside of the tree.
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return python, {**inherited, "PYTHONPATH": str(clients), "PYTHONPYCACHEPREFIX": str(output / "bytecode")}
 
@@ -68,7 +68,7 @@ def _constraints() -> str:
 
 
 def _generate(python: Path, clients: Path) -> None:
-    """Have each generator write its client from the artifact with its own templates."""
+    """Let each generator write its client from the artifact, with the generator's own templates."""
     stock = ("generate", "--path", ARTIFACT, "--meta", "none", "--output-path", clients / "raw_client")
     other = ("generate", "--input-spec", ARTIFACT, "--generator-name", "python", "--output", clients / "whole")
     name = "openapi_generator_client"

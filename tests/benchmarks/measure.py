@@ -1,4 +1,4 @@
-"""Measure, in the environment of the peers, and write what came of it as JSON."""
+"""Measure in the environment of the peers, and write the results as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from attrs import asdict
 from tests.benchmarks.page import page
 from tests.benchmarks.page_server import serving
 from tests.benchmarks.pages import measure_pages, present
-from tests.benchmarks.walks import growth, loops, walks_at_once
+from tests.benchmarks.walks import growth, loops, passes, walks_at_once
 
 __all__ = ["main"]
 
@@ -26,43 +26,48 @@ STAGES = [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure everything, or one long walk, which needs a process of its own for its memory to mean something."""
+    """Measure everything. With ``--only``, measure in this process something that needs a process of its own."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--results", type=Path)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--encounters", type=int, default=50_000, help="of the walks with several requests at once")
     parser.add_argument("--compared", type=int, default=12_000, help="encounters of the loop over offsets")
     parser.add_argument("--growth", type=int, default=1_000_000, help="encounters of the one long walk")
-    parser.add_argument("--only-growth", action="store_true")
+    parser.add_argument("--only", choices=("growth", "changes"))
     options = parser.parse_args(arguments)
-    if options.only_growth:
+    if options.only is not None:
         stages = [stage for stage in STAGES if stage <= options.growth]
-        print(json.dumps([asdict(stage) for stage in growth(stages)]))
+        measured = growth(stages) if options.only == "growth" else passes(options.growth)
+        print(json.dumps([asdict(each) for each in measured]))
         return
     peers, absent = present()
     with serving() as base_url:
         _say("pages ...")
-        measured = measure_pages(peers, base_url, rounds=options.rounds)
+        pages = measure_pages(peers, base_url, rounds=options.rounds)
     _say("walks ...")
     walked = walks_at_once(options.encounters)
     compared = loops(options.compared)
-    command = [sys.executable, "-m", "tests.benchmarks.measure", "--only-growth", "--growth", str(options.growth)]
-    stages = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    stages = _apart("growth", options.growth)
     _say("changes ...")
-    command = [sys.executable, "-m", "tests.benchmarks.changes", "--encounters", str(options.growth)]
-    synced = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    synced = _apart("changes", options.growth)
     results: dict[str, Any] = {
         "machine": _machine(),
         "page_bytes": len(page(100)),
         "rounds": options.rounds,
         "absent": absent,
-        "pages": [asdict(each) for each in measured],
+        "pages": [asdict(each) for each in pages],
         "walks": [{**asdict(each), "to_waiting": each.to_waiting} for each in walked],
         "loops": [asdict(each) for each in compared],
         "growth": stages,
         "changes": synced,
     }
     options.results.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _apart(what: str, encounters: int) -> Any:
+    """Measure in another process, so that its memory is that of the measurement."""
+    command = [sys.executable, "-m", "tests.benchmarks.measure", "--only", what, "--growth", str(encounters)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def _machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Times of several things to do, taken in turns, and what can be said of them."""
+"""Times of several functions, measured in turns, and their statistics."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def spread(values: list[float]) -> Spread:
 
 
 def in_turns(names: list[str], rounds: int) -> Iterator[str]:
-    """Yield every name once a round, each round in another order, so that no client always follows the same one."""
+    """Yield every name once a round. The order changes, so that no client always follows the same one."""
     order = random.Random(0)  # the same in every run
     for _ in range(rounds):
         yield from order.sample(names, len(names))
 
 
 def timed(work: Callable[[], object], times: int) -> float:
-    """Return the seconds that one of so many calls took, with no garbage left from what went before."""
+    """Return the seconds of one call, averaged over a number of calls."""
     gc.collect()
     started = time.perf_counter()
     for _ in range(times):
@@ -49,7 +49,7 @@ def timed(work: Callable[[], object], times: int) -> float:
 
 
 def ratios(times: Mapping[str, list[float]], floor: str) -> dict[str, Spread]:
-    """Return for everybody the spread of the ratios to the floor of the same round."""
+    """Return the spread of each client's ratios to the floor of the same round."""
     return {
         name: spread([mine / least for mine, least in zip(taken, times[floor], strict=True)])
         for name, taken in times.items()

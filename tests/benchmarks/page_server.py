@@ -1,7 +1,6 @@
-"""Two pages, made beforehand, over HTTP/1.1 with kept connections: the server that every peer asks.
+"""The server that every peer asks: two prepared pages over HTTP/1.1, with connections that stay open.
 
-It does nothing else, so that what is measured is the client; and it is a program of its own, so that the two do not
-share an interpreter. Run as ``python -m tests.benchmarks.page_server`` it says its port on standard output.
+It does little and runs in a process of its own, so that only the client is measured. As a program, it prints its port.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = ["serving"]
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """Run the server in another process, and yield where it is."""
+    """Run the server in another process, and yield its URL."""
     with running("tests.benchmarks.page_server") as port:
         yield f"http://127.0.0.1:{port}"
 

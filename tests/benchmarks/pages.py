@@ -1,4 +1,4 @@
-"""What one page costs: to decode, to fetch, to keep; and what it costs to be ready for the first."""
+"""What one page costs: to decode, to fetch and to keep. And what the first page of a program costs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager, nullcontext
-from importlib.machinery import PathFinder
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -26,7 +25,7 @@ AT_ONCE = 16
 KEPT = "memory kept per page kept"
 READY = "ready for the first request"
 
-#: Each finds the server in `url`. What is loaded only when it is needed is paid for with the first page.
+#: Each finds the server in `url`. The first page also pays for what is loaded lazily.
 _PROGRAMS = {
     "import httpx": "import httpx",
     "import charthero_ext": "import charthero_ext",
@@ -45,7 +44,7 @@ _PROGRAMS = {
 
 @frozen
 class Measured:
-    """One kind of work: for everybody who can do it the ratio to the floor, and what the floor itself needs."""
+    """One kind of work: the cost of the floor, and the ratio of each client to the floor."""
 
     work: str
     floor: float
@@ -54,7 +53,7 @@ class Measured:
 
 
 def present() -> tuple[list[Peer], dict[str, str]]:
-    """Return the peers that are here, and why the others are not."""
+    """Return the peers that are installed, and why the others are not."""
     peers, absent = [], {}
     for peer in PEERS:
         try:
@@ -65,7 +64,7 @@ def present() -> tuple[list[Peer], dict[str, str]]:
 
 
 def measure_pages(peers: list[Peer], base_url: str, *, rounds: int) -> list[Measured]:
-    """Measure everything there is to say about a page, against a server that is running."""
+    """Measure everything about a page, against a running server."""
     body = page(100)
     decoding = {peer.name: lambda peer=peer: peer.decode(body) for peer in peers if peer.is_sync}
     with ExitStack() as stack:
@@ -95,40 +94,17 @@ def _compared(work: str, works: Mapping[str, Callable[[], object]], *, rounds: i
 async def _at_once(peers: list[Peer], base_url: str, *, rounds: int) -> Measured:
     async with AsyncExitStack() as stack:
         fetches = {peer.name: await stack.enter_async_context(peer.fetching_async(base_url)) for peer in peers}
-        bare = {peer.name: not peer.has_sniffio for peer in peers}
         taken: dict[str, list[float]] = {name: [] for name in fetches}
         for fetch in fetches.values():
             await _many(fetch, each=1)
         for name in in_turns(list(fetches), rounds):
             gc.collect()
-            with _absent("sniffio") if bare[name] else nullcontext():
-                started = asyncio.get_running_loop().time()
-                await _many(fetches[name], each=4)
-                taken[name].append((asyncio.get_running_loop().time() - started) / (4 * AT_ONCE))
+            started = asyncio.get_running_loop().time()
+            await _many(fetches[name], each=4)
+            taken[name].append((asyncio.get_running_loop().time() - started) / (4 * AT_ONCE))
     return Measured(
         f"the same, {AT_ONCE} at once, async", spread(taken[FLOOR]).median * 1000, "ms", ratios(taken, FLOOR)
     )
-
-
-@contextmanager
-def _absent(package: str) -> Iterator[None]:
-    """Let a package that is installed be missing, at the price it has to look for one that is."""
-
-    class Finder:
-        @staticmethod
-        def find_spec(name: str, *_: object) -> None:
-            if name == package:
-                PathFinder.find_spec(f"{package}_is_absent")
-                raise ModuleNotFoundError(name)
-
-    module = sys.modules.pop(package, None)
-    sys.meta_path.insert(0, Finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(Finder)
-        if module is not None:
-            sys.modules[package] = module
 
 
 async def _many(fetch: Callable[[int], Awaitable[object]], *, each: int) -> None:
@@ -140,7 +116,7 @@ async def _many(fetch: Callable[[int], Awaitable[object]], *, each: int) -> None
 
 
 def _kept(peers: list[Peer], body: bytes) -> Measured:
-    """The memory of a page that is kept: not a time, so that one look is enough."""
+    """Measure the memory of a page that is kept. Unlike a time, it needs one round."""
     kilobytes = {}
     for peer in (peer for peer in peers if peer.is_sync):
         peer.decode(body)
@@ -157,10 +133,10 @@ def _kept(peers: list[Peer], body: bytes) -> Measured:
 
 
 def _ready(base_url: str, *, rounds: int) -> Measured:
-    """What a program pays before its first request, each time in an interpreter of its own."""
+    """Measure what a program pays before its first request, each time in a new interpreter."""
     taken: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
     for name in in_turns(list(_PROGRAMS), rounds + 1):
-        # httpx loads its command line too where click is installed, which the sandbox needs and its users may not have.
+        # httpx also loads its command line if click is installed, as it is for the sandbox but perhaps not for users.
         before = f"import sys, time; sys.modules['click'] = None; url = {base_url!r}; started = time.perf_counter()"
         program = f"{before}\n{_PROGRAMS[name]}\nprint(time.perf_counter() - started)"
         run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,7 +1,7 @@
-"""The clients that are compared: what each makes of a page, and how it fetches one.
+"""The clients that are compared: how each decodes a page, and how it fetches one.
 
-Each reads the same page the way its users would. One whose packages or whose generated code is not there raises
-ImportError when it is made, and is then named as absent in the table.
+Each reads the page as its users would. A client raises ImportError if its packages or its generated code are missing;
+the table then names it as absent.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, get_args, get_type_hints
 import httpx
 
 from tests.benchmarks.page import PATH
+from tests.benchmarks.page_models import msgspec_decoder, pydantic_decoder
 
 __all__ = ["FLOOR", "PEERS", "Peer"]
 
@@ -29,21 +30,19 @@ HEADERS = {"Authorization": f"Bearer {KEY}"}
 
 
 class Peer:
-    """Reads pages: from bytes, and from a server with one client that keeps its connection."""
+    """Reads pages: from bytes, and from a server with one client that keeps its connection open."""
 
     name: str
     is_async = True
     is_sync = True
-    #: Whether its users have sniffio, without which httpcore looks for it at every lock.
-    has_sniffio = False
 
     def decode(self, body: bytes) -> Any:
-        """Make of the body of a page what the peer hands its users."""
+        """Decode the body of a page as the peer does for its users."""
         raise NotImplementedError
 
     @contextmanager
     def fetching(self, base_url: str) -> Iterator[Fetch]:
-        """Yield what fetches and decodes a page of so many rows."""
+        """Yield a function that fetches and decodes a page with a number of rows."""
 
         def fetch(rows: int) -> object:
             response = client.get(PATH, params={"limit": rows})
@@ -55,7 +54,7 @@ class Peer:
 
     @asynccontextmanager
     async def fetching_async(self, base_url: str) -> AsyncIterator[AsyncFetch]:
-        """As `fetching`, for many requests at once."""
+        """Yield the same as `fetching`, for many requests at once."""
 
         async def fetch(rows: int) -> object:
             response = await client.get(PATH, params={"limit": rows})
@@ -77,14 +76,14 @@ class Pydantic(Peer):
     name = "httpx + pydantic models"
 
     def __init__(self) -> None:
-        self.decode = import_module("tests.benchmarks.pydantic_models").EncounterPage.model_validate_json
+        self.decode = pydantic_decoder()
 
 
 class Structs(Peer):
     name = "httpx + msgspec structs"
 
     def __init__(self) -> None:
-        self.decode = import_module("tests.benchmarks.msgspec_structs").decode
+        self.decode = msgspec_decoder()
 
 
 class Urllib3Structs(Structs):
@@ -111,7 +110,7 @@ class AsGenerated(Peer):
 
     def __init__(self) -> None:
         self._client = import_module("raw_client").AuthenticatedClient
-        # The names in the artifact are not ours: the operation is found by its route.
+        # The artifact may have other names than ours, so find the operation by its route.
         for source in _sources("raw_client"):
             if f'"url": "{PATH}",' in source.read_text():
                 self._operation = import_module(f"raw_client.api.{source.parent.name}.{source.stem}")
@@ -166,7 +165,6 @@ class OpenapiGenerator(Peer):
 
 class Ours(Peer):
     name = "**charthero_ext**"
-    has_sniffio = True
 
     def __init__(self) -> None:
         from charthero_ext.models import EncounterPage

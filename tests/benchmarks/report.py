@@ -14,8 +14,41 @@ Results = dict[str, Any]
 INK, GRID, FIRST, SECOND = "#57606a", "#d0d7de", "#0969da", "#bf3989"  # legible on white and on black
 
 
+#: The columns of the tables with one row for each record: the head, and how the record is shown.
+WALKS = {
+    "requests at once": "{concurrency}",
+    "encounters": "{rows:,}",
+    "requests": "{requests:,}",
+    "seconds": "{seconds:.2f}",
+    "of them computing": "{computing:.2f}",
+    "ratio to waiting alone": "{to_waiting:.2f}",
+}
+LOOPS = {
+    "while reading": "{world}",
+    "by": "{how}",
+    "there all the time": "{there:,}",
+    "got": "{got:,}",
+    "lost": "{lost:,}",
+    "repeated": "{repeated:,}",
+    "ended": "{ended}",
+}
+GROWTH = {
+    "encounters": "{rows:,}",
+    "requests": "{requests:,}",
+    "seconds": "{seconds:.1f}",
+    "peak memory, MB": "{peak_megabytes:.1f}",
+}
+CHANGES = {
+    "encounters": "{encounters:,}",
+    "changes": "{changes:,}",
+    "seconds": "{seconds:,.1f}",
+    "peak memory, MB": "{peak_megabytes:,.1f}",
+    "ledger, MB": "{ledger_megabytes:,.1f}",
+}
+
+
 def as_markdown(results: Results) -> str:
-    """Return every table, with what is needed to read it."""
+    """Return every table, and what a reader has to know."""
     machine = results["machine"]
     packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     about = (
@@ -27,25 +60,27 @@ def as_markdown(results: Results) -> str:
         about,
         f"## A page\n\nRatios to the first line within each of {results['rounds']} rounds: median (quartiles).",
         _pages(results),
-        "Whoever installs charthero_ext has sniffio, without which httpcore looks for it at every lock of an\n"
-        "asynchronous client; while the others take their turn it is missing, as it is where they are installed.",
         *(f"Absent: {name} ({why})." for name, why in results["absent"].items()),
-        "## Ready for the first request\n\nRatios to importing httpx, each in an interpreter of its own.",
+        "## Ready for the first request\n\nRatios to importing httpx, each in a new interpreter.",
         _ready(results),
-        "## Walks\n\nEvery answer 20 ms late. Waiting alone takes requests × latency / requests at once.",  # noqa: RUF001
-        _walks(results),
-        "## A loop over offsets, and a walk\n\nThe same encounters, oldest first. Lost: there all the time, not got.",
-        _loops(results),
-        "## One long walk\n\nOne request at a time, no latency; the memory is the most its process ever had.",
-        _growth(results),
+        "## Walks\n\nEvery answer comes 20 ms late. Waiting alone takes requests × latency / requests at once.",  # noqa: RUF001
+        _records(WALKS, results["walks"]),
+        "## A loop over offsets, and a walk\n\nThe same encounters, oldest first. Lost rows were there all the time.",
+        _records(LOOPS, results["loops"]),
+        "## One long walk\n\nOne request at a time, without latency.",
+        _records(GROWTH, results["growth"]),
         "## Two passes of a change feed\n\nThe first delivers everything, the second finds nothing new.",
-        _changes(results),
+        _records(CHANGES, results["changes"]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
+
+
+def _records(columns: dict[str, str], records: list[dict[str, Any]]) -> str:
+    return _table(list(columns), [[shown.format(**each) for shown in columns.values()] for each in records])
 
 
 def _spread(value: dict[str, float] | None) -> str:
@@ -69,54 +104,8 @@ def _ready(results: Results) -> str:
     return _table(["program", f"1.00 = {ready['floor']:.0f} ms"], rows)
 
 
-def _walks(results: Results) -> str:
-    rows = [
-        [
-            str(each["concurrency"]),
-            f"{each['rows']:,}",
-            f"{each['requests']:,}",
-            f"{each['seconds']:.2f}",
-            f"{each['computing']:.2f}",
-            f"{each['to_waiting']:.2f}",
-        ]
-        for each in results["walks"]
-    ]
-    heads = ["requests at once", "encounters", "requests", "seconds", "of them computing", "ratio to waiting alone"]
-    return _table(heads, rows)
-
-
-def _loops(results: Results) -> str:
-    rows = [
-        [
-            each["world"],
-            each["how"],
-            *(f"{each[name]:,}" for name in ("there", "got", "lost", "repeated")),
-            each["ended"],
-        ]
-        for each in results["loops"]
-    ]
-    return _table(["while reading", "by", "there all the time", "got", "lost", "repeated", "ended"], rows)
-
-
-def _growth(results: Results) -> str:
-    rows = [
-        [f"{each['rows']:,}", f"{each['requests']:,}", f"{each['seconds']:.1f}", f"{each['peak_megabytes']:.1f}"]
-        for each in results["growth"]
-    ]
-    return _table(["encounters", "requests", "seconds", "peak memory, MB"], rows)
-
-
-def _changes(results: Results) -> str:
-    columns = ("encounters", "changes", "seconds", "peak_megabytes", "ledger_megabytes")
-    rows = [
-        [f"{each[column]:,.{0 if index < 2 else 1}f}" for index, column in enumerate(columns)]
-        for each in results["changes"]
-    ]
-    return _table(["encounters", "changes", "seconds", "peak memory, MB", "ledger, MB"], rows)
-
-
 def as_svg(results: Results) -> str:
-    """Return requests and seconds against encounters, both scales logarithmic, as text that browsers draw."""
+    """Return a plot of requests and seconds against encounters, on logarithmic scales."""
     stages = results["growth"]
     loop = next((each for each in results["loops"] if each["how"] == "a loop over offsets"), None)
     stop = loop["got"] if loop and loop["there"] > loop["got"] else None

@@ -1,8 +1,7 @@
-"""The sandbox as a program; with ``--latency``, one whose answers are late by that much, and by nothing else.
+"""The sandbox as a program. With ``--latency``, its answers come late by exactly this time.
 
-To compute a page of encounters takes the sandbox ten milliseconds, which at eight requests at once would be all that a
-walk waits for. So an answer is kept once it was given: a walk is made once, unmeasured, and the next one gets the same
-answers after the wait alone.
+The sandbox computes a page in ten milliseconds, which would hide the latency. So it keeps each answer. The first walk
+is not measured. The next one gets the same answers, after the latency alone.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class _Prepared:
 
 
 def main() -> None:
-    """Serve until the process is ended; say on one line where, and with which key."""
+    """Print the URL and the key in one line, and serve until the process ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--encounters", type=int, required=True)
     parser.add_argument("--latency", type=float, help="seconds")

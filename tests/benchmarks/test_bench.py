@@ -1,4 +1,4 @@
-"""The bench runs end to end and says what it found; nothing here looks at how long anything took."""
+"""The bench runs end to end and reports its results. No test looks at a time."""
 
 import json
 import subprocess

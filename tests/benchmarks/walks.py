@@ -1,4 +1,4 @@
-"""What a walk over many encounters costs: time, requests and memory; and what a loop over offsets makes of the same."""
+"""What a walk or a change feed over many encounters costs, and what a loop over offsets loses."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import re
 import resource
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 from attrs import frozen
 
 from charthero_ext import ChartHero
+from charthero_ext.changes import Ledger
 from tests.benchmarks.page import PATH
 from tests.benchmarks.processes import running
 
-__all__ = ["LATENCY", "Loop", "Stage", "Walked", "growth", "loops", "peak_megabytes", "walks_at_once", "where"]
+__all__ = ["growth", "loops", "passes", "walks_at_once"]
 
 LATENCY = 0.02
 MOVING = "before each of 80 pages the oldest goes and a new one comes"
@@ -26,7 +29,7 @@ SANDBOX = "tests.benchmarks.sandbox_server"
 class Walked:
     """A walk over *rows* encounters, with every answer *LATENCY* seconds late.
 
-    ``computing`` are the seconds of *seconds* that this process had a core: Python has the use of one.
+    ``computing`` is how many of the *seconds* this process used a core.
     """
 
     concurrency: int
@@ -37,13 +40,13 @@ class Walked:
 
     @property
     def to_waiting(self) -> float:
-        """The ratio to the least that waiting alone takes: requests x latency / concurrency."""
+        """The ratio to the time of waiting alone: requests x latency / concurrency."""
         return self.seconds / (self.requests * LATENCY / self.concurrency)
 
 
 @frozen
 class Stage:
-    """How far one long walk was, what it had cost up to there, and the most memory its process ever had."""
+    """How far one long walk was, its cost until then, and the peak memory of its process."""
 
     rows: int
     requests: int
@@ -52,8 +55,19 @@ class Stage:
 
 
 @frozen
+class Synced:
+    """One pass of a change feed over *encounters* encounters, and the peak memory of its process."""
+
+    encounters: int
+    changes: int
+    seconds: float
+    peak_megabytes: float
+    ledger_megabytes: float
+
+
+@frozen
 class Loop:
-    """What somebody got of encounters that were there all the time."""
+    """How many of the encounters that were there all the time were read."""
 
     how: str
     world: str
@@ -69,10 +83,9 @@ def walks_at_once(encounters: int) -> list[Walked]:
     walked = []
     options = ("--encounters", str(encounters), "--latency", str(LATENCY))
     with running(SANDBOX, *options) as line:
-        base_url, key = line.split()
         for concurrency in (1, 4, 8):
             for _ in range(2):  # the first fills the server's memory, the second is measured
-                with ChartHero(base_url=base_url, api_key=key) as client:
+                with ChartHero(**_where(line)) as client:
                     walk = client.encounters.iter(concurrency=concurrency)
                     started, computing = time.perf_counter(), time.process_time()
                     rows = sum(1 for _ in walk)
@@ -83,28 +96,42 @@ def walks_at_once(encounters: int) -> list[Walked]:
 
 
 def growth(stages: list[int]) -> list[Stage]:
-    """Make one walk as long as the last of the stages, and look at it at each. For a process of its own."""
+    """Measure one walk as long as the last stage at each stage. Needs its own process, because it measures memory."""
     passed = []
-    with (
-        running(SANDBOX, "--encounters", str(stages[-1])) as line,
-        ChartHero(**where(line)) as client,
-    ):
+    with running(SANDBOX, "--encounters", str(stages[-1])) as line, ChartHero(**_where(line)) as client:
         walk = client.encounters.iter()
         started = time.perf_counter()
         left = iter(stages)
         stage = next(left)
         for rows, _ in enumerate(walk, 1):
             if rows == stage:
-                passed.append(Stage(rows, walk.receipt.requests, time.perf_counter() - started, peak_megabytes()))
+                passed.append(Stage(rows, walk.receipt.requests, time.perf_counter() - started, _peak_megabytes()))
                 stage = next(left, 0)
         assert walk.receipt.complete
     return passed
 
 
+def passes(encounters: int) -> list[Synced]:
+    """Make two passes of a change feed. The second finds nothing new. Needs its own process."""
+    synced = []
+    with (
+        running(SANDBOX, "--encounters", str(encounters)) as line,
+        ChartHero(**_where(line)) as client,
+        TemporaryDirectory() as directory,
+        Ledger(Path(directory, "ledger")) as ledger,
+    ):
+        for _ in range(2):
+            started = time.perf_counter()
+            changes = sum(1 for _ in client.encounters.changes(ledger, look_back=timedelta.max))
+            size = sum(file.stat().st_size for file in Path(directory).iterdir()) / 1_000_000
+            synced.append(Synced(encounters, changes, time.perf_counter() - started, _peak_megabytes(), size))
+    return synced
+
+
 def loops(encounters: int) -> list[Loop]:
-    """Read everything by a loop over offsets and by a walk: while nothing changes, and while rows move."""
+    """Read everything with a loop over offsets and with a walk, while nothing changes and while rows move."""
     compared = []
-    with running(SANDBOX, "--encounters", str(encounters)) as line, ChartHero(**where(line)) as client:
+    with running(SANDBOX, "--encounters", str(encounters)) as line, ChartHero(**_where(line)) as client:
         for world in ("nothing changes", MOVING):
             for how, read in (("a loop over offsets", _by_offset), ("encounters.iter()", _by_walk)):
                 httpx.post(f"{client.settings.base_url}/_sandbox/reset").raise_for_status()
@@ -126,7 +153,7 @@ def _by_walk(client: ChartHero) -> tuple[list[str], str]:
 
 
 def _by_offset(client: ChartHero) -> tuple[list[str], str]:
-    """Page as one would without this client: until a page is not full, or the server refuses the offset."""
+    """Read pages until one is not full or the server refuses the offset, as a program without this client would."""
     ids: list[str] = []
     headers = {"Authorization": f"Bearer {client.settings.key_source.read().reveal()}"}
     with httpx.Client(base_url=client.settings.base_url, headers=headers) as plain:
@@ -142,20 +169,20 @@ def _by_offset(client: ChartHero) -> tuple[list[str], str]:
 
 
 def _let_rows_move(client: ChartHero) -> None:
-    # Not for ever: a walk with an open end has none while every request brings another encounter.
+    # Only 80 times: a walk with an open end never ends while each request adds an encounter.
     fault = {"kind": "shift", "times": 80, "operation": "encounters.list"}
     httpx.post(f"{client.settings.base_url}/_sandbox/faults", json=fault).raise_for_status()
 
 
-def where(line: str) -> dict[str, str]:
+def _where(line: str) -> dict[str, str]:
     """Return the arguments of a client, from the first line of the sandbox."""
     base_url, api_key = line.split()
     return {"base_url": base_url, "api_key": api_key}
 
 
-def peak_megabytes() -> float:
-    """Return the most memory that this process ever had."""
-    # Where the kernel tells it, of this program alone: what getrusage tells includes the one that started it.
+def _peak_megabytes() -> float:
+    """Return the peak memory of this process."""
+    # getrusage includes the program that started this one, so ask the kernel where it tells.
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[0]) * 1024 / 1_000_000

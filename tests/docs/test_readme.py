@@ -1,4 +1,4 @@
-"""Every Python block of the README runs, as it is printed there."""
+"""Every Python block of the README runs as printed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from charthero_ext.sandbox import Sandbox
 README = Path(__file__).parent.parent.parent / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 TESTS = [block for block in BLOCKS if re.search(r"^def test_", block, re.MULTILINE)]
-SPARK = [block for block in BLOCKS if "pyspark" in block]  # run where Spark is, by tests/connectors
+SPARK = [block for block in BLOCKS if "pyspark" in block]  # tests/connectors runs them where Spark is installed
 PROGRAMS = [block for block in BLOCKS if block not in TESTS + SPARK]
 
 
@@ -30,45 +30,32 @@ def marked(block: str) -> Any:
     return pytest.param(block, marks=[pytest.mark.slow] if "dlt" in block else [])
 
 
+def run(command: list[str], directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HOME": str(directory), **environment}
+    return subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def host_and_key(sandbox: Sandbox) -> dict[str, str]:
+    return {"CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
+
+
 @pytest.mark.parametrize("block", [marked(each) for each in PROGRAMS], ids=first_words)
 def test_a_program_runs_against_a_sandbox(block: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", block]
     with Sandbox(encounters=300) as sandbox:
-        environment = {
-            **os.environ,
-            "CHARTHERO_BASE_URL": sandbox.base_url,
-            "CHARTHERO_API_KEY": sandbox.api_key,
-            "HOME": str(tmp_path),
-            "DLT_DATA_DIR": str(tmp_path / "dlt"),  # for root, dlt does not look at HOME
-        }
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", block],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        # For root, dlt does not look at HOME.
+        done = run(command, tmp_path, DLT_DATA_DIR=str(tmp_path / "dlt"), **host_and_key(sandbox))
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("block", TESTS, ids=first_words)
 def test_a_test_passes_in_a_project_of_its_own(block: str, tmp_path: Path) -> None:
     (tmp_path / "test_integration.py").write_text(block)
-    environment = {
-        **os.environ,
-        "CHARTHERO_API_KEY": "ch_sk_not_for_tests",
-        "CHARTHERO_BASE_URL": "https://x.example.test",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)]
+    other = {"CHARTHERO_API_KEY": "ch_sk_not_for_tests", "CHARTHERO_BASE_URL": "https://x.example.test"}
+    done = run(command, tmp_path, **other)
     assert re.search(rf"{block.count('def test_')} passed", done.stdout), done.stdout + done.stderr
 
 
@@ -86,25 +73,11 @@ def test_a_shell_session_prints_what_is_shown(block: str, tmp_path: Path) -> Non
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m charthero_ext.cli "$@"\n')
     program.chmod(0o700)
     with Sandbox(encounters=300, newest_at=datetime(2026, 5, 1, tzinfo=UTC), span=timedelta(days=365)) as sandbox:
-        environment = {
-            **os.environ,
-            "CHARTHERO_BASE_URL": sandbox.base_url,
-            "CHARTHERO_API_KEY": sandbox.api_key,
-            "HOME": str(tmp_path),
-            "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
-        }
+        path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
         for shown in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             line, _, output = shown.partition("\n")
-            done = subprocess.run(
-                ["/bin/sh", "-c", f"{line} 2>&1"],
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=120,
-            )
-            # An ellipsis stands for whatever is different each time.
+            done = run(["/bin/sh", "-c", f"{line} 2>&1"], tmp_path, PATH=path, **host_and_key(sandbox))
+            # An ellipsis stands for what differs each time.
             assert re.fullmatch(".*".join(map(re.escape, output.split("…"))), done.stdout, re.DOTALL), done.stdout
 
 

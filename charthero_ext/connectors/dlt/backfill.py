@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dlt import Pipeline
 from dlt.extract.state import resource_state
 
 from charthero_ext import ChartHero
 from charthero_ext._operations import Instant, as_instant
-from charthero_ext.connectors.dlt.destination import Covered
 from charthero_ext.connectors.dlt.source import charthero_source
 from charthero_ext.connectors.dlt.tables import DOCUMENTS, ENCOUNTERS, TRANSCRIPTS
 
@@ -36,21 +37,18 @@ def backfill(pipeline: Pipeline, client: ChartHero, *, start_at: Instant | None 
     if pipeline.has_pending_data:
         pipeline.run()
     pipeline.sync_destination()
-    covered = _covered(pipeline)
+    state = pipeline.state.get("sources", {}).get(charthero_source.name, {})
+    tables = (ENCOUNTERS, DOCUMENTS, TRANSCRIPTS)
+    covered: list[Any] = [resource_state(table.name, state).get("covered") for table in tables]
     end = None
-    if None not in covered:
-        starts = [each.start for each in covered if each is not None]
+    if all(covered):
+        starts = [each["start"] for each in covered]
         if None in starts:
             return 0
-        end = max(start for start in starts if start is not None)
+        end = max(starts)
         if first is not None and end <= first:
             return 0
     windows = client.encounters.windows(start_at=first, end_at=end, max_rows=max_rows)
     for window in reversed(windows):
         pipeline.run(charthero_source(client, start_at=window.start_at, end_at=window.end_at))
     return len(windows)
-
-
-def _covered(pipeline: Pipeline) -> list[Covered | None]:
-    state = pipeline.state.get("sources", {}).get(charthero_source.name, {})
-    return [Covered.from_state(resource_state(table.name, state)) for table in (ENCOUNTERS, DOCUMENTS, TRANSCRIPTS)]

@@ -1,13 +1,18 @@
-"""What dlt was told to do with the source, and what of it would lose rows and is therefore refused."""
+"""What dlt was told to do with the source. What would lose rows is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import dlt
+from attrs import frozen
+from dlt.common.data_types import TDataType, coerce_value, py_type_to_sc_type
+from dlt.common.normalizers.naming import NamingConvention
 from dlt.extract import DltResource
+from dlt.extract.items import TableNameMeta
 from dlt.extract.items_transform import LimitItem
 
 from charthero_ext.connectors.dlt.tables import (
@@ -17,11 +22,13 @@ from charthero_ext.connectors.dlt.tables import (
     SIDE_TABLES,
     TRANSCRIPTS,
     UNREADABLE,
+    Row,
     Table,
+    columns_of,
 )
 from charthero_ext.errors import ChartHeroError
 
-__all__ = ["emptied_tables", "prepared_tables"]
+__all__ = ["Contract", "emptied_tables", "frozen_contracts", "prepared_tables"]
 
 
 def prepared_tables() -> list[Table]:
@@ -41,17 +48,15 @@ def prepared_tables() -> list[Table]:
         )
     if any(isinstance(step, LimitItem) for resource in source.resources.values() for step in resource._pipe.steps):
         raise ChartHeroError("add_limit is not supported: every run would load the same rows; use end_at or backfill")
-    tables = [table for table in (ENCOUNTERS, DOCUMENTS, TRANSCRIPTS) if table.name in source.resources.selected]
-    for table in tables:
-        _check_hints(source.resources[table.name], table)
-    parquet = abilities.preferred_loader_file_format == "insert_values" and (
+    # insert_values needs ten times the memory and four times the time.
+    prefers_parquet = abilities.preferred_loader_file_format == "insert_values" and (
         abilities.loader_file_format_selector is None and "parquet" in (abilities.supported_loader_file_formats or ())
     )
+    tables = [table for table in (ENCOUNTERS, DOCUMENTS, TRANSCRIPTS) if table.name in source.resources.selected]
     for table in tables:
         resource = source.resources[table.name]
-        chosen = resource.compute_table_schema().get("file_format")
-        # insert_values needs ten times the memory and four times the time.
-        file_format = chosen or ("parquet" if parquet else None)
+        hints = _checked_hints(resource, table)
+        file_format: Any = hints.get("file_format") or ("parquet" if prefers_parquet else None)
         resource.apply_hints(file_format=file_format)
         for side in SIDE_TABLES[table]:
             side.write_beside(resource, MERGE if side is UNREADABLE else resource.write_disposition, file_format)
@@ -65,7 +70,7 @@ def emptied_tables(tables: Iterable[Table], refresh: str | None) -> set[str]:
     return {table.name for table in tables if refresh or resources[table.name].write_disposition == "replace"}
 
 
-def _check_hints(resource: DltResource, table: Table) -> None:
+def _checked_hints(resource: DltResource, table: Table) -> Any:
     hints = cast("Any", resource.compute_table_schema())
     if hints["name"] != table.name:
         raise ChartHeroError(f"table_name is not supported: the resource {table.name} has the table {table.name}")
@@ -75,3 +80,49 @@ def _check_hints(resource: DltResource, table: Table) -> None:
     columns = hints["columns"]
     if [name for name, column in columns.items() if column.get("primary_key")] != table.hints["primary_key"]:
         raise ChartHeroError(f"primary_key of {table.name} cannot be changed")
+    return hints
+
+
+@frozen
+class Contract:
+    """A schema contract that freezes a table. dlt would write a row that violates it into the trace of the run."""
+
+    columns: dict[str, TDataType]
+    freezes_columns: bool
+    freezes_types: bool
+
+    def violation(self, row: Row, table: Table, naming: NamingConvention) -> str | None:
+        """Return why the contract does not allow a row, without its values; None if it allows the row."""
+        for _, column, value in columns_of(row, table.json | {"_additional"}, naming):
+            kind = self.columns.get(column)
+            if value is None or column.startswith("_dlt_"):
+                continue
+            if kind is None and self.freezes_columns:
+                return f"the schema contract freezes columns: {table.name} has no column {column}"
+            if kind is not None and self.freezes_types and not _fits(value, kind):
+                return f"the schema contract freezes data_type: {column} of {table.name} is a {kind}"
+        return None
+
+
+def frozen_contracts(tables: Iterable[Table]) -> dict[str, Contract]:
+    """Return the contracts that freeze tables which exist, by table."""
+    pipeline, source = dlt.current.pipeline(), dlt.current.source()
+    stored = pipeline.schemas[source.schema.name].tables if source.schema.name in pipeline.schemas else {}
+    contracts = {}
+    for owner in tables:
+        for table in (owner, *SIDE_TABLES[owner]):
+            known = cast("Any", stored.get(table.name, {"columns": {}}))  # it keeps the contract of earlier runs
+            hints: Any = source.resources[owner.name].compute_table_schema(meta=TableNameMeta(table.name))
+            merged: Any = {**known, **hints}
+            modes: Any = source.schema.resolve_contract_settings_for_table(table.name, merged)
+            columns = {name: column["data_type"] for name, column in known["columns"].items() if "data_type" in column}
+            if columns and "freeze" in (modes["columns"], modes["data_type"]):
+                contracts[table.name] = Contract(columns, modes["columns"] == "freeze", modes["data_type"] == "freeze")
+    return contracts
+
+
+def _fits(value: Any, kind: TDataType) -> bool:
+    with suppress(TypeError, ValueError):
+        coerce_value(kind, cast("Any", py_type_to_sc_type(type(value))), value)
+        return True
+    return False

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 import dlt
-from attrs import evolve, frozen
-from dlt.common.schema.typing import TTableSchema
+from attrs import frozen
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from charthero_ext.connectors.dlt.tables import ENCOUNTERS, TRANSCRIPTS, TURNS, UNREADABLE, Table
@@ -21,61 +20,41 @@ EncounterKey = tuple[str, str]
 _MARGIN = timedelta(seconds=1)  # destinations may round instants
 
 
-@frozen
+@frozen(kw_only=True)
 class Covered:
-    """A range of ``created_at`` that a table holds completely; it is kept in dlt's state of the table's resource.
+    """A range of ``created_at`` that a table holds completely. dlt keeps it in the state of the table's resource.
 
     Attributes:
-        host: The API host that the rows are from.
+        host: The API host of the rows.
         sources: The host with each organization that was listed, as in ``_source``.
         start: The start of the range; None for the beginning.
         until: The end of the range. The next run starts before it, by the look-back.
-        rows: Whether the table has had a row.
     """
 
     host: str
-    sources: frozenset[str] = frozenset()
-    start: datetime | None = None
-    until: datetime | None = None
-    rows: bool = False
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Covered | None:
-        """Read the range from a resource's state; None if the state has none."""
-        saved = state.get("covered")
-        if saved is None:
-            return None
-        start, until = (
-            None if saved[end] is None else datetime.fromisoformat(saved[end]) for end in ("start", "until")
-        )
-        return cls(saved["host"], frozenset(saved["sources"]), start, until, saved["rows"])
-
-    def to_state(self, state: dict[str, Any]) -> None:
-        """Write the range into a resource's state."""
-        start, until = (None if end is None else end.astimezone(UTC).isoformat() for end in (self.start, self.until))
-        sources = sorted(self.sources)
-        state["covered"] = {"host": self.host, "sources": sources, "start": start, "until": until, "rows": self.rows}
+    sources: list[str]
+    start: datetime | None
+    until: datetime | None
 
     def extended(self, other: Covered) -> Covered:
         """Return the union with a range that touches this one."""
         ends = [end for end in (self.until, other.until) if end is not None]
-        return evolve(
-            self,
-            sources=self.sources | other.sources,
+        return Covered(
+            host=self.host,
+            sources=sorted({*self.sources, *other.sources}),
             start=None if self.start is None or other.start is None else min(self.start, other.start),
             until=max(ends, default=None),
-            rows=self.rows or other.rows,
         )
 
 
 class Destination:
-    """Reads the tables of the running pipeline, as far as they hold rows of one API host, in a ``with`` block."""
+    """Reads the tables of the running pipeline in a ``with`` block, mostly the rows of one API host."""
 
     def __init__(self, host: str) -> None:
         self.host = host
         pipeline, schema = dlt.current.pipeline(), dlt.current.source_schema()
         name = schema.name if schema.name in pipeline.schemas else ""
-        self._schema = pipeline.schemas[name] if name else schema
+        self.schema = pipeline.schemas[name] if name else schema
         self._sql = pipeline.sql_client(name)
         self._loads = self._sql.make_qualified_table_name(schema.loads_table_name)
 
@@ -86,36 +65,28 @@ class Destination:
     def __exit__(self, *exception: Any) -> None:
         self._sql.__exit__(*exception)
 
-    def hints(self) -> list[TTableSchema]:
-        """Return the tables that dlt believes to exist."""
-        return list(self._schema.tables.values())
-
-    def sources(self, table: Table) -> set[str]:
-        """Return the sources that a table holds rows of, those of other hosts included."""
-        if table is TRANSCRIPTS:
-            return self._sources(TRANSCRIPTS) & self._sources(TURNS)
-        return self._sources(table)
-
-    def _sources(self, table: Table) -> set[str]:
+    def sources(self, table: Table) -> set[str] | None:
+        """Return the sources that a table holds rows of, those of other hosts included; None without the table."""
         rows = self._query(f"SELECT DISTINCT _source FROM {self._name(table)}")  # noqa: S608 - names of ours
-        return {row[0] for row in rows or ()}
-
-    def has(self, table: Table) -> bool:
-        """Return whether the table exists."""
-        return self._query(f"SELECT COUNT(*) FROM {self._name(table)}") is not None  # noqa: S608 - names of ours
+        return None if rows is None else {row[0] for row in rows}
 
     def versions(self, table: Table, start: datetime | None, end: datetime | None) -> dict[EncounterKey, str | None]:
         """Return the encounters created in a range that a table has rows of, with the ``updated_at`` that was loaded.
 
-        It is None for ``encounters``, whose rows every run writes again, and for an encounter that was not loaded
-        completely: by a load that did not end, with rows that repeat, or with other turns than the transcript has.
+        It is None for ``encounters``, because every run writes these rows again. It is also None for an encounter that
+        was loaded incompletely: its load did not end, a row is repeated, or turns of a transcript are missing.
         """
         if table is ENCOUNTERS:
             found = self._select(table, "encounter_id", "created_at", start, end)
             return dict.fromkeys((source, encounter_id) for source, encounter_id in found)
-        whole = f"_dlt_load_id IN (SELECT load_id FROM {self._loads} WHERE status = 0)"  # noqa: S608
-        columns = f"encounter_id, document_id, CASE WHEN {whole} THEN _encounter_updated_at END"
-        turns = self._turns(start, end) if table is TRANSCRIPTS else {}
+        turns: dict[tuple[str, str, str], tuple[int, int]] = {}
+        if table is TRANSCRIPTS:
+            keys = "encounter_id, document_id"
+            columns = f"{keys}, COUNT(*), COUNT(DISTINCT _position)"
+            found = self._select(TURNS, columns, "_encounter_created_at", start, end, f" GROUP BY _source, {keys}")
+            turns = {(source, encounter, document): tuple(counts) for source, encounter, document, *counts in found}
+        ended = f"_dlt_load_id IN (SELECT load_id FROM {self._loads} WHERE status = 0)"  # noqa: S608
+        columns = f"encounter_id, document_id, CASE WHEN {ended} THEN _encounter_updated_at END"
         columns += ", _turns" if table is TRANSCRIPTS else ", 0"
         versions: dict[EncounterKey, str | None] = {}
         seen: set[tuple[str, str, str]] = set()
@@ -135,13 +106,6 @@ class Destination:
             found.setdefault((source, encounter_id), set()).add((document_id, part))
         return found
 
-    def _turns(self, start: datetime | None, end: datetime | None) -> dict[tuple[str, str, str], tuple[int, int]]:
-        """Return how many turns each transcript has, and how many different ones."""
-        keys = "encounter_id, document_id"
-        columns = f"{keys}, COUNT(*), COUNT(DISTINCT _position)"
-        found = self._select(TURNS, columns, "_encounter_created_at", start, end, f" GROUP BY _source, {keys}")
-        return {(source, encounter, document): tuple(counts) for source, encounter, document, *counts in found}
-
     def _select(
         self,
         table: Table,
@@ -160,7 +124,7 @@ class Destination:
                 values.append(bound)
         query = f"SELECT _source, {columns} FROM {self._name(table)} WHERE {' AND '.join(conditions)}{grouped}"  # noqa: S608
         for row in self._query(query, *values) or ():
-            if row[0].startswith(f"{self.host}/"):  # LIKE takes some characters of a host for wildcards
+            if row[0].startswith(f"{self.host}/"):  # some characters of a host are wildcards of LIKE
                 yield row
 
     def _query(self, query: str, *values: Any) -> Sequence[Sequence[Any]] | None:

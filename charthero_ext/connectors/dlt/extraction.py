@@ -8,7 +8,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import dlt
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.normalizers.naming.snake_case import NamingConvention as SnakeCase
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
@@ -17,10 +17,9 @@ from dlt.common.storages.load_package import TLoadPackageState
 from charthero_ext import ChartHero
 from charthero_ext._secret import Secret
 from charthero_ext.changes import is_mass_deletion
-from charthero_ext.connectors.dlt.checks import emptied_tables, prepared_tables
-from charthero_ext.connectors.dlt.contracts import Contract, frozen_contracts
+from charthero_ext.connectors.dlt.checks import Contract, emptied_tables, frozen_contracts, prepared_tables
 from charthero_ext.connectors.dlt.destination import Covered, Destination, EncounterKey
-from charthero_ext.connectors.dlt.tables import TABLES, Row, Rows, Table
+from charthero_ext.connectors.dlt.tables import TABLES, TRANSCRIPTS, TURNS, Row, Rows, Table
 from charthero_ext.errors import ChartHeroError, NotFoundError
 from charthero_ext.models import Encounter
 from charthero_ext.pagination import Receipt
@@ -82,7 +81,6 @@ class Extraction:
     contracts: dict[str, Contract] = field(init=False, factory=dict)
     naming: NamingConvention = field(init=False, factory=cast("Any", SnakeCase))
     _states: dict[str, dict[str, Any]] = field(init=False, factory=dict)
-    _written: set[str] = field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.host = urlsplit(self.client.settings.base_url).netloc
@@ -97,18 +95,14 @@ class Extraction:
         secret = Secret(records)
         del records
         rows = Rows(table.row(record, ours, self.naming) for record, ours in secret.reveal())
-        contract = self.contracts.get(table.name)
-        if contract and (
-            violation := next(filter(None, (contract.violation(row, table, self.naming) for row in rows)), None)
-        ):
-            raise ChartHeroError(violation)
+        if contract := self.contracts.get(table.name):
+            for violation in filter(None, (contract.violation(row, table, self.naming) for row in rows)):
+                raise ChartHeroError(violation)
         return rows
 
     def mark_written(self, table: Table) -> None:
-        """Note that the table gets a row, in the state that the run saves."""
-        self._written.add(table.name)
-        if "covered" in self._states.get(table.name, {}):
-            self._states[table.name]["covered"]["rows"] = True
+        """Note that the table gets a row, in the state that dlt saves with the run."""
+        self._states.get(table.name, {})["has_rows"] = True
 
     def walk(self) -> Iterator[Item]:
         """Yield every encounter of the range, then those that are gone.
@@ -138,9 +132,9 @@ class Extraction:
         until = newest if self.end_at is None else self.end_at
         until = until and min(until, datetime.now(UTC))
         for name, state in self._states.items():
-            now = Covered(self.host, frozenset(listed), plan.start, until, name in self._written)
+            now = Covered(host=self.host, sources=sorted(listed), start=plan.start, until=until)
             before = plan.covered[name]
-            (now if before is None else before.extended(now)).to_state(state)
+            state["covered"] = asdict(now if before is None else before.extended(now))
 
     def _plan(self, package: TLoadPackageState) -> _Plan:
         """Look at what the run was told and at what the destination holds."""
@@ -149,15 +143,18 @@ class Extraction:
         self.contracts = frozen_contracts(tables)
         emptied = emptied_tables(tables, package.get("refresh"))
         with Destination(self.host) as destination:
-            sources = {table.name: destination.sources(table) for table in tables}
+            found = {table.name: destination.sources(table) for table in TABLES}
+            sources = {table.name: found[table.name] or set() for table in tables}
+            if TRANSCRIPTS in tables:
+                sources[TRANSCRIPTS.name] &= found[TURNS.name] or set()
             covered = {table.name: self._covered(table, sources[table.name]) for table in tables}
             start = self._start(covered)
             for table in tables:
                 versions = {} if table.name in emptied else destination.versions(table, start, self.end_at)
                 self.versions[table.name] = versions
             self.unreadable = destination.unreadable()
-            missing = {table.name for table in TABLES if table.name in emptied or not destination.has(table)}
-            dropped = [hints for hints in destination.hints() if hints.get("name") in missing - emptied]
+        missing = {name for name, rows in found.items() if name in emptied or rows is None}
+        dropped = [hints for name, hints in destination.schema.tables.items() if name in missing - emptied]
         package.setdefault("dropped_tables", []).extend(dropped)  # or dlt does not know that it has to create them
         return _Plan(start, covered, {name: sources[name] for name in emptied}, frozenset(missing))
 
@@ -214,15 +211,15 @@ class Extraction:
         dlt itself resets the state that this is kept in, if it is told to empty or drop the table.
         """
         self._states[table.name] = state = dlt.current.resource_state(table.name)
-        covered = Covered.from_state(state)
-        if covered is None:
+        if "covered" not in state:
             return None
+        covered = Covered(**state["covered"])
         if covered.host != self.host:
             raise ChartHeroError(
                 f"this pipeline has loaded from {covered.host}, and the client uses {self.host}; "
                 "use another pipeline_name for another host"
             )
-        return None if covered.rows and covered.sources.isdisjoint(sources) else covered
+        return None if state.get("has_rows") and sources.isdisjoint(covered.sources) else covered
 
     def _start(self, covered: dict[str, Covered | None]) -> datetime | None:
         """Return where the walk starts: None for the beginning."""

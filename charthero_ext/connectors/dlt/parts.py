@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import dlt
@@ -48,15 +49,14 @@ class Parts:
                     yield _of(table, dlt.mark.materialize_table_schema())
         elif isinstance(item, Deleted):
             yield from self._deleted(item.key, self._data_tables)
-            yield from self._readable_again(item.key, {})
+            yield from self._unreadable(item.key, {}, None)
         else:
             key, version = self.extraction.key(item), _version(item)
             held = self.extraction.versions.get(self.table.name, {})
             if version is None or version != held.get(key):
                 found, unreadable, complete = self._fetched(item)
                 yield from self._rows(item, found, version if complete else None)
-                yield from self._readable_again(key, unreadable)
-                yield from self._unreadable(item, unreadable)
+                yield from self._unreadable(key, unreadable, item.created_at)
 
     @property
     def _data_tables(self) -> tuple[Table, ...]:
@@ -91,8 +91,12 @@ class Parts:
         empty = set(self._data_tables)
         for document_id, part in found.items():
             empty.discard(self.table)
-            ours: Row = {"_source": source, "encounter_id": encounter_id, "document_id": document_id}
-            ours["_encounter_created_at"] = encounter.created_at
+            ours: Row = {
+                "_source": source,
+                "encounter_id": encounter_id,
+                "document_id": document_id,
+                "_encounter_created_at": encounter.created_at,
+            }
             whose = ours | {"_encounter_updated_at": version}
             if isinstance(part, Transcript):
                 whose["_turns"] = len(_turns(part))
@@ -113,17 +117,15 @@ class Parts:
             for table in tables:
                 yield _of(table, [table.deleted(*key)])
 
-    def _unreadable(self, encounter: Encounter, reasons: dict[str, str]) -> Iterator[Any]:
-        source, encounter_id = self.extraction.key(encounter)
-        ours = {"_source": source, "encounter_id": encounter_id, "_encounter_created_at": encounter.created_at}
+    def _unreadable(self, key: EncounterKey, reasons: dict[str, str], created_at: datetime | None) -> Iterator[Any]:
+        """Yield what makes the table of unreadable documents equal to the reasons of an encounter."""
+        for document_id, part in self.extraction.unreadable.get(key, ()):
+            if part == self.table.name and document_id not in reasons:
+                yield _of(UNREADABLE, [UNREADABLE.deleted(*key, document_id=document_id, part=part)])
+        ours = {"_source": key[0], "encounter_id": key[1], "_encounter_created_at": created_at}
         for document_id, reason in reasons.items():
             record = {"document_id": document_id, "part": self.table.name, "reason": reason}
             yield _of(UNREADABLE, self.extraction.rows(UNREADABLE, [(record, ours)]))
-
-    def _readable_again(self, key: EncounterKey, unreadable: dict[str, str]) -> Iterator[Any]:
-        for document_id, part in self.extraction.unreadable.get(key, ()):
-            if part == self.table.name and document_id not in unreadable:
-                yield _of(UNREADABLE, [UNREADABLE.deleted(*key, document_id=document_id, part=part)])
 
 
 def _version(encounter: Encounter) -> str | None:

@@ -13,7 +13,7 @@ from charthero_ext import ChartHero
 from charthero_ext._operations import Instant, as_instant
 from charthero_ext.connectors.dlt.extraction import Deleted, Extraction, Item, Start
 from charthero_ext.connectors.dlt.parts import Parts
-from charthero_ext.connectors.dlt.tables import DOCUMENTS, ENCOUNTERS, MERGE, SIDE_TABLES, TRANSCRIPTS, Table
+from charthero_ext.connectors.dlt.tables import DOCUMENTS, ENCOUNTERS, MERGE, TRANSCRIPTS, Table
 
 __all__ = ["charthero_source"]
 
@@ -86,9 +86,6 @@ def charthero_source(
     def transcripts(item: Item) -> Iterator[Any]:
         yield from transcript_parts.rows(item)
 
-    for table, resource in ((DOCUMENTS, documents), (TRANSCRIPTS, transcripts)):
-        for side in SIDE_TABLES[table]:
-            side.write_beside(resource, MERGE)
     return walk, encounters, documents, transcripts
 
 
