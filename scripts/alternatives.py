@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -18,15 +18,30 @@ from attrs import Factory, frozen
 
 from scripts.artifact import ArtifactError
 
-__all__ = ["BOUNDS", "CONSTRAINTS", "EVERY_TYPE", "NULL", "Alternative", "Said", "Together"]
-__all__ += ["as_text", "each_with_each", "is_prose", "listed", "own_alternative", "room", "types_of", "words_of"]
+__all__ = ["BOUNDS", "CONSTRAINTS", "EVERY_TYPE", "NULL", "SCHEMA_NAME", "Alternative", "Identity", "Said", "Together"]
+__all__ += [
+    "as_text",
+    "each_with_each",
+    "is_prose",
+    "kinds",
+    "listed",
+    "own_alternative",
+    "room",
+    "types_of",
+    "words_of",
+]
 
 #: A schema, or several that apply at once.
 Together = tuple[Any, ...]
 #: A keyword and its value as text.
 Said = tuple[str, str]
+#: The names and the identities of the schemas in a value.
+Identity = frozenset[tuple[str, int]]
 
 EVERY_TYPE = frozenset({"string", "integer", "number", "boolean", "array", "object"})
+
+#: Among the words of an alternative, the name of the component that follows.
+SCHEMA_NAME = "schema name"
 
 #: A schema with more alternatives was made to exhaust its reader.
 MAX_ALTERNATIVES = 256
@@ -58,6 +73,7 @@ class Alternative:
     """One form that a value may have.
 
     ``types`` and ``values`` are None if all are allowed. A type ``number`` comes with the type ``integer``.
+    ``said`` holds the other keywords that restrict values, and ``words`` those for people, the outermost schema first.
     ``children`` are the schemas of what is in a value: a field's name after a dot, ``[]`` for the elements of an array,
     ``*`` for the other fields of an object.
     """
@@ -65,7 +81,7 @@ class Alternative:
     types: frozenset[str] | None = None
     values: frozenset[str] | None = None
     said: frozenset[Said] = frozenset()
-    words: frozenset[Said] = frozenset()
+    words: tuple[Said, ...] = ()
     children: dict[str, Together] = Factory(dict)
     required: frozenset[str] = frozenset()
     component: str = ""
@@ -76,6 +92,21 @@ class Alternative:
         if self.types is not None or not self.children:
             return self.types or EVERY_TYPE
         return frozenset({"array"} if self.children.keys() == {"[]"} else {"object"})
+
+    @property
+    def is_null(self) -> bool:
+        """Whether null is the only value."""
+        return self.types == frozenset({"null"})
+
+    @property
+    def is_object(self) -> bool:
+        """Whether this is explicitly an object."""
+        return bool(self.fields) or "object" in (self.types or ())
+
+    @property
+    def identity(self) -> Identity:
+        """What is in a value. It stays the same however the schema is wrapped or referenced."""
+        return frozenset((name, id(schema)) for name, schemas in self.children.items() for schema in schemas)
 
     @property
     def fields(self) -> dict[str, Together]:
@@ -92,7 +123,7 @@ class Alternative:
             types,
             _common(self.values, other.values),
             self.said | other.said,
-            self.words | other.words,
+            self.words + other.words,
             {name: self.children.get(name, ()) + other.children.get(name, ()) for name in names},
             self.required | other.required,
             self.component or other.component,
@@ -111,6 +142,12 @@ class Alternative:
 
 
 NULL = Alternative(types=frozenset({"null"}))
+
+
+def kinds(alternatives: Iterable[Alternative]) -> set[str]:
+    """Return the JSON types that *alternatives* name, without null; empty if they name none."""
+    named = {name for one in alternatives if one.types or one.children for name in one.allowed} - {"null"}
+    return named - {"integer"} if "number" in named else named
 
 
 def listed(value: object) -> list[Any]:
@@ -146,9 +183,9 @@ def is_prose(keyword: str) -> bool:
     return keyword in PROSE or keyword.startswith("x-")
 
 
-def words_of(node: dict[str, Any]) -> frozenset[Said]:
+def words_of(node: dict[str, Any]) -> tuple[Said, ...]:
     """Return the keywords of *node* that only people read."""
-    return frozenset((keyword, as_text(value)) for keyword, value in node.items() if is_prose(keyword))
+    return tuple((keyword, as_text(value)) for keyword, value in node.items() if is_prose(keyword))
 
 
 def own_alternative(node: dict[str, Any], types: set[str], component: str) -> Alternative:
@@ -162,7 +199,7 @@ def own_alternative(node: dict[str, Any], types: set[str], component: str) -> Al
         frozenset(types | ({"integer"} if "number" in types else set())) or None,
         frozenset(as_text(value) for value in values if value is not None) if isinstance(values, list) else None,
         frozenset(_said(node)),
-        words_of(node) | ({("schema name", component)} if component else set()),
+        words_of(node) + (((SCHEMA_NAME, component),) if component else ()),
         children,
         frozenset(name for name in listed(node.get("required")) if isinstance(name, str)),
         component,

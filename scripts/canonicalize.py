@@ -45,10 +45,9 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
         ArtifactError: The document refers outside itself, or is built to exhaust its reader.
     """
     schemas, notes = Schemas(document), list[str]()
-    placer = Placer(schemas, surface, notes)
-    placement = placer.place()
-    rebuilder = Rebuilder(schemas, surface, placement, notes)
-    operations = Operations(schemas, surface, placer, rebuilder, notes)
+    placement = Placer(schemas, surface, notes).place()
+    rebuilder = Rebuilder(schemas, surface, placement.claims, notes)
+    operations = Operations(schemas, surface, rebuilder, notes)
     rebuilder.models()
     paths: dict[str, dict[str, Any]] = {}
     scopes: dict[str, list[str]] = {}

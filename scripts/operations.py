@@ -7,11 +7,12 @@ from typing import Any
 
 from attrs import Factory, define
 
+from scripts.alternatives import Alternative, listed
 from scripts.naming import Names, folded, identifier, pascal, shown, text
-from scripts.placing import Placer
-from scripts.rebuilding import SCALARS, Rebuilder
+from scripts.placing import check_kind
+from scripts.rebuilding import SCALARS, Rebuilder, reference
 from scripts.routes import JSON, Parameter, Route, bodies, scopes_by_scheme
-from scripts.schemas import COMPONENTS, Schemas, listed
+from scripts.schemas import Schemas
 from scripts.surface import KINDS, Surface, SurfaceError
 
 __all__ = ["Operations"]
@@ -33,7 +34,6 @@ class Operations:
 
     schemas: Schemas
     surface: Surface
-    placer: Placer
     rebuilder: Rebuilder
     notes: list[str]
     _names: Names = Factory(Names)
@@ -55,9 +55,9 @@ class Operations:
         for key, kind in wanted.items():
             if key not in query:
                 raise SurfaceError(f"{route}: the artifact has no query parameter `{key}`, which {name} needs", name)
-            schema = query[key].schema
-            self.placer.check_kind([schema], kind, f"{route} query", f"{name}.{key}")
-            if refused := self._refused(schema, spec.get("accepts", {}).get(key, [])):
+            values = self.schemas.read((query[key].schema,))
+            check_kind(values, kind, f"{route} query", f"{name}.{key}")
+            if refused := _refused(values, spec.get("accepts", {}).get(key, [])):
                 raise SurfaceError(f"{route} query: `{key}` refuses {refused}, which {name} sends", f"{name}.{key}")
         for key, parameter in query.items():
             if key not in wanted and parameter.required:
@@ -65,7 +65,7 @@ class Operations:
                     f"{route}: it now needs the query parameter {shown(key)}, which {name} does not send", name
                 )
         model = next(model for model, model_spec in self.surface.models.items() if model_spec.get("response") == name)
-        body = {"application/json": {"schema": {"$ref": COMPONENTS + model}}}
+        body = {"application/json": {"schema": reference(model)}}
         return {
             "operationId": spec["id"],
             "tags": [spec["tag"]],
@@ -89,12 +89,6 @@ class Operations:
 
     def _query(self, operation: Route) -> dict[str, Parameter]:
         return {one.name: one for one in _parameters(operation) if one.place == "query"}
-
-    def _refused(self, schema: Any, needed: list[str]) -> str:
-        """Return the values that a closed enumeration lacks."""
-        listed_values = [one.values for one in self.schemas.read([(schema,)]) if "string" in one.allowed]
-        accepted = {value for values in listed_values for value in values or ()}
-        return "" if None in listed_values else ", ".join(one for one in needed if f'"{one}"' not in accepted)
 
     def scopes(self, name: str, operation: Route) -> list[str]:
         """Return the scopes that the artifact asks for; of several alternatives, the one with the fewest."""
@@ -131,15 +125,15 @@ class Operations:
             "responses": {},
         }
         if content is not None:
-            schema = self.rebuilder.schema([content], pascal(f"{name}_body"))
+            schema = self.rebuilder.schema(self.schemas.read((content,)), pascal(f"{name}_body"))
             required = operation.request.get("required") is True
             rebuilt["requestBody"] = {"required": required, "content": {"application/json": {"schema": schema}}}
         for status, response in operation.responses.items():
             if re.fullmatch(r"2\d\d|2XX", status, re.ASCII):
-                body = bodies(response).get(JSON)
-                schema = {} if body is None else self.rebuilder.schema([body], pascal(f"{name}_response_{status}"))
-                json_content = {} if body is None else {"content": {"application/json": {"schema": schema}}}
-                rebuilt["responses"][status] = {"description": "", **json_content}
+                rebuilt["responses"][status] = {"description": ""}
+                if (body := bodies(response).get(JSON)) is not None:
+                    schema = self.rebuilder.schema(self.schemas.read((body,)), pascal(f"{name}_response_{status}"))
+                    rebuilt["responses"][status]["content"] = {"application/json": {"schema": schema}}
         return path, rebuilt
 
     def _sendable(self, path: str, operation: Route, name: str, body: str) -> tuple[str, list[dict[str, Any]]]:
@@ -167,10 +161,17 @@ class Operations:
 
     def _scalar(self, parameter: Parameter, name: str, key: str) -> dict[str, Any]:
         """Rebuild a parameter's schema; outside of the query, it is a scalar."""
-        schema = self.rebuilder.schema([parameter.schema], pascal(f"{name}_{key}"))
+        schema = self.rebuilder.schema(self.schemas.read((parameter.schema,)), pascal(f"{name}_{key}"))
         if parameter.place != "query" and (schema.get("type") not in SCALARS or "format" in schema):
             schema = {"type": "string"}
         return {"schema": schema, "description": text(parameter.node.get("description"))}
+
+
+def _refused(values: list[Alternative], needed: list[str]) -> str:
+    """Return the values that a closed enumeration lacks."""
+    listed_values = [one.values for one in values if "string" in one.allowed]
+    accepted = {value for found in listed_values for value in found or ()}
+    return "" if None in listed_values else ", ".join(one for one in needed if f'"{one}"' not in accepted)
 
 
 def _parameters(operation: Route) -> list[Parameter]:

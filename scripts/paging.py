@@ -43,7 +43,7 @@ def paging(schemas: Schemas, route: Route) -> Paging:
 def _largest(schemas: Schemas, node: Any, name: str, low: int, high: int, place: str) -> int:
     """Return the largest value that *node* accepts, if it accepts every value from *low* to *high*."""
     lowest, highest = -math.inf, math.inf
-    for alternative in schemas.read([(node,)]):
+    for alternative in schemas.read((node,)):
         for keyword, text in alternative.restrictions("integer"):
             if keyword in ("minimum", "maximum"):
                 bound, excluded = room(keyword, text)

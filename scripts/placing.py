@@ -6,16 +6,17 @@ body are another. If a promised name is missing, the error names the route and t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import Factory, define, frozen
 
-from scripts.alternatives import Alternative
+from scripts.alternatives import Alternative, kinds
 from scripts.routes import JSON, Route, bodies, fitting_webhook, route_key, routes, webhooks
 from scripts.schemas import Schemas
 from scripts.surface import KINDS, Field, Surface, SurfaceError
 
-__all__ = ["Claim", "Placement", "Placer", "unwrapped"]
+__all__ = ["Claim", "Placement", "Placer", "check_kind", "holders"]
 
 #: Formats that contradict a promised instant.
 NOT_INSTANTS = frozenset({"date", "time", "duration"})
@@ -23,10 +24,15 @@ NOT_INSTANTS = frozenset({"date", "time", "duration"})
 
 @frozen
 class Claim:
-    """A schema that a model was found in, and its place for error messages."""
+    """The alternatives that a model was found in, and their place for error messages."""
 
     place: str
-    node: Any
+    alternatives: list[Alternative]
+
+    @property
+    def objects(self) -> list[Alternative]:
+        """The alternatives that are objects."""
+        return [one for one in self.alternatives if one.is_object]
 
 
 @frozen
@@ -36,7 +42,6 @@ class Placement:
     operations: dict[str, Route]
     others: list[Route]
     claims: dict[str, list[Claim]]
-    views: dict[str, list[Alternative]]
 
 
 @define
@@ -63,113 +68,86 @@ class Placer:
             found[name] = route
         self.claims = {name: [] for name in self.surface.models}
         for model, spec in self.surface.models.items():
-            self._claim_roots(model, spec, found)
-        views = {model: self._views(model) for model in self.surface.models}
-        return Placement(found, [*described.values()], self.claims, views)
+            self._claim_root(model, spec, found)
+        # In surface.toml, a model comes before the models that its fields name.
+        for model, claims in self.claims.items():
+            for claim in claims:
+                self._check_fields(model, claim)
+        return Placement(found, [*described.values()], self.claims)
 
-    def check_kind(self, nodes: list[Any], kind: str, place: str, public: str) -> None:
-        """Raise if the artifact gives *public* another JSON type than the promised one."""
-        wanted = KINDS[kind]["type"] if kind in KINDS else kind
-        allowed = {wanted, "integer"} if wanted == "number" else {wanted}
-        found = {name for node in nodes for name in self.schemas.kinds(node)}
-        if kind == "time" and found <= allowed:
-            branches = [branch for node in nodes for branch in self.schemas.branches(node)]
-            formats = [self.schemas.target(branch)[0].get("format") for branch in branches]
-            wanted, allowed = "date-time", set()
-            found = {name for name in formats if isinstance(name, str)} & NOT_INSTANTS
-        if not found <= allowed:
-            raise SurfaceError(
-                f"{place}: `{public.rpartition('.')[2]}` is {'/'.join(sorted(found))}, and {public} needs {wanted}",
-                public,
-            )
+    def _claim(self, model: str, place: str, alternatives: list[Alternative]) -> None:
+        self.claims[model].append(Claim(place, alternatives))
 
-    def _claim_roots(self, model: str, spec: dict[str, Any], found: dict[str, Route]) -> None:
+    def _claim_root(self, model: str, spec: dict[str, Any], found: dict[str, Route]) -> None:
         if operation := spec.get("response"):
             place = f"{self.surface.operations[operation]['route']} 200"
             statuses = [status for status in ("200", "2XX", "default") if status in found[operation].responses]
-            body = bodies(found[operation].responses[statuses[0]]).get(JSON) if statuses else None
-            if body is None:
+            content = bodies(found[operation].responses[statuses[0]]) if statuses else {}
+            if JSON not in content:
                 raise SurfaceError(f"{place}: the artifact describes no JSON body, which {model} needs", model)
-            self._claim(model, place, unwrapped(self.schemas, body, spec["essential"]))
+            body = self.schemas.read((content[JSON],))
+            envelope = holders(self.schemas, body, spec["essential"])
+            self._claim(model, place, self.schemas.field(body, *envelope) if len(envelope) == 1 else body)
         elif operation := spec.get("errors"):
             place = f"{self.surface.operations[operation]['route']} 4XX"
             for status in ("401", "403", "400", "404", "4XX", "422", "503", "default"):
-                body = bodies(found[operation].responses.get(status, {})).get(JSON)
-                if body is not None and any("reason_code" in view.fields for view in self.schemas.objects(body)):
+                body = self.schemas.read((bodies(found[operation].responses.get(status, {})).get(JSON),))
+                if any("reason_code" in one.fields for one in body):
                     return self._claim(model, place, body)
             self.notes.append(f"{place}: the artifact has no such error body; {model} is built from surface.toml")
         elif webhook := spec.get("webhook"):
-            body = self._webhook(webhook, spec)
-            if body is not None:
-                return self._claim(model, f"webhook {webhook}", body)
+            described = {hook: route for (hook, method), route in webhooks(self.schemas).items() if method == "post"}
+            hook = fitting_webhook(self.schemas, described, webhook, spec["fields"])
+            if hook is not None and JSON in (content := bodies(described[hook].request)):
+                return self._claim(model, f"webhook {webhook}", self.schemas.read((content[JSON],)))
             self.notes.append(f"webhook {webhook}: the artifact has none; {model} is built from surface.toml")
         return None
 
-    def _claim(self, model: str, place: str, node: Any) -> None:
-        branches = self.schemas.branches(node)
-        self.claims[model].append(Claim(place, branches[0] if len(branches) == 1 else node))
+    def _check_fields(self, model: str, claim: Claim) -> None:
+        """Check the fields of one claim, and claim the models that they name."""
+        if not claim.objects:
+            raise SurfaceError(f"{claim.place}: the artifact describes no object, which {model} needs", model)
+        for name, field in self.surface.models[model]["fields"].items():
+            if any(name in one.fields for one in claim.objects):
+                self._check_field(self.schemas.field(claim.objects, name), field, claim.place, f"{model}.{name}")
+            elif field.is_described:
+                text = f"{claim.place}: the artifact has no field `{name}`, which {model}.{name} needs"
+                raise SurfaceError(text, f"{model}.{name}")
 
-    def _webhook(self, name: str, spec: dict[str, Any]) -> Any:
-        """Return the body of a webhook; None if there is no such webhook, or it has no JSON body."""
-        described = {hook: route for (hook, method), route in webhooks(self.schemas).items() if method == "post"}
-        found = fitting_webhook(self.schemas, described, name, spec["fields"])
-        return bodies(described[found].request).get(JSON) if found is not None else None
-
-    def _views(self, model: str) -> list[Alternative]:
-        """Return the model's views, after claiming the models that its fields name."""
-        views: list[Alternative] = []
-        for claim in self.claims[model]:
-            here = self.schemas.objects(claim.node)
-            if not here:
-                raise SurfaceError(f"{claim.place}: the artifact describes no object, which {model} needs", model)
-            views.extend(here)
-            for name, field in self.surface.models[model]["fields"].items():
-                nodes = [node for view in here for node in view.fields.get(name, [])]
-                self._check_field(nodes, field, claim.place, f"{model}.{name}")
-        return views
-
-    def _check_field(self, nodes: list[Any], field: Field, place: str, public: str) -> None:
-        """Check one field of one claim, and claim the model it names."""
+    def _check_field(self, values: list[Alternative], field: Field, place: str, public: str) -> None:
         name = public.rpartition(".")[2]
-        if not nodes:
-            if field.is_described:
-                raise SurfaceError(f"{place}: the artifact has no field `{name}`, which {public} needs", public)
-            return
         if field.is_list:
-            self.check_kind(nodes, "array", place, public)
-            nodes = [self._items(node, place, public) for node in nodes]
-        if field.kind in KINDS:
-            self.check_kind(nodes, field.kind, place, public)
-        else:
-            self.check_kind(nodes, "object", place, public)
-            self._claim(field.kind, f"{place}.{name}" + "[]" * field.is_list, _union(nodes))
-
-    def _items(self, node: Any, place: str, public: str) -> Any:
-        arrays = [self.schemas.target(branch)[0] for branch in self.schemas.branches(node)]
-        if not arrays or any("items" not in array for array in arrays):
-            field = public.rpartition(".")[2]
-            raise SurfaceError(f"{place}: the field `{field}` is not a list, which {public} needs", public)
-        return _union([array["items"] for array in arrays])
+            check_kind(values, "array", place, public)
+            arrays = [one for one in values if not one.is_null]
+            if not arrays or any("[]" not in one.children for one in arrays):
+                raise SurfaceError(f"{place}: the field `{name}` is not a list, which {public} needs", public)
+            values = self.schemas.items(arrays)
+        check_kind(values, field.kind if field.kind in KINDS else "object", place, public)
+        if field.kind not in KINDS:
+            self._claim(field.kind, f"{place}.{name}" + "[]" * field.is_list, values)
 
 
-def unwrapped(schemas: Schemas, body: Any, essential: list[str]) -> Any:
-    """Return the schema inside an envelope: an object of which exactly one property has the *essential* fields.
+def check_kind(values: list[Alternative], kind: str, place: str, public: str) -> None:
+    """Raise if the artifact gives *public* another JSON type than the promised one."""
+    wanted = KINDS[kind]["type"] if kind in KINDS else kind
+    allowed = {wanted, "integer"} if wanted == "number" else {wanted}
+    found = kinds(values)
+    if kind == "time" and found <= allowed:
+        wanted, allowed = "date-time", set()
+        found = {text for one in values for keyword, text in one.said if keyword == "format"} & NOT_INSTANTS
+    if not found <= allowed:
+        field = public.rpartition(".")[2]
+        raise SurfaceError(f"{place}: `{field}` is {'/'.join(sorted(found))}, and {public} needs {wanted}", public)
 
-    A union of envelopes gives the union of the schemas in them. Any other body is returned unchanged.
+
+def holders(schemas: Schemas, body: list[Alternative], essential: Iterable[str]) -> list[str]:
+    """Return the fields of an envelope that hold an object with the *essential* fields.
+
+    Empty if the body has these fields itself, or is not an envelope.
     """
 
-    def fits(node: Any) -> bool:
-        return any(set(essential) <= view.fields.keys() for view in schemas.objects(node))
+    def fits(alternatives: list[Alternative]) -> bool:
+        return any({*essential} <= one.fields.keys() for one in alternatives)
 
-    if fits(body):
-        return body
-    inner = [
-        [nodes for nodes in view.fields.values() if any(fits(node) for node in nodes)] for view in schemas.objects(body)
-    ]
-    if not inner or any(len(found) != 1 for found in inner):
-        return body
-    return _union([node for (nodes,) in inner for node in nodes])
-
-
-def _union(nodes: list[Any]) -> Any:
-    return nodes[0] if len(nodes) == 1 else {"anyOf": nodes}
+    names = dict.fromkeys(name for one in body for name in one.fields)
+    return [] if fits(body) else [name for name in names if fits(schemas.field(body, name))]

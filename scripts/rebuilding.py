@@ -6,17 +6,19 @@ no other part of an untrusted document reaches the generator.
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from typing import Any
 
 from attrs import Factory, define
 
-from scripts.alternatives import Alternative
+from scripts.alternatives import SCHEMA_NAME, Alternative, Identity, kinds
 from scripts.naming import OF_THE_CODE, Names, folded, identifier, is_property_name, pascal, shown, text
-from scripts.placing import Placement
-from scripts.schemas import COMPONENTS, Schemas, listed
+from scripts.placing import Claim
+from scripts.schemas import Schemas
 from scripts.surface import KINDS, Field, Surface
 
-__all__ = ["SCALARS", "Rebuilder"]
+__all__ = ["SCALARS", "Rebuilder", "reference"]
 
 #: The field kinds of surface.toml that a repr may show, apart from open enumerations and models.
 SHOWABLE = frozenset({"id", "time", "count", "code"})
@@ -29,84 +31,72 @@ class Rebuilder:
 
     schemas: Schemas
     surface: Surface
-    placement: Placement
+    claims: dict[str, list[Claim]]
     notes: list[str]
     components: dict[str, Any] = Factory(dict)
-    # The upstream component -> the name it is generated under.
-    _upstream: dict[str, str] = Factory(dict)
-    # The identities of the schemas that describe an object without a name -> the name it is generated under.
-    _inline: dict[tuple[int, ...], str] = Factory(dict)
+    # What is in an object -> the name it is generated under.
+    _known: dict[frozenset[Identity], str] = Factory(dict)
     _names: Names = Factory(Names)
 
     def models(self) -> None:
         """Rebuild every promised model, and every object among the components."""
-        self._name_components()
+        self._names.taken |= {*map(folded, self.surface.models), *OF_THE_CODE}
+        claimed: dict[frozenset[Identity], set[str]] = defaultdict(set)
+        for model, claims in self.claims.items():
+            for claim in claims:
+                claimed[_identity(claim.objects)].add(model)
+        self._known = {identity: next(iter(models)) for identity, models in claimed.items() if len(models) == 1}
+        named: dict[str, list[Alternative]] = {}
+        for upstream in self.schemas.components("schemas"):
+            values = self.schemas.read((reference(upstream.replace("~", "~0").replace("/", "~1")),))
+            objects = _objects(values)
+            if objects and _identity(objects) not in self._known:
+                name = identifier(upstream, "Schema")
+                name = self._names.unused(f"Upstream{name}" if folded(name) in self._names.taken else name)
+                self._known[_identity(objects)] = name
+                named[name] = objects
         for model, spec in self.surface.models.items():
             self.components[model] = self._model(model, spec)
-            for claim in self.placement.claims[model]:
-                self._inline.setdefault(self._identity(self.schemas.branches(claim.node)), model)
-        for upstream, name in sorted(self._upstream.items()):
-            if name not in self.components:
-                node = _reference(upstream)
-                self.components[name] = self._merged(self.schemas.objects(node), name)
-                self.components[name]["description"] = text(self.schemas.target(node)[0].get("description"))
+        for name, objects in sorted(named.items()):
+            self.components[name] = self._merged(objects, name)
 
-    def schema(self, nodes: list[Any], name: str, seen: frozenset[int] = frozenset()) -> dict[str, Any]:
-        """Rebuild the union of *nodes*; *name* is for an object without a name of its own."""
-        branches = {
-            id(self.schemas.target(branch)[0]): branch for node in nodes for branch in self.schemas.branches(node)
-        }
-        if not branches or branches.keys() & seen:
+    def schema(
+        self, values: list[Alternative], name: str, within: frozenset[frozenset[Identity]] = frozenset()
+    ) -> dict[str, Any]:
+        """Rebuild the union of *values*; *name* is for an object without a name of its own."""
+        some = [one for one in values if not one.is_null]
+        if not some:
             return {}
-        seen |= branches.keys()
-        described = list(branches.values())
-        if all(self.schemas.is_object(branch) for branch in described):
-            rebuilt = [self._object(described, name)]
-        elif all(self.schemas.kinds(branch) == {"array"} for branch in described):
-            items = [self.schemas.target(branch)[0].get("items") for branch in described]
-            rebuilt = [{"type": "array", "items": self.schema(items, f"{name}Item", seen)}]
+        if objects := _objects(values):
+            rebuilt = [self._object(objects, name)]
+        elif all(kinds([one]) == {"array"} for one in some):
+            identity = _identity(some)
+            items = [] if identity in within else self.schemas.items(some)
+            rebuilt = [{"type": "array", "items": self.schema(items, f"{name}Item", within | {identity})}]
         else:
-            rebuilt = [self._scalar(branch) for branch in described]
-        union = _any_of(rebuilt, nullable=any(self.schemas.nullable(node) for node in nodes))
-        if description := self._description(nodes):
+            rebuilt = list(map(_scalar, some))
+        union = _any_of(rebuilt, nullable=len(some) < len(values))
+        if description := _description(values):
             union["description"] = description
         return union
 
-    def _name_components(self) -> None:
-        """Name every upstream component: after the one model that claims it directly, or else as upstream does."""
-        claimed: dict[str, set[str]] = {}
-        for model, claims in self.placement.claims.items():
-            for claim in claims:
-                upstream = self.schemas.target(claim.node)[1]
-                if upstream is not None and len(self.schemas.branches(claim.node)) == 1:
-                    claimed.setdefault(upstream, set()).add(model)
-        self._names.taken |= {*map(folded, self.surface.models), *OF_THE_CODE}
-        components = self.schemas.document.get("components")
-        upstream_schemas = components.get("schemas") if isinstance(components, dict) else None
-        for upstream in upstream_schemas if isinstance(upstream_schemas, dict) else ():
-            node = _reference(upstream)
-            models = claimed.get(upstream, set())
-            if len(models) == 1:
-                self._upstream[upstream] = next(iter(models))
-            elif self.schemas.is_object(node) and self.schemas.target(node)[1] == upstream:
-                name = identifier(upstream, "Schema")
-                taken = folded(name) in self._names.taken
-                self._upstream[upstream] = self._names.unused(f"Upstream{name}" if taken else name)
-
     def _model(self, model: str, spec: dict[str, Any]) -> dict[str, Any]:
-        views = self.placement.views[model]
-        schema = self._merged(views, model, fields=spec["fields"])
-        kinds = {field: declared.kind for field, declared in spec["fields"].items()}
+        # Several routes may lead to the same component.
+        objects = [*{one.identity: one for claim in self.claims[model] for one in claim.objects}.values()]
+        schema = self._merged(objects, model, fields=spec["fields"])
+        field_kinds = {field: declared.kind for field, declared in spec["fields"].items()}
         schema["x-charthero"] = {
             "fields": sorted(spec["fields"]),
             "essential": spec.get("essential", []),
             "shown": {
                 field: "model" if kind in self.surface.models else kind
-                for field, kind in kinds.items()
+                for field, kind in field_kinds.items()
                 if kind in SHOWABLE | self.surface.models.keys()
             },
             "known": {
-                field: self._known_values(views, model, field) for field, kind in kinds.items() if kind == "enum"
+                field: self._known_values(objects, model, field)
+                for field, kind in field_kinds.items()
+                if kind == "enum"
             },
             # The generator ignores a description beside a reference.
             "descriptions": {
@@ -114,110 +104,103 @@ class Rebuilder:
                 for field, property_ in schema["properties"].items()
                 if "description" in property_
             },
-            "dates": [field for field, kind in kinds.items() if kind == "date"],
+            "dates": [field for field, kind in field_kinds.items() if kind == "date"],
         }
-        if claims := self.placement.claims[model]:
-            schema["description"] = self._description([self._target(claim.node) for claim in claims])
         return schema
 
-    def _merged(self, views: list[Alternative], name: str, fields: dict[str, Field] | None = None) -> dict[str, Any]:
+    def _merged(self, objects: list[Alternative], name: str, fields: dict[str, Field] | None = None) -> dict[str, Any]:
         """Merge the alternatives of an object into one object that fits each of them.
 
         The promised *fields* have their promised types; every other property is as the artifact describes it.
         """
         fields = fields or {}
-        described: dict[str, list[Any]] = {field: [] for field in fields}
-        for view in views:
-            for key, schemas in view.fields.items():
-                described.setdefault(key, []).extend(schemas)
-        always = frozenset.intersection(*(view.required for view in views)) if views else frozenset[str]()
+        always = frozenset.intersection(*(one.required for one in objects)) if objects else frozenset[str]()
         promised = {field for field, declared in fields.items() if not declared.may_be_absent}
         properties: dict[str, Any] = {}
         attributes = Names(set(map(folded, fields)))
-        for key, here in described.items():
+        for key in dict.fromkeys([*fields, *(key for one in objects for key in one.fields)]):
             if key in fields:
-                properties[key] = self._pinned(here, fields[key])
+                properties[key] = self._pinned(self.schemas.field(objects, key), fields[key])
             elif is_property_name(key) and folded(key) not in attributes.taken:
                 attributes.unused(key)
-                properties[key] = self.schema(here, name + pascal(key))
+                properties[key] = self.schema(self.schemas.field(objects, key), name + pascal(key))
             else:
                 self.notes.append(f"{name}: {shown(key)} cannot be an attribute and is read as an additional property")
         return {
             "type": "object",
+            "description": _description(objects, of_component=True),
             "properties": properties,
             "required": sorted(promised | (always & properties.keys() - fields.keys())),
             "additionalProperties": True,
         }
 
-    def _pinned(self, nodes: list[Any], field: Field) -> dict[str, Any]:
+    def _pinned(self, values: list[Alternative], field: Field) -> dict[str, Any]:
         """Return the promised type of *field* with the artifact's description."""
-        schema: dict[str, Any] = dict(KINDS[field.kind]) if field.kind in KINDS else {"$ref": COMPONENTS + field.kind}
+        schema: dict[str, Any] = dict(KINDS[field.kind]) if field.kind in KINDS else reference(field.kind)
         if field.is_list:
             schema = {"type": "array", "items": schema}
         if field.is_nullable:
             schema = {"anyOf": [schema, {"type": "null"}]}
-        if description := self._description(nodes):
+        if description := _description(values):
             schema["description"] = description
         return schema
 
-    def _description(self, nodes: list[Any]) -> str:
-        """Return the distinct descriptions of *nodes* and their alternatives, after a note if they are deprecated."""
-        found = [described for node in nodes for described in self._descriptions(node) if described]
-        holders = [holder for node in nodes for holder in (node, self._target(node)) if isinstance(holder, dict)]
-        note = ["Deprecated."] if any(holder.get("deprecated") is True for holder in holders) else []
-        return text(" ".join([*note, *dict.fromkeys(found)]))
-
-    def _descriptions(self, node: Any) -> list[str]:
-        branches = self.schemas.branches(node)
-        found = [text(holder.get("description")) for holder in (node, self._target(node)) if isinstance(holder, dict)]
-        own = next(filter(None, found), "")
-        inner = [text(self._target(branch).get("description")) for branch in branches]
-        return [own, *inner] if len(branches) > 1 else [own or next(filter(None, inner), "")]
-
-    def _target(self, node: Any) -> dict[str, Any]:
-        return self.schemas.target(node)[0]
-
-    def _known_values(self, views: list[Alternative], model: str, field: str) -> list[str]:
+    def _known_values(self, objects: list[Alternative], model: str, field: str) -> list[str]:
         """Return the values of an enumeration that the artifact lists, or that were seen so far."""
-        branches = [
-            self._target(branch)
-            for view in views
-            for node in view.fields.get(field, [])
-            for branch in self.schemas.branches(node)
-        ]
-        values = [value for branch in branches for value in [*listed(branch.get("enum")), branch.get("const")]]
+        listed = [json.loads(value) for one in self.schemas.field(objects, field) for value in one.values or ()]
         seen = self.surface.seen.get(f"{model}.{field}", [])
-        return sorted({value for value in [*values, *seen] if isinstance(value, str)})
+        return sorted({value for value in [*listed, *seen] if isinstance(value, str)})
 
-    def _object(self, branches: list[Any], name: str) -> dict[str, Any]:
-        """Return a reference to the component that is any one of *branches*."""
-        views = [view for branch in branches for view in self.schemas.objects(branch)]
-        upstream = self.schemas.target(branches[0])[1]
-        if len(branches) == 1 and upstream in self._upstream:
-            return {"$ref": COMPONENTS + self._upstream[upstream]}
-        if not any(view.fields for view in views):
-            return {}
-        key = self._identity(branches)
-        if key not in self._inline:
-            self._inline[key] = self._names.unused(name)
-            self.components[self._inline[key]] = self._merged(views, self._inline[key])
-        return {"$ref": COMPONENTS + self._inline[key]}
-
-    def _identity(self, branches: list[Any]) -> tuple[int, ...]:
-        return tuple(sorted(id(self._target(branch)) for branch in branches))
-
-    def _scalar(self, branch: Any) -> dict[str, Any]:
-        types = self.schemas.kinds(branch)
-        if len(types) != 1 or not types <= SCALARS:
-            return {}
-        (name,) = types
-        # Only instants are decoded. Dates and UUIDs stay text, so that every other text is kept as it was written.
-        is_instant = name == "string" and self._target(branch).get("format") == "date-time"
-        return {"type": name, "format": "date-time"} if is_instant else {"type": name}
+    def _object(self, objects: list[Alternative], name: str) -> dict[str, Any]:
+        """Return a reference to the component that is any one of *objects*."""
+        identity = _identity(objects)
+        if identity not in self._known:
+            self._known[identity] = self._names.unused(name)
+            self.components[self._known[identity]] = self._merged(objects, self._known[identity])
+        return reference(self._known[identity])
 
 
-def _reference(upstream: str) -> dict[str, Any]:
-    return {"$ref": COMPONENTS + upstream.replace("~", "~0").replace("/", "~1")}
+def reference(name: str) -> dict[str, Any]:
+    """Return a reference to a schema among the components."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _identity(values: list[Alternative]) -> frozenset[Identity]:
+    return frozenset(one.identity for one in values)
+
+
+def _objects(values: list[Alternative]) -> list[Alternative]:
+    """Return *values* without null if all of them are objects; empty if not, or if no field of them is known."""
+    some = [one for one in values if not one.is_null]
+    are_objects = any(one.fields for one in some) and all(kinds([one]) == {"object"} for one in some)
+    return some if are_objects else []
+
+
+def _description(values: list[Alternative], *, of_component: bool = False) -> str:
+    """Return the distinct descriptions of *values*, after a note if they are deprecated; of one, only the outermost.
+
+    With *of_component*, the words of a field that refers to a component do not count.
+    """
+    some = [one for one in values if not one.is_null]
+    is_one = len(some) == 1
+    found: list[str] = []
+    for one in some:
+        keywords = [keyword for keyword, _ in one.words]
+        start = keywords.index(SCHEMA_NAME) if of_component and is_one and SCHEMA_NAME in keywords else 0
+        own = [text(json.loads(value)) for keyword, value in one.words[start:] if keyword == "description"]
+        found += own[:1] if is_one else own
+    is_deprecated = not of_component and some and all(("deprecated", "") in one.said for one in some)
+    return text(" ".join(dict.fromkeys(filter(None, [*(["Deprecated."] if is_deprecated else []), *found]))))
+
+
+def _scalar(value: Alternative) -> dict[str, Any]:
+    types = kinds([value])
+    if len(types) != 1 or not types <= SCALARS:
+        return {}
+    (name,) = types
+    # Only instants are decoded. Dates and UUIDs stay text, so that every other text is kept as it was written.
+    is_instant = name == "string" and ("format", "date-time") in value.said
+    return {"type": name, "format": "date-time"} if is_instant else {"type": name}
 
 
 def _any_of(schemas: list[dict[str, Any]], *, nullable: bool) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
-from scripts.schemas import Schemas, listed
+from scripts.alternatives import listed
+from scripts.schemas import Schemas
 from scripts.surface import PREFIX
 
 __all__ = [
@@ -115,7 +116,7 @@ def fitting_webhook(schemas: Schemas, described: dict[str, Route], name: str, fi
     fitting = [
         other
         for other, route in described.items()
-        if any({*fields} <= view.fields.keys() for view in schemas.objects(bodies(route.request).get(JSON)))
+        if any({*fields} <= one.fields.keys() for one in schemas.read((bodies(route.request).get(JSON),)))
     ]
     return fitting[0] if len(fitting) == 1 else None
 
@@ -161,16 +162,14 @@ def scopes_by_scheme(schemas: Schemas, route: Route) -> list[dict[str, set[str]]
 
 
 def _scheme(schemas: Schemas, name: str) -> str:
-    components = schemas.document.get("components")
-    described = components.get("securitySchemes") if isinstance(components, dict) else None
-    scheme, _ = schemas.target(described.get(name) if isinstance(described, dict) else None)
+    scheme = schemas.target(schemas.components("securitySchemes").get(name))
     words = [scheme.get("type"), str(scheme.get("scheme", "")).lower(), scheme.get("in"), scheme.get("name")]
     return " ".join(str(word) for word in words if word) or name
 
 
 def _items(schemas: Schemas, items: dict[str, Any], title: str) -> Iterator[Route]:
     for name, node in items.items():
-        item, _ = schemas.target(node)
+        item = schemas.target(node)
         shared = {key: value for key, value in item.items() if key not in METHODS}
         for method in METHODS:
             if isinstance(operation := item.get(method), dict):
@@ -183,9 +182,9 @@ def _items(schemas: Schemas, items: dict[str, Any], title: str) -> Iterator[Rout
                     parameters=_parameters(
                         schemas, name, [*listed(item.get("parameters")), *listed(operation.get("parameters"))]
                     ),
-                    request=schemas.target(operation.get("requestBody"))[0],
+                    request=schemas.target(operation.get("requestBody")),
                     responses={
-                        status: schemas.target(response)[0]
+                        status: schemas.target(response)
                         for status, response in (responses.items() if isinstance(responses, dict) else ())
                     },
                 )
@@ -195,7 +194,7 @@ def _parameters(schemas: Schemas, path: str, nodes: list[Any]) -> dict[tuple[str
     in_path = re.findall(r"{([^/]*?)}", path)
     found = {}
     for node in nodes:
-        parameter, _ = schemas.target(node)
+        parameter = schemas.target(node)
         name, place = parameter.get("name"), str(parameter.get("in"))
         if not isinstance(name, str):
             continue

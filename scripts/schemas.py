@@ -6,7 +6,6 @@ the result is the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,9 +14,7 @@ from attrs import define
 from scripts.alternatives import NULL, Alternative, Together, each_with_each, listed, own_alternative, types_of
 from scripts.artifact import ArtifactError
 
-__all__ = ["COMPONENTS", "Schemas", "listed"]
-
-COMPONENTS = "#/components/schemas/"
+__all__ = ["Schemas"]
 
 #: A schema with more steps or more depth would exhaust the reader.
 MAX_STEPS, MAX_DEPTH = 5_000, 60
@@ -30,34 +27,27 @@ class Schemas:
     document: dict[str, Any]
     _steps: int = 0
 
-    def target(self, node: Any) -> tuple[dict[str, Any], str | None]:
-        """Follow references; return the schema, and its name if it is a component.
+    def components(self, kind: str) -> dict[str, Any]:
+        """Return the components of one kind, by name."""
+        components = self.document.get("components")
+        found = components.get(kind) if isinstance(components, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def target(self, node: Any) -> dict[str, Any]:
+        """Follow references.
 
         Raises:
             ArtifactError: A reference leads out of the document, nowhere, or back to itself.
         """
-        name, seen = None, set()
+        seen = set()
         while isinstance(node, dict) and isinstance(reference := node.get("$ref"), str):
             if reference in seen:
                 raise ArtifactError(f"the reference {_shown(reference)} leads back to itself")
             seen.add(reference)
-            node, name = self._at(reference)
-        return (node if isinstance(node, dict) else {}), name
+            node, _ = self._at(reference)
+        return node if isinstance(node, dict) else {}
 
-    def branches(self, node: Any) -> list[Any]:
-        """Return the schemas of a union, without null. Any other schema is returned alone.
-
-        An ``allOf`` around a single schema, which OpenAPI 3.0 uses to describe a reference, is that schema.
-        """
-        self._steps = 0
-        found: dict[int, Any] = {}
-        for branch in self._branches(node, frozenset()):
-            schema, _ = self.target(branch)
-            if types_of(schema) != {"null"}:
-                found.setdefault(id(schema), branch)
-        return list(found.values())
-
-    def read(self, any_of: Iterable[Together]) -> list[Alternative]:
+    def read(self, *any_of: Together) -> list[Alternative]:
         """Return the alternatives of a union, with everything resolved.
 
         Raises:
@@ -66,22 +56,13 @@ class Schemas:
         self._steps = 0
         return [found for together in any_of for found in self._together(together, frozenset())]
 
-    def objects(self, node: Any) -> list[Alternative]:
-        """Return every form of the objects that *node* describes; empty if it describes no object."""
-        return [one for one in self.read([(node,)]) if one.fields or "object" in (one.types or ())]
+    def field(self, objects: list[Alternative], name: str) -> list[Alternative]:
+        """Return the alternatives of one field of *objects*."""
+        return self.read(*(one.fields[name] for one in objects if name in one.fields))
 
-    def nullable(self, node: Any) -> bool:
-        """Tell whether null is allowed."""
-        return any("null" in (one.types or ()) for one in self.read([(node,)]))
-
-    def kinds(self, node: Any) -> set[str]:
-        """Return the JSON types that *node* names, without null; empty if it has no type."""
-        found = {name for one in self.read([(node,)]) if one.types or one.children for name in one.allowed} - {"null"}
-        return found - {"integer"} if "number" in found else found
-
-    def is_object(self, node: Any) -> bool:
-        """Tell whether *node* describes an object and nothing else, apart from null."""
-        return self.kinds(node) == {"object"}
+    def items(self, arrays: list[Alternative]) -> list[Alternative]:
+        """Return the alternatives of the elements of *arrays*."""
+        return self.read(*(one.children.get("[]", ({},)) for one in arrays))
 
     def _at(self, reference: str) -> tuple[Any, str | None]:
         if not reference.startswith("#"):
@@ -109,19 +90,6 @@ class Schemas:
         if self._steps > MAX_STEPS or len(seen) > MAX_DEPTH:
             raise ArtifactError("a schema combines too many alternatives")
 
-    def _branches(self, node: Any, seen: frozenset[int]) -> Iterator[Any]:
-        self._step(seen)
-        schema, _ = self.target(node)
-        if id(schema) in seen:
-            return
-        alternatives = [*listed(schema.get("oneOf")), *listed(schema.get("anyOf"))]
-        parts = listed(schema.get("allOf"))
-        if "properties" in schema or (parts and alternatives) or len(parts) > 1 or not (parts or alternatives):
-            yield node
-            return
-        for alternative in parts or alternatives:
-            yield from self._branches(alternative, seen | {id(schema)})
-
     def _together(self, nodes: Together, seen: frozenset[int]) -> list[Alternative]:
         found = [Alternative()]
         for node in nodes:
@@ -139,6 +107,8 @@ class Schemas:
         if isinstance(node.get("$ref"), str):
             self.target(node)  # refuses a reference that leads back to itself
             schema, component = self._at(node["$ref"])
+            if id(schema) in seen:
+                return []
             parts = [schema, *parts]
         types = types_of({keyword: value for keyword, value in node.items() if keyword != "nullable"})
         found = [] if types == {"null"} else [own_alternative(node, types - {"null"}, component or "")]

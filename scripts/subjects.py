@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from attrs import Factory, define, evolve
 
-from scripts.alternatives import Alternative, Said, Together, as_text, is_prose, words_of
+from scripts.alternatives import Alternative, Identity, Said, as_text, is_prose, words_of
 from scripts.artifact import ArtifactError
-from scripts.placing import unwrapped
+from scripts.placing import holders
 from scripts.routes import (
     JSON,
     Parameter,
@@ -87,7 +87,7 @@ class Subject:
         """Add what a node of the document says, apart from the keys that are read elsewhere."""
         self.state("deprecated", node.get("deprecated") is True)
         self.state("keyword", [f"{key} {as_text(node[key])}" for key in node.keys() - known if not is_prose(key)])
-        self.words |= words_of(node) | {(label, as_text(node.get(label))) for label in labels}
+        self.words |= {*words_of(node)} | {(label, as_text(node.get(label))) for label in labels}
 
     def inside(self, name: str, path: str, exists: str = "") -> Self:
         """Return a subject that belongs to this one."""
@@ -146,14 +146,14 @@ class _Reader:
         self._add((*key, "body"), body).state_rest({**route.request, **other_media_keys(route.request)}, BODY)
         for kind, schema in bodies(route.request).items():
             here = body.inside(body.name, "body" if kind == JSON else f"body {kind}")
-            self._value((*key, "body", kind), here, [(schema,)])
+            self._value((*key, "body", kind), here, self.schemas.read((schema,)))
         self._responses((*key, "responses"), route, operation, name)
 
     def _parameter(self, key: Key, around: Subject, one: Parameter, name: str, exists: str) -> None:
         subject = around.inside(name, f"{one.place} {one.name}", exists)
         subject.state("required", one.required).state("style", [one.style] if one.style and around.sent else [])
         subject.state_rest(one.node, PARAMETER)
-        self._value(key, subject, [(one.schema,)])
+        self._value(key, subject, self.schemas.read((one.schema,)))
 
     # Responses and webhooks
 
@@ -174,37 +174,35 @@ class _Reader:
             if JSON in described[status]:
                 body = evolve(here.inside(here.name, "$"), public=False)
                 body.route = route.title if status in route.successes else f"{route.title} {status}"
-                self._body(place, body, described[status][JSON], operation, status in route.successes)
+                values = self.schemas.read((described[status][JSON],))
+                self._body(place, body, values, operation, status in route.successes)
 
-    def _body(self, place: Key, body: Subject, schema: Any, operation: str, is_success: bool) -> None:
-        fields = self._fields_of(schema).keys()
+    def _body(self, place: Key, body: Subject, values: list[Alternative], operation: str, is_success: bool) -> None:
         for model, spec in self.surface.models.items() if operation else ():
             if is_success and spec.get("response") == operation:
-                return self._promised(place, body, schema, operation, model)
-            if not is_success and "errors" in spec and spec["fields"].keys() & fields:
+                return self._promised(place, body, values, operation, model)
+            if not is_success and "errors" in spec and _has_any(values, spec["fields"]):
                 body = evolve(body, name=model, owner=model, public=True)
-                return self._value((*place, "$"), body, [(schema,)], model)
-        return self._value((*place, "$"), body, [(schema,)])
+                return self._value((*place, "$"), body, values, model)
+        return self._value((*place, "$"), body, values)
 
-    def _promised(self, place: Key, body: Subject, schema: Any, operation: str, model: str) -> None:
+    def _promised(self, place: Key, body: Subject, values: list[Alternative], operation: str, model: str) -> None:
         """Read the body of a promised operation: the model itself, or an object that holds it in one field."""
-        spec, fields = self.surface.models[model], self._fields_of(schema)
-        inner = unwrapped(self.schemas, schema, spec["essential"])
-        holders: list[str] = []
-        if inner is not schema:
-            holders = [name for name in fields if {*spec["essential"]} <= self._fields_of(*fields[name]).keys()]
-        elif not spec["fields"].keys() & fields.keys():
+        spec = self.surface.models[model]
+        envelope = holders(self.schemas, values, spec["essential"])
+        if not envelope and not _has_any(values, spec["fields"]):
             # A model that lost an essential field is still the model.
-            holders = [name for name in fields if spec["fields"].keys() & self._fields_of(*fields[name]).keys()]
-            inner = fields[holders[0]][0] if holders else schema
-        if not holders:
-            body = evolve(body, name=model, owner=model, public=True).state("required", True)
-            return self._value((*place, "model"), body, [(inner,)], model)
+            names = {name for one in values for name in one.fields}
+            envelope = [name for name in sorted(names) if _has_any(self.schemas.field(values, name), spec["fields"])]
+        if not envelope:
+            body = evolve(body, name=model, owner=model, public=True)
+            return self._value((*place, "model"), body.state("required", True), values, model)
+        held = envelope[0]
         around = evolve(body, name=operation, owner=operation, public=True)
-        self._value((*place, "$"), around, [(schema,)], skip=holders[0])
-        found = around.inside(f"{operation}.{holders[0]}", f"$.{holders[0]}").state("envelope", [holders[0]])
-        found.state("required", all(holders[0] in one.required for one in self.schemas.read([(schema,)])))
-        return self._value((*place, "model"), found, [(inner,)], model)
+        self._value((*place, "$"), around, values, skip=held)
+        found = around.inside(f"{operation}.{held}", f"$.{held}").state("envelope", [held])
+        found.state("required", all(held in one.required for one in values))
+        return self._value((*place, "model"), found, self.schemas.field(values, held), model)
 
     def _webhook(self, key: Key, event: str, route: Route, model: str) -> None:
         name, described = model or route.title, bodies(route.request)
@@ -215,7 +213,7 @@ class _Reader:
         for (place, position), one in route.parameters.items():
             self._parameter((*key, f"{place} {position}"), subject, one, f"{name}.{place}[{one.name}]", "field")
         if JSON in described:
-            self._value((*key, "$"), subject.inside(name, "$"), [(described[JSON],)], model)
+            self._value((*key, "$"), subject.inside(name, "$"), self.schemas.read((described[JSON],)), model)
 
     def _event_models(self, hooks: dict[tuple[str, str], Route]) -> dict[str, str]:
         """Return the models of the promised webhooks. A webhook with another name is found by its fields."""
@@ -229,29 +227,28 @@ class _Reader:
 
     # Schemas
 
-    def _fields_of(self, *nodes: Any) -> dict[str, Together]:
-        """Return every field that an object may have."""
-        return {name: one for found in self.schemas.read([nodes]) for name, one in found.fields.items()}
-
     def _value(
-        self, key: Key, subject: Subject, any_of: list[Together], model: str = "", skip: str = "", within: Key = ()
+        self,
+        key: Key,
+        subject: Subject,
+        values: list[Alternative],
+        model: str = "",
+        skip: str = "",
+        within: frozenset[frozenset[Identity]] = frozenset(),
     ) -> None:
-        """Add a value of one of the schemas *any_of*, and what is in it. *within* names the schemas around it."""
+        """Add the alternatives of a value, and what is in them. *within* has what is in the values around it."""
         self._add(key, subject)
-        alternatives = self.schemas.read(any_of)
-        _state_values(subject, alternatives)
-        targets = [self.schemas.target(node)[0] if isinstance(node, dict) else node for one in any_of for node in one]
-        here = str(sorted(map(id, targets)))
+        _state_values(subject, values)
+        here = frozenset(one.identity for one in values)
         if here in within:
             return
         if len(within) > MAX_DEPTH:
             raise ArtifactError("the artifact is nested too deeply")
-        within = (*within, here)
-        arrays = [one for one in alternatives if "[]" in one.children or "array" in (one.types or ())]
-        if items := [one.children.get("[]", ({},)) for one in arrays]:
+        within |= {here}
+        if arrays := [one for one in values if "[]" in one.children or "array" in (one.types or ())]:
             element = subject.inside(f"{subject.name}[]", f"{subject.path}[]")
-            self._value((*key, "[]"), element, items, model, within=within)
-        objects = [one for one in alternatives if "object" in one.allowed and (one.types or one.children)]
+            self._value((*key, "[]"), element, self.schemas.items(arrays), model, within=within)
+        objects = [one for one in values if "object" in one.allowed and (one.types or one.children)]
         for label, one in self._labelled(objects):
             own = "" if skip or one.component in self.surface.models else one.component
             name = model or own or subject.name
@@ -268,13 +265,13 @@ class _Reader:
                 inner = around.inside(f"{name}.{field or child}", f"{subject.path}.{field or child}", exists)
                 inner.state("required", field in one.required and child != "*")
                 promised = kind.kind if kind and kind.kind in self.surface.models else ""
-                self._value((*key, f"{{{label}}}", child), inner, [schemas], promised, within=within)
+                self._value((*key, f"{{{label}}}", child), inner, self.schemas.read(schemas), promised, within=within)
 
     def _labelled(self, objects: list[Alternative]) -> list[tuple[str, Alternative]]:
         """Return the alternatives of an object with what tells them apart: constants, or the names of the fields."""
         labels: dict[str, Alternative] = {}
         for one in sorted(objects, key=lambda one: (sorted(one.children), sorted(one.required), sorted(one.said))):
-            read = {name: self.schemas.read([schemas]) for name, schemas in sorted(one.fields.items())}
+            read = {name: self.schemas.read(schemas) for name, schemas in sorted(one.fields.items())}
             constants = [
                 f"{name} {min(found[0].values)}"
                 for name, found in read.items()
@@ -285,8 +282,12 @@ class _Reader:
         return list(labels.items())
 
 
+def _has_any(values: list[Alternative], fields: Iterable[str]) -> bool:
+    return any(name in one.fields for one in values for name in fields)
+
+
 def _state_values(subject: Subject, alternatives: list[Alternative]) -> None:
-    plain = [one for one in alternatives if one.types != frozenset({"null"})]
+    plain = [one for one in alternatives if not one.is_null]
     types = {name for one in plain for name in one.allowed}
     subject.state("type", types).state("null", any("null" in (one.types or ()) for one in alternatives))
     said = [dict(one.said) for one in plain]
