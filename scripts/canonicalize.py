@@ -12,7 +12,6 @@ from typing import Any
 from attrs import frozen
 
 from scripts.operations import Operations
-from scripts.paging import Paging, paging
 from scripts.placing import Placer
 from scripts.rebuilding import Rebuilder
 from scripts.schemas import Schemas
@@ -25,14 +24,16 @@ __all__ = ["Canonical", "canonicalize"]
 class Canonical:
     """The document to generate from, and what such a document cannot hold.
 
-    ``scopes`` holds the scopes that the artifact declares, by promised operation. ``deprecated`` names the promised
-    operations that the artifact deprecates. ``notes`` has one line for each part that was left out, was built from
-    surface.toml alone, or differs from the developer pages.
+    ``scopes`` holds the scopes that the artifact declares, by promised operation. ``max_limit`` and ``max_offset`` are
+    the largest values that the list route accepts. ``deprecated`` names the promised operations that the artifact
+    deprecates. ``notes`` has one line for each part that was left out, was built from surface.toml alone, or differs
+    from the developer pages.
     """
 
     document: dict[str, Any]
     scopes: dict[str, list[str]]
-    paging: Paging
+    max_limit: int
+    max_offset: int
     deprecated: list[str]
     notes: list[str]
 
@@ -68,5 +69,9 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
         "components": {"schemas": dict(sorted(rebuilder.components.items()))},
     }
     deprecated = [name for name, route in placement.operations.items() if route.node.get("deprecated") is True]
-    largest = paging(schemas, placement.operations["encounters.list"])
-    return Canonical(canonical, scopes, largest, deprecated, notes)
+    pages = placement.operations["encounters.list"]
+    # Pages overlap by one row, so a page holds at least two. The pager counts with a limit of one.
+    max_limit = operations.largest(pages, "limit", 1, 2)
+    # The pager proves the end of a range with an offset behind a full page.
+    max_offset = operations.largest(pages, "offset", 0, max_limit)
+    return Canonical(canonical, scopes, max_limit, max_offset, deprecated, notes)

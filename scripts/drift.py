@@ -22,7 +22,7 @@ from scripts.pull import PUBLISHED, fetch, public
 from scripts.severity import Severity
 from scripts.surface import load_surface
 
-__all__ = ["Report", "drift", "main", "provenance_note"]
+__all__ = ["Report", "compared", "drift", "main"]
 
 NO_DRIFT, DRIFT, COULD_NOT_TELL = 0, 1, 2
 
@@ -100,15 +100,24 @@ def drift(source: str) -> tuple[bytes, Report]:
     """Fetch the artifact at *source* and compare it with the snapshot; return its bytes and the report."""
     try:
         content = fetch(source)
-        old, _ = load_snapshot(SNAPSHOT)
-        findings = compare(old, content, load_surface())
+        return content, compared(content, source)
     except Exception as error:  # noqa: BLE001 - any failure means that there is no answer; it must not look like success
         reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__} in the comparison"
         return b"", Report(public(source), reason=reason)
-    return content, Report(public(source), findings, sha256(old), sha256(content), provenance_note(old))
 
 
-def provenance_note(snapshot: bytes) -> str:
+def compared(content: bytes, source: str) -> Report:
+    """Compare the artifact *content* with the snapshot.
+
+    Raises:
+        ArtifactError: One of them cannot be read, or this client cannot be built from the snapshot.
+    """
+    old, _ = load_snapshot(SNAPSHOT)
+    findings = compare(old, content, load_surface())
+    return Report(public(source), findings, sha256(old), sha256(content), _provenance_note(old))
+
+
+def _provenance_note(snapshot: bytes) -> str:
     """Return what a reader has to know about *snapshot* before believing its differences; usually nothing."""
     try:
         record = json.loads(SOURCE.read_bytes())

@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from openapi_python_client.config import ConfigFile
@@ -34,7 +33,6 @@ CONFIGURATION = ROOT / "openapi" / "generator.yaml"
 TEMPLATES = ROOT / "openapi" / "templates"
 #: Hand-written modules that the templates import. The package gets a copy.
 RUNTIME = ("decoding.py", "showing.py")
-OLDEST_GENERATOR = (0, 29, 1)
 SCRATCH = ".generating-"
 
 CONTRACT = '''"""The contract this package was generated from. Facts only, no behaviour."""
@@ -48,7 +46,7 @@ ARTIFACT_SHA256: Final = "{sha256}"
 ROUTES: Final[dict[str, tuple[str, str]]] = {routes}
 
 #: The scopes a key needs for every promised operation.
-SCOPES: Final[dict[str, frozenset[str]]] = {scopes}
+SCOPES: Final[dict[str, frozenset[str]]] = {{{scopes}}}
 
 #: The promised operations that the artifact deprecates.
 DEPRECATED: Final[frozenset[str]] = frozenset({deprecated})
@@ -68,13 +66,10 @@ def generate_into(target: Path, snapshot: Path = SNAPSHOT) -> list[str]:
 
     Raises:
         ArtifactError: The snapshot cannot be used, or a promised name cannot be placed in it.
-        GenerateError: The generator gave a warning or an error, is older than is safe, or does not know a key of its
-            configuration.
+        GenerateError: The generator gave a warning or an error, or does not know a key of its configuration.
     """
     if unknown := YAML(typ="safe").load(CONFIGURATION).keys() - ConfigFile.model_fields.keys():
         raise GenerateError(f"{CONFIGURATION.name}: openapi-python-client knows no {', '.join(sorted(unknown))}")
-    if tuple(map(int, version("openapi-python-client").split(".")[:3])) < OLDEST_GENERATOR:
-        raise GenerateError("openapi-python-client is older than 0.29.1, which lets an artifact's text become code")
     content, document = load_snapshot(snapshot)
     surface = load_surface()
     canonical = canonicalize(document, surface)
@@ -180,21 +175,15 @@ def _run(module: str, *arguments: str) -> None:
 
 def _contract(content: bytes, canonical: Canonical, surface: Surface) -> str:
     routes = {name: tuple(spec["route"].split(" ")) for name, spec in surface.operations.items()}
-    scopes: dict[str, list[str]] = {
-        name: canonical.scopes.get(name) or spec["scopes"] for name, spec in surface.operations.items()
-    }
+    scopes = {name: sorted(canonical.scopes.get(name) or spec["scopes"]) for name, spec in surface.operations.items()}
     return CONTRACT.format(
         sha256=sha256(content),
         routes=repr(routes),
-        scopes=_frozensets(scopes),
+        scopes=", ".join(f"{name!r}: frozenset({needed!r})" for name, needed in scopes.items()),
         deprecated=sorted(canonical.deprecated),
-        max_limit=canonical.paging.max_limit,
-        max_offset=canonical.paging.max_offset,
+        max_limit=canonical.max_limit,
+        max_offset=canonical.max_offset,
     )
-
-
-def _frozensets(names: dict[str, list[str]]) -> str:
-    return "{" + ", ".join(f"{key!r}: frozenset({sorted(values)!r})" for key, values in names.items()) + "}"
 
 
 def _check_record() -> None:

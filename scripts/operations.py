@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 from attrs import Factory, define
 
-from scripts.alternatives import Alternative, listed
+from scripts.alternatives import Alternative, listed, room
 from scripts.naming import Names, folded, identifier, pascal, shown, text
 from scripts.placing import check_kind
 from scripts.rebuilding import SCALARS, Rebuilder, reference
@@ -16,6 +17,9 @@ from scripts.schemas import Schemas
 from scripts.surface import KINDS, Surface, SurfaceError
 
 __all__ = ["Operations"]
+
+#: The largest values that ChartHero's developer pages document, for an artifact that states no maximum.
+DOCUMENTED = {"limit": 100, "offset": 10_000}
 
 #: OpenAPI describes these elsewhere and says to ignore them as parameters.
 NOT_PARAMETERS = frozenset({"accept", "authorization", "content-type"})
@@ -47,11 +51,7 @@ class Operations:
         spec = self.surface.operations[name]
         route, wanted = spec["route"], spec.get("parameters", {})
         self._names.unused(spec["id"])
-        query = self._query(operation)
-        for parameter in _parameters(operation):
-            if parameter.place in ("header", "cookie") and parameter.required:
-                needed = f"{parameter.place} {shown(parameter.name)}"
-                raise SurfaceError(f"{route}: it now needs the {needed}, which {name} does not send", name)
+        query = operation.query
         for key, kind in wanted.items():
             if key not in query:
                 raise SurfaceError(f"{route}: the artifact has no query parameter `{key}`, which {name} needs", name)
@@ -59,10 +59,11 @@ class Operations:
             check_kind(values, kind, f"{route} query", f"{name}.{key}")
             if refused := _refused(values, spec.get("accepts", {}).get(key, [])):
                 raise SurfaceError(f"{route} query: `{key}` refuses {refused}, which {name} sends", f"{name}.{key}")
-        for key, parameter in query.items():
-            if key not in wanted and parameter.required:
+        for one in _parameters(operation):
+            if one.required and one.place != "path" and not (one.place == "query" and one.name in wanted):
+                place = "query parameter" if one.place == "query" else one.place
                 raise SurfaceError(
-                    f"{route}: it now needs the query parameter {shown(key)}, which {name} does not send", name
+                    f"{route}: it now needs the {place} {shown(one.name)}, which {name} does not send", name
                 )
         model = next(model for model, model_spec in self.surface.models.items() if model_spec.get("response") == name)
         body = {"application/json": {"schema": reference(model)}}
@@ -87,8 +88,27 @@ class Operations:
             "responses": {"200": {"description": "", "content": body}},
         }
 
-    def _query(self, operation: Route) -> dict[str, Parameter]:
-        return {one.name: one for one in _parameters(operation) if one.place == "query"}
+    def largest(self, operation: Route, name: str, low: int, high: int) -> int:
+        """Return the largest value of a parameter of `encounters.list` that the artifact accepts.
+
+        Raises:
+            SurfaceError: It does not accept every value from *low* to *high*, which the pager sends.
+        """
+        lowest, highest = -math.inf, math.inf
+        for one in self.schemas.read((operation.query[name].schema,)):
+            for keyword, bound in one.restrictions("integer"):
+                if keyword in ("minimum", "maximum"):
+                    number, excluded = room(keyword, bound)
+                    farthest = math.ceil(number) - 1 if excluded else math.floor(number)
+                    lowest = max(lowest, -farthest) if keyword == "minimum" else lowest
+                    highest = min(highest, farthest) if keyword == "maximum" else highest
+                elif keyword in ("value", "multipleOf"):
+                    lowest = math.inf
+        largest = DOCUMENTED[name] if highest == math.inf else int(highest)
+        if lowest > low or largest < high:
+            values = f"every value from {low} to {high}, which encounters.iter sends"
+            raise SurfaceError(f"{operation.title} query: `{name}` does not accept {values}", f"encounters.list.{name}")
+        return largest
 
     def scopes(self, name: str, operation: Route) -> list[str]:
         """Return the scopes that the artifact asks for; of several alternatives, the one with the fewest."""

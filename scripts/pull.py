@@ -10,8 +10,6 @@ import argparse
 import json
 import sys
 import time
-import zlib
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -27,7 +25,6 @@ __all__ = ["PUBLISHED", "fetch", "main", "public", "store"]
 PUBLISHED = "https://developers.charthero.ai/openapi/v1/openapi.json"
 MAX_BYTES = 20_000_000
 MAX_SECONDS = 60.0
-PIECE = 65_536
 #: Seconds to wait before each further attempt.
 WAITS = (0.5, 1.5)
 
@@ -54,7 +51,7 @@ def fetch(source: str) -> bytes:
         raise ArtifactError(f"{address}: HTTP {error.response.status_code}") from None
     except httpx.RemoteProtocolError:
         raise ArtifactError(f"{address}: the answer is cut short, or is not HTTP") from None
-    except zlib.error:
+    except httpx.DecodingError:
         raise ArtifactError(f"{address}: the compressed answer is damaged") from None
     except httpx.HTTPError as error:
         raise ArtifactError(f"{address}: cannot be reached ({type(error).__name__})") from None
@@ -130,32 +127,16 @@ def _download(url: str) -> bytes:
         response.raise_for_status()
         if url.lower().startswith("https:") and response.url.scheme != "https":
             raise ArtifactError(f"{address}: leads from https to plain http")
-        chunks, size, started = [], 0, time.monotonic()
-        for chunk in _decoded(response, address):
-            size += len(chunk)
-            chunks.append(chunk)
-            if size > MAX_BYTES:
+        if response.headers.get("content-encoding", "identity").strip().lower() not in ("identity", "gzip"):
+            raise ArtifactError(f"{address}: the answer has a content encoding other than gzip")
+        content, started = bytearray(), time.monotonic()
+        for piece in response.iter_bytes():
+            content += piece
+            if len(content) > MAX_BYTES:
                 raise ArtifactError(f"{address}: larger than {MAX_BYTES:,} bytes")
             if time.monotonic() - started > MAX_SECONDS:
                 raise ArtifactError(f"{address}: took longer than {MAX_SECONDS:.0f} seconds")
-        return b"".join(chunks)
-
-
-def _decoded(response: httpx.Response, address: str) -> Iterator[bytes]:
-    """Yield the body in pieces of limited size, so that a small body cannot become a large one unseen."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
-        raise ArtifactError(f"{address}: the answer has a content encoding other than gzip")
-    if encoding == "identity":
-        yield from response.iter_raw()
-        return
-    unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    for chunk in response.iter_raw():
-        while chunk:
-            yield unpacking.decompress(chunk, PIECE)
-            chunk = unpacking.unconsumed_tail
-    if not unpacking.eof:
-        raise zlib.error
+        return bytes(content)
 
 
 def _no_credentials(request: httpx.Request) -> httpx.Request:

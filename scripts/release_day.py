@@ -17,16 +17,14 @@ from scripts import update
 from scripts.artifact import ROOT
 from scripts.drift import drift
 from scripts.findings import annotation
+from scripts.generate import GENERATED
 from scripts.pull import PUBLISHED
 from scripts.severity import Severity
 
 __all__ = ["main"]
 
 #: The files that a proposal may change.
-PROPOSED = (
-    *("CHANGELOG.md", "openapi/openapi.json", "openapi/source.json", "openapi/facts.txt"),
-    "generated/charthero_client",
-)
+PROPOSED = (*update.REPLACED, GENERATED.relative_to(ROOT).as_posix())
 #: GitHub refuses longer texts.
 MAX_BODY = 60_000
 

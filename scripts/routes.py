@@ -79,6 +79,11 @@ class Route:
     responses: dict[str, dict[str, Any]]
 
     @property
+    def query(self) -> dict[str, Parameter]:
+        """The parameters in the query, by name."""
+        return {name: one for (place, name), one in self.parameters.items() if place == "query"}
+
+    @property
     def successes(self) -> list[str]:
         """The statuses that mean success, plain ones first."""
         plain = sorted(status for status in self.responses if re.fullmatch(r"2\d\d|2XX", status))

@@ -19,15 +19,15 @@ from pathlib import Path
 
 from scripts.artifact import ROOT, SNAPSHOT, SOURCE, ArtifactError, write_atomically
 from scripts.changelog import CHANGELOG, record
-from scripts.compare import compare
-from scripts.drift import provenance_note
+from scripts.drift import compared
 from scripts.facts import FACTS
-from scripts.findings import as_text, counted
 from scripts.generate import GENERATED, alone, replace_whole
 from scripts.pull import PUBLISHED, fetch, store
-from scripts.surface import load_surface
 
-__all__ = ["main", "update"]
+__all__ = ["REPLACED", "main", "update"]
+
+#: The files that an update replaces, besides the package.
+REPLACED = (CHANGELOG, *(path.relative_to(ROOT).as_posix() for path in (SOURCE, SNAPSHOT, FACTS)))
 
 LEFT_BEHIND = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "dist", "build", ".generating-*", ".bench"
@@ -56,7 +56,7 @@ def update(content: bytes, source: str) -> int:
             store(content, source, snapshot=snapshot, record=record)
         except ArtifactError as error:
             return _stopped(str(error))
-        _describe(copy)
+        _describe(copy, content, source)
         # The editable install names this tree. PYTHONPATH precedes it, so that the copy is tested.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(copy), str(copy / "generated")))}
         for command in (
@@ -76,23 +76,20 @@ def _stopped(reason: str) -> int:
     return 1
 
 
-def _describe(copy: Path) -> None:
+def _describe(copy: Path, content: bytes, source: str) -> None:
     """Print what the new artifact means to callers, and write it into the copy's changelog."""
-    new = (copy / SNAPSHOT.relative_to(ROOT)).read_bytes()
-    if not SNAPSHOT.exists() or SNAPSHOT.read_bytes() == new:
-        return
-    old = SNAPSHOT.read_bytes()
     try:
-        findings = compare(old, new, load_surface())
+        report = compared(content, source)
     except ArtifactError as error:
         print(f"update: cannot say what changed: {error}", file=sys.stderr)
         return
-    version = record(copy, new, findings, datetime.now(UTC).date(), provenance_note(old))
-    print(f"{as_text(findings)}\nupdate: {counted(findings)}; proposed version: {version}", flush=True)
+    if report.findings:
+        version = record(copy, content, report.findings, datetime.now(UTC).date(), report.note)
+        print(f"{report.text()}update: proposed version: {version}", flush=True)
 
 
 def _put_in_place(copy: Path) -> None:
-    paths = [path for path in (ROOT / CHANGELOG, SOURCE, SNAPSHOT, FACTS) if (copy / path.relative_to(ROOT)).exists()]
+    paths = [ROOT / name for name in REPLACED if (copy / name).exists()]
     before = {path: path.read_bytes() if path.exists() else None for path in paths}
     with alone(GENERATED) as new:
         shutil.copytree(

@@ -272,12 +272,12 @@ def with_bounds(position: int, schema: Any) -> Document:
 )
 def test_the_page_size_is_the_largest_that_the_artifact_accepts(schema: Any, largest: int) -> None:
     canonical = canonicalize.canonicalize(with_bounds(LIMIT, schema), load_surface())
-    assert canonical.paging.max_limit == largest
+    assert canonical.max_limit == largest
 
 
 def test_the_largest_offset_is_the_one_that_the_artifact_accepts() -> None:
     document = with_bounds(OFFSET, {"type": "integer", "minimum": 0, "maximum": 250})
-    assert canonicalize.canonicalize(document, load_surface()).paging.max_offset == 250
+    assert canonicalize.canonicalize(document, load_surface()).max_offset == 250
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_an_additive_release_replaces_snapshot_record_package_and_changelog(
     done = repository.update(additive)
     assert (done.returncode, done.stderr) == (0, "")
     assert "info      received-field-added: Patient.preferred_name" in done.stdout
-    assert "; proposed version: " in done.stdout
+    assert "update: proposed version: " in done.stdout
     last = "update: done, `make check` and `make test` passed; look at `git status` and commit\n"
     assert done.stdout.endswith(f"the tests say so\n{last}")
     after = contents(repository.root)
