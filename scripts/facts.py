@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.alternatives import EVERY_TYPE
-from scripts.artifact import ROOT, ArtifactError, load_snapshot, write_atomically
+from scripts.artifact import ROOT, SNAPSHOT, ArtifactError, load_snapshot, write_atomically
 from scripts.findings import shown
 from scripts.subjects import Subject, subjects
 from scripts.surface import Surface, load_surface
@@ -56,9 +56,9 @@ def facts_of(document: dict[str, Any], surface: Surface) -> list[str]:
     )
 
 
-def write(path: Path = FACTS) -> None:
-    """Write the facts of the snapshot to *path*."""
-    _, document = load_snapshot()
+def write(path: Path = FACTS, snapshot: Path = SNAPSHOT) -> None:
+    """Write the facts of *snapshot* to *path*."""
+    _, document = load_snapshot(snapshot)
     write_atomically(path, _text(facts_of(document, load_surface())))
 
 
@@ -102,11 +102,13 @@ def _text(facts: list[str]) -> bytes:
 def main(arguments: list[str] | None = None) -> int:
     """Print the facts of a document, or compare those of the snapshot with openapi/facts.txt."""
     parser = argparse.ArgumentParser(description="Print an OpenAPI document as sorted facts, one a line.")
-    parser.add_argument("spec", nargs="?", type=Path, help="an OpenAPI document (default: the snapshot)")
+    parser.add_argument(
+        "spec", nargs="?", type=Path, default=SNAPSHOT, help="an OpenAPI document (default: the snapshot)"
+    )
     parser.add_argument("--check", action="store_true", help="print nothing; exit 1 if openapi/facts.txt is stale")
     options = parser.parse_args(arguments)
     try:
-        _, document = load_snapshot(options.spec) if options.spec else load_snapshot()
+        _, document = load_snapshot(options.spec)
         content = _text(facts_of(document, load_surface()))
         if not options.check:
             sys.stdout.write(content.decode())

@@ -110,10 +110,10 @@ def published_with_nothing_required(document: Document) -> None:
 
 
 @shape(same=UNLIKE)
-def published_with_the_prefix_in_the_server_url(document: Document) -> None:
+def published_with_the_prefix_in_the_server_url_and_trailing_slashes(document: Document) -> None:
     in_published_style(document)
     document["servers"] = [{"url": "https://api.example.test/external/v1"}]
-    document["paths"] = {path.removeprefix("/external/v1"): item for path, item in document["paths"].items()}
+    document["paths"] = {f"{path.removeprefix('/external/v1')}/": item for path, item in document["paths"].items()}
 
 
 @shape(same=UNLIKE - {"EventResources", "TranscriptReadyEvent"})

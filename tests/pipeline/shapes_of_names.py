@@ -68,23 +68,14 @@ def framework_style(document: Document) -> None:
 
 
 @shape()
-def camel_case_ids(document: Document) -> None:
-    for operation, name in zip(operations(document), ("list", "get", "getDoc", "listTurns", "import"), strict=True):
-        operation["operationId"] = name
-        operation["tags"] = ["encounter controller"]
-
-
-@shape()
-def neither_ids_nor_tags(document: Document) -> None:
-    for operation in operations(document):
-        del operation["operationId"], operation["tags"]
+def ids_in_camel_case_missing_and_used_twice(document: Document) -> None:
+    first, second, third, fourth, fifth = operations(document)
+    first |= {"operationId": "list", "tags": ["encounter controller"]}
+    second |= {"operationId": "get_encounter", "tags": []}
+    third |= {"operationId": "get_encounter"}
+    del fourth["operationId"], fourth["tags"]
+    fifth |= {"operationId": "import"}
     document.pop("tags")
-
-
-@shape()
-def the_same_id_everywhere(document: Document) -> None:
-    for operation in operations(document):
-        operation["operationId"] = "list_encounters"
 
 
 @shape()
@@ -188,32 +179,14 @@ def schemas_named_like_what_generated_code_uses(document: Document) -> None:
         }
 
 
-def _renamed_in_path(document: Document, names: dict[str, str]) -> None:
-    for old in list(document["paths"]):
-        item = document["paths"].pop(old)
-        for parameter in item["get"].get("parameters", []):
-            if parameter["in"] == "path":
-                parameter["name"] = names[parameter["name"]]
-        new = old
-        for plain, other in names.items():
-            new = new.replace(f"{{{plain}}}", f"{{{other}}}")
-        document["paths"][new] = item
-
-
 @shape()
 def path_parameters_called_otherwise(document: Document) -> None:
-    _renamed_in_path(document, {"encounter_id": "id", "document_id": "docId"})
-
-
-@shape()
-def path_parameters_no_identifier_can_have(document: Document) -> None:
-    _renamed_in_path(document, {"encounter_id": "encounter-id", "document_id": "class"})
-
-
-@shape()
-def the_prefix_in_the_server_url(document: Document) -> None:
-    document["servers"] = [{"url": "https://api.example.test/external/v1"}]
-    document["paths"] = {path.removeprefix("/external/v1"): item for path, item in document["paths"].items()}
+    for old in list(document["paths"]):
+        item = document["paths"].pop(old)
+        for parameter in item["get"]["parameters"]:
+            if parameter["in"] == "path":
+                parameter["name"] = {"encounter_id": "encounter-id", "document_id": "class"}[parameter["name"]]
+        document["paths"][old.replace("encounter_id", "encounter-id").replace("document_id", "class")] = item
 
 
 @shape()
@@ -225,16 +198,6 @@ def a_namesake_without_the_prefix(document: Document) -> None:
     document["paths"]["/encounters/{id}"]["parameters"] = [
         {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     ]
-
-
-@shape()
-def trailing_slashes(document: Document) -> None:
-    document["paths"] = {f"{path}/": item for path, item in document["paths"].items()}
-
-
-@shape()
-def the_webhook_under_another_key(document: Document) -> None:
-    document["webhooks"] = {"transcriptReady": document["webhooks"]["recording.transcript_ready"]}
 
 
 @shape()
@@ -251,39 +214,19 @@ def the_webhook_by_reference_among_others(document: Document) -> None:
 
 
 @shape()
-def parameters_and_responses_by_reference(document: Document) -> None:
+def everything_by_reference(document: Document) -> None:
+    """Path items and responses by reference, and the parameters of the path, partly by reference."""
     components = document["components"]
-    components["parameters"], components["responses"] = {}, {}
-    for number, operation in enumerate(operations(document)):
-        for position, parameter in enumerate(operation["parameters"]):
-            name = f"p{number}_{position}"
-            components["parameters"][name] = parameter
-            operation["parameters"][position] = {"$ref": f"#/components/parameters/{name}"}
-        for status, response in operation["responses"].items():
-            name = f"r{number}_{status}"
-            components["responses"][name] = response
-            operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
-
-
-@shape()
-def parameters_of_the_path(document: Document) -> None:
-    for item in document["paths"].values():
+    components |= {"parameters": {}, "responses": {}, "pathItems": {}}
+    for number, (path, item) in enumerate(document["paths"].items()):
         item["parameters"] = item["get"].pop("parameters")
-
-
-@shape()
-def path_items_by_reference(document: Document) -> None:
-    document["components"]["pathItems"] = {}
-    for number, path in enumerate(list(document["paths"])):
-        document["components"]["pathItems"][f"i{number}"] = document["paths"][path]
+        components["parameters"][f"p{number}"] = item["parameters"][0]
+        item["parameters"][0] = {"$ref": f"#/components/parameters/p{number}"}
+        for status, response in item["get"]["responses"].items():
+            components["responses"][f"r{number}_{status}"] = response
+            item["get"]["responses"][status] = {"$ref": f"#/components/responses/r{number}_{status}"}
+        components["pathItems"][f"i{number}"] = item
         document["paths"][path] = {"$ref": f"#/components/pathItems/i{number}"}
-
-
-@shape(same=ALL - {"ApiError"})
-def no_error_bodies(document: Document) -> None:
-    for operation in operations(document):
-        operation["responses"] = {"200": operation["responses"]["200"]}
-    del schemas(document)["PublicApiError"]
 
 
 @shape()

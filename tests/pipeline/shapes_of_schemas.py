@@ -26,21 +26,6 @@ __all__: list[str] = []
 
 
 @shape()
-def everything_inline(document: Document) -> None:
-    for key in ("paths", "webhooks"):
-        document[key] = inlined(document, document[key])
-    del document["components"]
-
-
-@shape()
-def null_as_any_of(document: Document) -> None:
-    def either(node: dict[str, Any]) -> dict[str, Any]:
-        return {"anyOf": [node, {"type": "null"}]}
-
-    rewrite(document, lambda node: spelled_nullable(node, either))
-
-
-@shape()
 def null_first_in_one_of(document: Document) -> None:
     def either(node: dict[str, Any]) -> dict[str, Any]:
         described = {"description": node.pop("description")}
@@ -49,8 +34,7 @@ def null_first_in_one_of(document: Document) -> None:
     rewrite(document, lambda node: spelled_nullable(node, either))
 
 
-@shape()
-def null_as_in_3_0(document: Document) -> None:
+def _null_as_in_3_0(document: Document) -> None:
     """3.0.3 has neither null nor webhooks, so the webhook is where tools put it."""
     rewrite(document, lambda node: spelled_nullable(node, lambda plain: {**plain, "nullable": True}))
     document["openapi"] = "3.0.3"
@@ -61,7 +45,7 @@ def null_as_in_3_0(document: Document) -> None:
 
 @shape(encounter=lambda body: {"encounter": {**body, "patient": None}})
 def nullable_references_as_in_3_0(document: Document) -> None:
-    null_as_in_3_0(document)
+    _null_as_in_3_0(document)
     for name, key in (("PublicEncounter", "patient"), ("PublicDocument", "content")):
         field = schemas(document)[name]["properties"][key]
         schemas(document)[name]["properties"][key] = {"allOf": [field], "nullable": True}
@@ -82,20 +66,10 @@ def nothing_nullable(document: Document) -> None:
 
 
 @shape()
-def nothing_required(document: Document) -> None:
-    rewrite(document, lambda node: {key: value for key, value in node.items() if key != "required"})
-
-
-@shape()
 def everything_nullable(document: Document) -> None:
     for schema in schemas(document).values():
         for name, node in schema["properties"].items():
             schema["properties"][name] = {"anyOf": [node, {"type": "null"}]}
-
-
-@shape(same=ALL - {"EventResources", "TranscriptReadyEvent"})
-def no_webhook(document: Document) -> None:
-    del document["webhooks"]
 
 
 @shape(same=ALL, encounter=lambda body: body, document=lambda body: body)
@@ -158,13 +132,6 @@ def a_document_union_without_discriminator(document: Document) -> None:
     schemas(document)["PublicDocumentDetail"]["properties"]["document"] = {"anyOf": union["oneOf"]}
 
 
-@shape(same=ALL, document=lambda body: body)
-def a_bare_document_union(document: Document) -> None:
-    respond(document, DOCUMENT, _union(document))
-    _kinds(document, lambda value: {"enum": [value]})
-    del schemas(document)["PublicDocumentDetail"]
-
-
 @shape(document=lambda body: {"document": body})
 def a_union_of_envelopes(document: Document) -> None:
     branches = _union(document)["oneOf"]
@@ -206,21 +173,15 @@ def enumerations_inline(document: Document) -> None:
 
 
 @shape(same=ALL - ENUM_MODELS)
-def enumerations_shared(document: Document) -> None:
+def enumerations_wrapped_and_nullable(document: Document) -> None:
+    """A shared enumeration as 3.0 tools describe a reference to one: wrapped in ``allOf``, to be described."""
     for name, fields in ENUMS.items():
         for key, values in fields.items():
             schemas(document)[f"{name}{key}"] = {"type": "string", "enum": values, "title": key}
-            schemas(document)[name]["properties"][key] = reference(f"{name}{key}")
-
-
-@shape(same=ALL - ENUM_MODELS)
-def enumerations_wrapped_and_nullable(document: Document) -> None:
-    """A shared enumeration as 3.0 tools describe a reference to one: wrapped in ``allOf``, to be described."""
-    enumerations_shared(document)
-    for name, fields in ENUMS.items():
-        for key in fields:
-            field = schemas(document)[name]["properties"][key]
-            schemas(document)[name]["properties"][key] = {"allOf": [field], "description": "One of several."}
+            shared = {"allOf": [reference(f"{name}{key}")], "description": "One of several."}
+            schemas(document)[name]["properties"][key] = shared
+    encounter = schemas(document)["PublicEncounter"]["properties"]
+    encounter["encounter_type"] = encounter["encounter_type"]["allOf"][0]
     schemas(document)["PublicDocumentSummary"]["properties"]["status"] = {"enum": ["completed", None]}
 
 

@@ -9,78 +9,17 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from attrs import frozen
 
 from scripts import generate
-from scripts.artifact import ROOT, sha256
-from tests.client_under_test import ARTIFACT, generated
+from scripts.artifact import sha256
+from tests.client_under_test import ARTIFACT
 
-from .trees import environment
-
-PARTS = ("scripts", "openapi")
-#: What `ARTIFACT` gives.
-PACKAGE = generated() / "charthero_client"
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    """Return every file below *directory*, hidden ones and those of the interpreter left out."""
-    return {
-        path.relative_to(directory).as_posix(): path.read_bytes()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-
-
-@frozen
-class Repository:
-    """A copy of what generation reads and writes, so that a test may break it."""
-
-    root: Path
-
-    @property
-    def package(self) -> Path:
-        return self.root / "generated" / "charthero_client"
-
-    def start(self, *arguments: str, cwd: Path | None = None, umask: int = -1, **env: str) -> subprocess.Popen[str]:
-        path = os.pathsep.join(filter(None, (env.pop("PYTHONPATH", ""), str(self.root))))
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "scripts.generate", *arguments],
-            env=environment(self.root, **env) | {"PYTHONPATH": path},
-            cwd=cwd or self.root,
-            umask=umask,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def generate(self, *arguments: str, cwd: Path | None = None, umask: int = -1, **env: str) -> tuple[int, str]:
-        """Run the program, and return its exit code and what it said."""
-        process = self.start(*arguments, cwd=cwd, umask=umask, **env)
-        out, err = process.communicate(timeout=60)
-        return process.returncode, out + err
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return copied(tmp_path / "repository")
-
-
-def copied(root: Path) -> Repository:
-    for part in PARTS:
-        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(PACKAGE, root / "generated" / "charthero_client", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ARTIFACT, root / "openapi" / "openapi.json")
-    (root / "openapi" / "source.json").write_text(json.dumps({"sha256": sha256(ARTIFACT.read_bytes())}))
-    return Repository(root)
-
+from .repository import PACKAGE, Repository, contents, copied
 
 # The same bytes
 
@@ -229,12 +168,6 @@ def test_an_unknown_key_in_the_configuration_is_an_error(repository: Repository)
     assert repository.generate() == (1, line)
 
 
-def test_an_old_generator_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(generate, "version", lambda name: "0.29.0")
-    with pytest.raises(generate.GenerateError, match=r"older than 0\.29\.1"):
-        generate.generate_into(tmp_path / "charthero_client")
-
-
 @pytest.mark.slow
 def test_a_killed_run_leaves_the_tree_usable_and_the_next_cleans_up(repository: Repository, tmp_path: Path) -> None:
     """The run is killed after the new tree is written and before it is formatted: a stand-in for ruff signals that."""
@@ -247,7 +180,7 @@ def test_a_killed_run_leaves_the_tree_usable_and_the_next_cleans_up(repository: 
         bell.settimeout(30)
         ring = f"import signal, socket\nsocket.create_connection({bell.getsockname()!r})\nsignal.pause()\n"
         (formatter / "__main__.py").write_text(ring)
-        process = repository.start(PYTHONPATH=str(formatter.parent))
+        process = repository.start(*repository.script("generate"), PYTHONPATH=str(formatter.parent))
         try:
             bell.accept()[0].close()
         finally:

@@ -29,10 +29,9 @@ FILES = {
 REPRESENTATIVES = {
     "as_it_is",
     "names_no_identifier_can_have",
-    "the_prefix_in_the_server_url",
-    "parameters_and_responses_by_reference",
-    "null_as_any_of",
-    "nothing_required",
+    "published_with_the_prefix_in_the_server_url_and_trailing_slashes",
+    "everything_by_reference",
+    "published_with_nothing_required",
     "detail_bodies_bare",
     "a_document_union_with_discriminator",
     "composed_with_all_of",

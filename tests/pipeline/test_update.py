@@ -15,14 +15,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from attrs import frozen
 
 from scripts import update
-from scripts.artifact import ROOT, SNAPSHOT, sha256
+from scripts.artifact import ROOT, sha256
+from tests.client_under_test import ARTIFACT
 
+from .repository import Repository, contents
 from .shapes import Document, schemas, unchanged
-from .test_generate import contents
-from .trees import environment
 
 #: Records its arguments, and whether the package was generated from the snapshot.
 MAKE = """#!{python}
@@ -39,62 +38,32 @@ sys.exit(int(os.environ.get("MAKE_EXITS", 0)))
 """
 
 
-@frozen
-class Repository:
-    root: Path
-    seen: Path
-
-    def command(self, module: str, *arguments: Path | str) -> list[str]:
-        return [sys.executable, "-P", "-m", f"scripts.{module}", *map(str, arguments)]
-
-    def environment(self, **env: str) -> dict[str, str]:
-        path = os.pathsep.join((str(self.root.parent / "bin"), os.environ["PATH"]))
-        scratch = self.root.parent / "scratch"
-        scratch.mkdir(exist_ok=True)
-        surroundings = environment(self.root.parent, PATH=path, TMPDIR=str(scratch), **env)
-        return surroundings | {"PYTHONPATH": str(self.root)}
-
-    def run(self, command: list[str], cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        surroundings = self.environment(**env)
-        return subprocess.run(
-            command, cwd=cwd or self.root, env=surroundings, capture_output=True, text=True, timeout=60
-        )
-
-    def update(self, source: Path | str, *, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        return self.run(self.command("update", source), cwd, **env)
-
-    def release_day(self, source: Path | str) -> tuple[subprocess.CompletedProcess[str], Path]:
-        """Run the daily job in a git repository; return what it printed, and the directory of what it left."""
-        job = self.root.parent / "job"
-        job.mkdir()
-        git = ["git", "-c", "user.name=Synthetic", "-c", "user.email=synthetic@example.test"]
-        for arguments in (["init"], ["add", "--all"], ["commit", "--message", "Synthetic"]):
-            self.run([*git, *arguments]).check_returncode()
-        outputs = {"GITHUB_STEP_SUMMARY": str(job / "summary.md"), "GITHUB_OUTPUT": str(job / "output")}
-        return self.run(self.command("release_day", source, "--bundle", job / "bundle"), **outputs), job
-
-    def made(self) -> dict[str, object]:
-        seen: dict[str, object] = json.loads(self.seen.read_text())
-        return seen
-
-
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    root = tmp_path / "repository"
-    root.mkdir()
-    for part in ("scripts", "openapi", "generated"):
-        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__", ".generating-*"))
-    for file in ("Makefile", "pyproject.toml", "CHANGELOG.md"):
-        if (ROOT / file).exists():
-            shutil.copy(ROOT / file, root / file)
-    (root / ".venv").mkdir()
-    (root / "notes.txt").write_text("Notes.")
-    made = Repository(root, tmp_path / "seen.json")
-    (tmp_path / "bin").mkdir()
-    make = tmp_path / "bin" / "make"
-    make.write_text(MAKE.format(python=sys.executable, seen=str(made.seen)))
+def repository(repository: Repository) -> Repository:
+    """A copy in which `make` is a stand-in."""
+    around = repository.root.parent
+    (around / "scratch").mkdir()
+    (around / "bin").mkdir()
+    make = around / "bin" / "make"
+    make.write_text(MAKE.format(python=sys.executable, seen=str(around / "seen.json")))
     make.chmod(0o755)
-    return made
+    path = os.pathsep.join((str(make.parent), os.environ["PATH"]))
+    return Repository(repository.root, {"PATH": path, "TMPDIR": str(around / "scratch")})
+
+
+def update_in(
+    repository: Repository, source: Path | str, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return repository.run(*repository.script("update", source), cwd=cwd, **variables)
+
+
+def daily_job(repository: Repository, source: Path | str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Run the daily job in a git repository; return what it printed, and the directory of what it left."""
+    job = repository.root.parent / "job"
+    job.mkdir()
+    repository.commit()
+    outputs = {"GITHUB_STEP_SUMMARY": str(job / "summary.md"), "GITHUB_OUTPUT": str(job / "output")}
+    return repository.run(*repository.script("release_day", source, "--bundle", job / "bundle"), **outputs), job
 
 
 @pytest.fixture
@@ -113,7 +82,7 @@ def test_an_additive_release_replaces_snapshot_record_package_and_changelog(
     repository: Repository, additive: Path
 ) -> None:
     before = contents(repository.root)
-    done = repository.update(additive)
+    done = update_in(repository, additive)
     assert (done.returncode, done.stderr) == (0, "")
     assert "info      received-field-added: Patient.preferred_name" in done.stdout
     assert "update: proposed version: " in done.stdout
@@ -133,19 +102,18 @@ def test_an_additive_release_replaces_snapshot_record_package_and_changelog(
 
 @pytest.mark.slow
 def test_check_and_test_run_in_a_copy_with_the_existing_environment(repository: Repository, additive: Path) -> None:
-    repository.update(additive)
-    made = repository.made()
+    update_in(repository, additive)
+    made = json.loads((repository.root.parent / "seen.json").read_text())
     assert made["fits"] is True
     assert made["directory"] != str(repository.root)
     first, second, *_ = str(made["path"]).split(os.pathsep)
     assert (first, second) == (made["directory"], f"{made['directory']}/generated")
     assert list((repository.root.parent / "scratch").iterdir()) == []
     arguments = made["arguments"]
-    assert isinstance(arguments, list)
     assert arguments[-2:] == ["check", "test"]
     # The real make plans only the commands of check and test, even without a stamp beside the environment.
     elsewhere = [argument.replace(sys.prefix, str(repository.root / "no-environment")) for argument in arguments]
-    planned = repository.run([str(shutil.which("make")), "--just-print", *elsewhere], ROOT)
+    planned = repository.run(str(shutil.which("make")), "--just-print", *elsewhere, cwd=ROOT)
     assert planned.returncode == 0
     assert "pytest" in planned.stdout
     assert "-m venv" not in planned.stdout
@@ -155,7 +123,7 @@ def test_check_and_test_run_in_a_copy_with_the_existing_environment(repository: 
 @pytest.mark.slow
 def test_an_update_to_the_same_bytes_changes_only_the_record(repository: Repository) -> None:
     before = contents(repository.root)
-    assert repository.update(SNAPSHOT).returncode == 0
+    assert update_in(repository, ARTIFACT).returncode == 0
     after = contents(repository.root)
     assert json.loads(after.pop("openapi/source.json"))["provenance"] == "pulled"
     before.pop("openapi/source.json")
@@ -164,7 +132,7 @@ def test_an_update_to_the_same_bytes_changes_only_the_record(repository: Reposit
 
 @pytest.mark.slow
 def test_a_relative_path_starts_at_the_working_directory(repository: Repository, additive: Path) -> None:
-    assert repository.update(additive.name, cwd=additive.parent).returncode == 0
+    assert update_in(repository, additive.name, cwd=additive.parent).returncode == 0
     assert (repository.root / "openapi" / "openapi.json").read_bytes() == additive.read_bytes()
 
 
@@ -191,26 +159,19 @@ def test_a_failed_step_leaves_every_file_unchanged(
         env = {"MAKE_EXITS": "2"}
     before = contents(repository.root)
 
-    done = repository.update(source, **env)
+    done = update_in(repository, source, **env)
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("update: stopped, and changed nothing: ")
     assert contents(repository.root) == before
-    assert (repository.seen.exists()) == (step == "check or test")
+    assert (tmp_path / "seen.json").exists() == (step == "check or test")
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_leaves_every_file_unchanged(repository: Repository, additive: Path) -> None:
     before = contents(repository.root)
-    process = subprocess.Popen(
-        repository.command("update", additive),
-        cwd=repository.root,
-        env=repository.environment(MAKE_TAKES="60"),
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = repository.start(*repository.script("update", additive), MAKE_TAKES="60")
     assert process.stdout is not None
     assert "the tests say so\n" in iter(process.stdout.readline, "")
     os.killpg(process.pid, signal.SIGKILL)
@@ -246,7 +207,7 @@ def test_a_failed_replacement_undoes_those_before_it(
 
 
 def test_the_daily_job_writes_the_proposal_and_the_findings(repository: Repository, additive: Path) -> None:
-    done, job = repository.release_day(additive)
+    done, job = daily_job(repository, additive)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (job / "output").read_text() == "proposed=true\n"
     assert (job / "summary.md").read_text() == (job / "bundle" / "findings.md").read_text()
@@ -258,17 +219,17 @@ def test_the_daily_job_writes_the_proposal_and_the_findings(repository: Reposito
 
 
 def test_the_daily_job_proposes_nothing_without_a_change(repository: Repository) -> None:
-    done, job = repository.release_day(SNAPSHOT)
+    done, job = daily_job(repository, ARTIFACT)
     assert (done.returncode, done.stderr) == (0, "")
     assert [path.name for path in job.iterdir()] == ["summary.md"]
-    assert repository.run(["git", "status", "--porcelain"]).stdout == ""
+    assert repository.git("status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize(("source", "code"), [("missing.json", 2), ("breaking.json", 1)])
 def test_the_daily_job_fails_visibly_without_an_answer_or_a_new_client(
     repository: Repository, breaking: Path, source: str, code: int
 ) -> None:
-    done, job = repository.release_day(breaking.with_name(source))
+    done, job = daily_job(repository, breaking.with_name(source))
     assert done.returncode == code
     assert "::error " in done.stdout
     assert (job / "summary.md").read_text()
