@@ -38,9 +38,10 @@ def transport_reason(error: Exception, *, is_proxied: bool) -> TransportReason:
     if outermost & {"TimeoutException", "TimeoutError"}:
         return "timeout"
     names = {kind.__name__ for cause in _chain(error) for kind in type(cause).__mro__}
-    reason: TransportReason = next((REASONS[name] for name in REASONS if name in names), "other")
-    is_of_proxy = "ProxyError" in outermost or (is_proxied and "ConnectError" in outermost)
-    return "proxy" if is_of_proxy and reason != "certificate" else reason
+    reasons: list[TransportReason] = [reason for name, reason in REASONS.items() if name in names]
+    if "certificate" not in reasons and ("ProxyError" in outermost or (is_proxied and "ConnectError" in outermost)):
+        return "proxy"
+    return reasons[0] if reasons else "other"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

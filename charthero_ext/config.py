@@ -41,29 +41,29 @@ def is_loopback(host: str) -> bool:
 
 def _checked_url(url: Any, source: str = "the settings") -> str:
     """Return the scheme and host of a base URL, normalized."""
+    invalid = ConfigurationError(
+        f"the base URL of {source} must be https:// and a host, and nothing more than a port and {PREFIX}"
+    )
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
         host = str(ip_address(host)) if "[" in parts.netloc else host
-        is_valid = (
-            parts.scheme in DEFAULT_PORTS
-            and HOST.fullmatch(host)
-            and ".." not in f".{host}"
-            and port != 0
-            and parts.path.rstrip("/") in ("", PREFIX)
-            and not ("@" in parts.netloc or parts.query or parts.fragment)
-            and url.strip().isprintable()  # urlsplit drops line breaks and tabs.
-        )
     except (AttributeError, ValueError):
-        is_valid = False
-    if not is_valid:
-        raise ConfigurationError(
-            f"the base URL of {source} must be https:// and a host, and nothing more than a port and {PREFIX}"
-        )
+        raise invalid from None
+    if (
+        parts.scheme not in DEFAULT_PORTS
+        or not HOST.fullmatch(host)
+        or ".." in f".{host}"
+        or port == 0
+        or parts.path.rstrip("/") not in ("", PREFIX)
+        or ("@" in parts.netloc or parts.query or parts.fragment)
+        or not url.strip().isprintable()  # urlsplit drops line breaks and tabs.
+    ):
+        raise invalid
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"the base URL of {source} must be https; http is for loopback only")
-    shown_port = "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
-    return f"{parts.scheme}://" + (f"[{host}]" if ":" in host else host) + shown_port
+    netloc = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{netloc}" + ("" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}")
 
 
 def _must_be(what: str, is_valid: Callable[[Any], object]) -> Callable[[Any, Attribute[Any], Any], None]:
