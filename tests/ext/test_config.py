@@ -87,7 +87,6 @@ def test_http_is_refused_unless_the_host_is_this_machine(host: str) -> None:
     [
         ("https://api.example.test", "https://api.example.test"),
         ("https://api.example.test/", "https://api.example.test"),
-        ("https://api.example.test/external/v1", "https://api.example.test"),
         ("https://api.example.test/external/v1/", "https://api.example.test"),
         (" https://API.example.test ", "https://api.example.test"),
         ("https://api.example.test\n", "https://api.example.test"),
@@ -95,13 +94,10 @@ def test_http_is_refused_unless_the_host_is_this_machine(host: str) -> None:
         ("https://api.example.test:8443/external/v1", "https://api.example.test:8443"),
         ("https://api.example.test:", "https://api.example.test"),
         ("http://LOCALHOST:80", "http://localhost"),
-        ("http://localhost:8000", "http://localhost:8000"),
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
         ("http://[::1]:8000", "http://[::1]:8000"),
-        ("http://127.8.9.1:8000", "http://127.8.9.1:8000"),
         ("https://[2001:DB8::1]:443", "https://[2001:db8::1]"),
         ("https://[2001:db8:0:0::1]:444", "https://[2001:db8::1]:444"),
-        ("https://bücher.example.test", "https://bücher.example.test"),
         ("https://BÜCHER.example.test", "https://bücher.example.test"),
         ("https://हिन्दी.example.test", "https://हिन्दी.example.test"),
         ("https://api_1-a.example.test.", "https://api_1-a.example.test."),
@@ -127,7 +123,8 @@ def test_arguments_override_the_environment_which_overrides_the_profile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "key").write_text("ch_sk_staging")
-    write_profiles(f"""
+    byte_order_mark = "\ufeff"  # Some editors write one.
+    write_profiles(f"""{byte_order_mark}
         [default]
         base_url = "https://default.example.test"
         api_key_env = "PROFILE_KEY"
@@ -263,27 +260,20 @@ def test_an_invalid_key_file_path_is_an_error_when_the_key_is_read(path: str, re
 
 
 @pytest.mark.parametrize(
-    ("profiles", "complaint"),
+    ("profile", "complaint"),
     [
-        ("[default]\nbase_ulr = 'https://x.test'\n", "has base_ulr; it must have base_url, and either"),
-        ("[default]\nbase_url = 'https://x.test'\n", "must have base_url, and either"),
-        ("[default]\nbase_url = 1\napi_key_env = 'K'\n", "as text"),
-        ("[default]\napi_key_env = 'K'\n", "must have base_url, and either"),
-        (
-            "[default]\nbase_url = 'https://x.test'\napi_key_env = 'K'\napi_key_file = 'k'\n",
-            "must have base_url, and either",
-        ),
-        (
-            "[default]\nbase_url = 'https://x.test'\napi_key_env = 'UNSET_VARIABLE'\n",
-            "api_key_env of the profile 'default'",
-        ),
-        ("[default]\nbase_url = 'http://x.test'\napi_key_env = 'HOME'\n", "base URL of the profile 'default' .* https"),
-        ("default = 1\n", "no profile 'default'; it has: default"),
+        ("base_ulr = 'https://x.test'", "has base_ulr; it must have base_url, and either"),
+        ("base_url = 'https://x.test'", "must have base_url, and either"),
+        ("base_url = 1\napi_key_env = 'K'", "as text"),
+        ("api_key_env = 'K'", "must have base_url, and either"),
+        ("base_url = 'https://x.test'\napi_key_env = 'K'\napi_key_file = 'k'", "must have base_url, and either"),
+        ("base_url = 'https://x.test'\napi_key_env = 'UNSET'", "api_key_env of the profile 'default'"),
+        ("base_url = 'http://x.test'\napi_key_env = 'HOME'", "base URL of the profile 'default' .* https"),
         ("not toml at all", "cannot be read: it is not TOML"),
     ],
 )
-def test_a_profile_error_names_the_mistake(profiles: str, complaint: str) -> None:
-    write_profiles(profiles)
+def test_a_profile_error_names_the_mistake(profile: str, complaint: str) -> None:
+    write_profiles(f"[default]\n{profile}\n")
     with pytest.raises(ConfigurationError, match=complaint):
         Settings.load()
 
@@ -291,9 +281,9 @@ def test_a_profile_error_names_the_mistake(profiles: str, complaint: str) -> Non
 def test_an_unknown_profile_error_lists_the_known_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="no profile 'c'; it has: none"):
         Settings.load(profile="c")
-    write_profiles("[b]\n[a]\n")
+    write_profiles("c = 1\n[a]\n")
     monkeypatch.setenv("CHARTHERO_PROFILE", "c")
-    with pytest.raises(ConfigurationError, match="no profile 'c'; it has: a, b"):
+    with pytest.raises(ConfigurationError, match="no profile 'c'; it has: a, c"):
         Settings.load()
 
 
@@ -312,12 +302,6 @@ def test_an_unreadable_profile_file_is_named() -> None:
     Path("~/.config/charthero/config.toml").expanduser().mkdir(parents=True)
     with pytest.raises(ConfigurationError, match=r"config\.toml cannot be read: Is a directory"):
         Settings.load()
-
-
-def test_a_profile_file_may_begin_with_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_profiles("\ufeff[default]\nbase_url = 'https://x.example.test'\napi_key_env = 'PROFILE_KEY'\n")
-    monkeypatch.setenv("PROFILE_KEY", KEY)
-    assert Settings.load().base_url == "https://x.example.test"
 
 
 def test_without_a_home_directory_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
