@@ -14,6 +14,7 @@ import os
 import time
 from contextlib import closing, suppress
 from functools import lru_cache
+from importlib import import_module
 from threading import Event
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
@@ -38,7 +39,7 @@ HTTPX_ARGUMENTS: Final = frozenset(
 #: What httpx raises if no complete response arrives. Host names that cannot be encoded raise UnicodeError.
 NOT_SENT: Final = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError)
 #: What httpx raises if it cannot use its arguments or the certificates of the machine.
-NOT_MADE: Final = (AttributeError, ImportError, OSError, TypeError, ValueError, httpx.InvalidURL)
+NOT_MADE: Final = (AttributeError, OSError, TypeError, ValueError, httpx.InvalidURL)
 
 
 class Connections:
@@ -155,10 +156,14 @@ class Connections:
                 culprit, usable = proxy.variable, culprit
                 arguments.reveal()["proxy"] = httpx.Proxy(proxy.url.reveal())
                 culprit = usable
+            if arguments.reveal().get("http2"):
+                import_module("h2")  # Otherwise it would be missed only when a server chooses HTTP/2.
             return make(**arguments.reveal())
+        except ImportError as error:
+            problem = f"httpx needs another package: {error}"
         except NOT_MADE as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigurationError(f"{culprit} cannot be used: {reason}")
+            problem = f"{culprit} cannot be used: {getattr(error, 'strerror', None) or type(error).__name__}"
+        raise ConfigurationError(problem)
 
     def _discard(self, made: Any) -> None:
         """Close what another thread made at the same time. It has no connections yet."""

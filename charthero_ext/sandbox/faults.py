@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from attrs import Attribute, evolve, field, fields, frozen, validators
+from attrs import Attribute, converters, evolve, field, fields, frozen, validators
 from charthero_client.contract import ROUTES
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -63,7 +63,7 @@ class Fault:
 
     kind: str = field(validator=one_of(*KINDS))
     status: int = field(default=502, converter=int, validator=[validators.ge(200), validators.lt(600)])
-    retry_after: str | None = None
+    retry_after: str | None = field(default=None, converter=converters.optional(str))
     seconds: float = field(default=0.1, converter=float, validator=[validators.ge(0), validators.le(600)])
     limit: int = field(default=10, converter=int, validator=validators.ge(0))
     operation: str | None = field(default=None, validator=validators.optional(one_of(*_OPERATIONS)))

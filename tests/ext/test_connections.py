@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from charthero_ext.errors import (
     TransportError,
 )
 
-from .conftest import HOST, KEY, Listener, Server, example, ok, perform, settings
+from .conftest import EITHER_CLIENT, HOST, KEY, Listener, Server, example, ok, perform, settings
 
 MakeClient = Callable[..., ChartHero]
 
@@ -205,6 +206,19 @@ def test_an_httpx_client_with_another_base_url_is_refused() -> None:
 def test_invalid_httpx_args_are_refused_when_the_client_is_made(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="httpx_args") as caught:
         ChartHero(settings=settings(base_url="https://api.example.test"), httpx_args=arguments)
+    assert "canary" not in str(caught.value)
+
+
+@EITHER_CLIENT
+@pytest.mark.parametrize(
+    ("package", "arguments"), [("h2", {"http2": True}), ("socksio", {"proxy": "socks5://canary@127.0.0.1:9"})]
+)
+def test_a_package_that_httpx_arguments_need_is_named_when_the_client_is_made(
+    kind: Any, package: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError, match=package) as caught:
+        kind(settings=settings(), httpx_args=arguments)
     assert "canary" not in str(caught.value)
 
 

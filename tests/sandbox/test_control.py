@@ -94,7 +94,7 @@ def test_the_clock_stops_at_an_instant_and_runs_again(control: Any, get: Get) ->
 
 
 def test_faults_keys_and_routes_are_set_and_shown(control: Any, get: Get) -> None:
-    control("POST", "/faults", kind="status", status=503, retry_after="1", times=1)
+    control("POST", "/faults", kind="status", status=503, retry_after=1, times=1)
     assert control("GET", "").json()["faults"][0]["kind"] == "status"
     assert get("/encounters").status_code == 503
     control("POST", "/faults", kind="status", times=None)
