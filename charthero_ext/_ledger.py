@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, Self
@@ -19,26 +20,25 @@ from charthero_ext.errors import ConfigurationError
 __all__ = ["Entry", "Ledger", "LedgerStore"]
 
 APPLICATION_ID = 0x43484C31  # "CHL1" marks the file as a ledger.
-# Numbers follow the order of insertion, which is nearly the order of a walk. So a pass writes few pages of the file.
+# Row ids follow the order of insertion, which is nearly the order of a walk. So a pass writes few pages of the file.
 SCHEMA = f"""
     BEGIN;
     CREATE TABLE state (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
-    CREATE TABLE entry (number INTEGER PRIMARY KEY, encounter_id TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL,
-        delivered TEXT NOT NULL, seen INTEGER NOT NULL);
+    CREATE TABLE entry (encounter_id TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL, delivered TEXT NOT NULL,
+        seen INTEGER NOT NULL);
     CREATE INDEX entry_created_at ON entry (created_at);
     PRAGMA application_id = {APPLICATION_ID};
     COMMIT;
 """
 RECORD = """
-    INSERT INTO entry (encounter_id, created_at, delivered, seen) VALUES (?, ?, ?, ?) ON CONFLICT (encounter_id)
+    INSERT INTO entry VALUES (?, ?, ?, ?) ON CONFLICT (encounter_id)
     DO UPDATE SET created_at = excluded.created_at, delivered = excluded.delivered, seen = excluded.seen
 """
-FIND = "SELECT encounter_id, created_at, delivered, seen FROM entry WHERE encounter_id IN (%s)"
-UNSEEN = """
-    SELECT encounter_id, created_at, delivered, seen FROM entry WHERE created_at >= ? AND seen < ?
-    ORDER BY created_at LIMIT ?
-"""
-COUNT_UNSEEN = "SELECT count(*) FROM entry WHERE created_at >= ? AND seen < ?"
+UNSEEN = "FROM entry WHERE created_at >= ? AND seen < ?"
+PROBLEMS = {
+    sqlite3.SQLITE_BUSY: "is in use by another process, or by another Ledger of this one",
+    sqlite3.SQLITE_NOTADB: "is not a ledger",
+}
 
 
 @frozen
@@ -108,39 +108,28 @@ class Ledger:
             ConfigurationError: The file is in use, is not a ledger, or SQLite cannot use it.
             OSError: The file cannot be created, or others may read it and you do not own it.
         """
-        path = Path(path)
-        keep_private(path)
+        keep_private(Path(path))
         self._lock = Lock()
         self._database = sqlite3.connect(path, timeout=0, check_same_thread=False)
-        problem = "is not a ledger"
         try:
-            if self._prepare():
-                return
-        except sqlite3.DatabaseError as error:
-            code = error.sqlite_errorcode & 0xFF  # Without the details of an extended code.
-            if code == sqlite3.SQLITE_BUSY:
-                problem = "is in use by another process, or by another Ledger of this one"
-            elif code != sqlite3.SQLITE_NOTADB:
-                problem = f"cannot be used: {error}"
-        self._database.close()
-        raise ConfigurationError(f"{path} {problem}")
-
-    def _prepare(self) -> bool:
-        """Lock the file and create what is missing. Return whether it is a ledger."""
-        # SQLite keeps the lock from the first write until the file is closed.
-        self._database.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")
-        if self._execute("SELECT count(*) FROM sqlite_schema") == [(0,)]:
-            self._database.executescript(SCHEMA)
-        is_ledger = self._execute("PRAGMA application_id") == [(APPLICATION_ID,)]
-        if is_ledger:
+            # SQLite keeps the lock from the first write until the file is closed.
+            self._database.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")
+            if not self._execute("SELECT name FROM sqlite_schema"):
+                self._database.executescript(SCHEMA)
+            if self._execute("PRAGMA application_id") != [(APPLICATION_ID,)]:
+                raise sqlite3.DatabaseError
             self._execute("PRAGMA journal_mode = WAL")
-        return is_ledger
+        except sqlite3.DatabaseError as error:
+            self._database.close()
+            # Without the details of an extended code. Only the error raised above has no code.
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_NOTADB) & 0xFF
+            raise ConfigurationError(f"{path} {PROBLEMS.get(code, f'cannot be used: {error}')}") from None
 
     def close(self) -> None:
         """Commit what was written, and close the file. A second call does nothing."""
-        with self._lock, suppress(sqlite3.ProgrammingError):  # It is already closed.
+        # It is closed even if the commit fails, such as on a full disk.
+        with self._lock, suppress(sqlite3.ProgrammingError), closing(self._database):
             self._database.commit()
-            self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -156,13 +145,14 @@ class Ledger:
     def save(self, state: str) -> None:
         """Replace the state, and commit it with everything written before."""
         self._execute("REPLACE INTO state VALUES (1, ?)", state)
-        with self._lock:
-            self._database.commit()
+        self._execute("COMMIT")
 
     def find(self, encounter_ids: Sequence[str]) -> dict[str, Entry]:
         """Return the entries of these encounters, by id."""
-        marks = ", ".join("?" * len(encounter_ids))
-        return {row[0]: Entry(*row) for row in self._execute(FIND % marks, *encounter_ids)}
+        rows = self._execute(
+            "SELECT * FROM entry WHERE encounter_id IN (SELECT value FROM json_each(?))", json.dumps(encounter_ids)
+        )
+        return {row[0]: Entry(*row) for row in rows}
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Insert or replace entries."""
@@ -175,11 +165,12 @@ class Ledger:
 
     def unseen(self, created_at: int, seen: int, limit: int) -> list[Entry]:
         """Return the first entries since *created_at* that a pass did not see."""
-        return [Entry(*row) for row in self._execute(UNSEEN, created_at, seen, limit)]
+        rows = self._execute(f"SELECT * {UNSEEN} ORDER BY created_at LIMIT ?", created_at, seen, limit)
+        return [Entry(*row) for row in rows]
 
     def count_unseen(self, created_at: int, seen: int) -> int:
         """Count the entries since *created_at* that a pass did not see."""
-        return int(self._execute(COUNT_UNSEEN, created_at, seen)[0][0])
+        return int(self._execute(f"SELECT count(*) {UNSEEN}", created_at, seen)[0][0])
 
     def _execute(self, statement: str, *values: object) -> list[Any]:
         with self._lock:

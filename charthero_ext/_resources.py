@@ -173,11 +173,11 @@ class Encounters:
             MassDeletionError: Unusually many encounters disappeared at once.
             ChartHeroError: A request failed. The next pass resumes this one.
         """
-        from charthero_ext.changes import Pass, change_feed, iterate
+        from charthero_ext.changes import Pass, iterate
 
-        current = Pass(ledger, self._session.settings.base_url, as_instant(start_at, "start_at"), look_back)
-        feed = change_feed(self._page, current, allow_mass_delete=allow_mass_delete)
-        return iterate(self._driver, feed)
+        base_url, start = self._session.settings.base_url, as_instant(start_at, "start_at")
+        current = Pass(self._page, ledger, base_url, start, look_back, allow_mass_delete)
+        return iterate(self._driver.run, current.feed())
 
     def _page(self, request: PageRequest) -> Steps[EncounterPage]:
         return self._session.call(_operations.encounters(**asdict(request)))

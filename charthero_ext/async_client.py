@@ -113,11 +113,11 @@ class AsyncEncounters:
         allow_mass_delete: bool = False,
     ) -> AsyncIterator[Change]:
         """Iterate over what changed since the last pass with this ledger: additions, changes and deletions."""
-        from charthero_ext.changes import Pass, change_feed, iterate_async
+        from charthero_ext.changes import Pass, iterate_async
 
-        current = Pass(ledger, self._session.settings.base_url, as_instant(start_at, "start_at"), look_back)
-        feed = change_feed(self._page, current, allow_mass_delete=allow_mass_delete)
-        return iterate_async(self._driver, feed)
+        base_url, start = self._session.settings.base_url, as_instant(start_at, "start_at")
+        current = Pass(self._page, ledger, base_url, start, look_back, allow_mass_delete)
+        return iterate_async(self._driver.run, current.feed())
 
     def _page(self, request: PageRequest) -> Steps[EncounterPage]:
         return self._session.call(_operations.encounters(**asdict(request)))

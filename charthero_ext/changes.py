@@ -22,8 +22,7 @@ before the last pass began if that was earlier. A pass ignores encounters that w
 
 **Delivery.** A change is recorded when you ask for the next one, or when the loop ends. If your code raises, you get
 the change again. If the process dies, you get up to one page of changes again, and perhaps the deletion of an encounter
-that you never received. So your code must be idempotent. The next pass resumes an interrupted one, in the same window.
-Memory use does not grow with the number of encounters.
+that you never received. So your code must be idempotent. The next pass resumes the interrupted one.
 
 **Deletions** come at the end of a pass, once the walk has proven that it saw everything. A revoked scope looks like
 many deletions. So the pass raises `MassDeletionError` and deletes nothing if the list is empty although its ``total``
@@ -42,31 +41,26 @@ serves polling today and webhooks later::
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import partial
 from hashlib import blake2b
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from attrs import asdict, define, evolve, field, frozen
 from attrs.validators import ge
 from charthero_client.showing import show_id
 
 from charthero_ext._ledger import Entry, Ledger, LedgerStore
-from charthero_ext._secret import Secret
+from charthero_ext._secret import Secret, hide
 from charthero_ext._steps import Run, Steps
 from charthero_ext.errors import ConfigurationError, MassDeletionError
 from charthero_ext.models import DocumentSummary, Encounter, EncounterPage, EventResources, TranscriptReadyEvent
 from charthero_ext.pagination.position import Position, read_checkpoint, write_checkpoint
 from charthero_ext.pagination.window import MARGINS, PageRequest, Window, instant_of, microseconds
 from charthero_ext.pagination.window_walk import WindowWalk
-
-if TYPE_CHECKING:
-    from charthero_ext._async_http import AsyncDriver
-    from charthero_ext._http import Driver
 
 __all__ = ["Change", "Delete", "Entry", "Ledger", "LedgerStore", "Upsert"]
 
@@ -102,197 +96,154 @@ class Delete:
 
 #: After a comparison of ``kind``, type checkers know whether there is an encounter.
 Change: TypeAlias = Upsert | Delete
-Feed: TypeAlias = Generator[Steps[Any] | Change, Any, None]
+#: A change, and the steps that record it.
+Pending: TypeAlias = tuple[Change, Steps[None]]
+Feed: TypeAlias = Iterator[Steps[Sequence[Pending] | None]]
+#: A pass is refused if it found a mass deletion that is not allowed.
+Status = Literal["interrupted", "refused", "complete"]
 
 
-def iterate(driver: Driver, feed: Feed) -> Iterator[Change]:
-    """Perform the steps of a feed, and yield its changes."""
-    answer = None
-    with suppress(StopIteration):
-        while True:
-            item = feed.send(answer)
-            if isinstance(item, Upsert | Delete):
-                answer = yield item
-            else:
-                answer = driver.run(item)
+def iterate(run: Callable[[Steps[Any]], Any], feed: Feed) -> Iterator[Change]:
+    """Yield the changes of a feed. Record each when the next one is requested."""
+    for steps in feed:
+        for change, record in run(steps) or ():
+            yield change
+            run(record)
 
 
-async def iterate_async(driver: AsyncDriver, feed: Feed) -> AsyncIterator[Change]:
-    """Perform the steps of a feed, and yield its changes."""
-    answer = None
-    with suppress(StopIteration):
-        while True:
-            item = feed.send(answer)
-            if isinstance(item, Upsert | Delete):
-                answer = yield item
-            else:
-                answer = await driver.run(item)
+async def iterate_async(run: Callable[[Steps[Any]], Awaitable[Any]], feed: Feed) -> AsyncIterator[Change]:
+    """Yield the changes of a feed. Record each when the next one is requested."""
+    for steps in feed:
+        for change, record in await run(steps) or ():
+            yield change
+            await run(record)
 
 
-def _run(function: Callable[..., Any], *arguments: Any) -> Steps[Any]:
-    return (yield Run(partial(function, *arguments)))
-
-
-def change_feed(
-    fetch: Callable[[PageRequest], Steps[EncounterPage]], current: Pass, *, allow_mass_delete: bool
-) -> Feed:
-    """Make one pass. Yield steps and changes. Resuming after a change acknowledges it."""
-    ledger = current.ledger
-    yield _run(current.begin)
-    walk = WindowWalk[Encounter](current.window, position=current.position)
-    is_empty = current.position.last is None
-    while (request := walk.request) is not None:
-        if encounters := walk.receive((yield fetch(request))):
-            is_empty = False
-            for change, entry in (yield _run(current.compare, encounters)):
-                yield change
-                yield _run(ledger.record, [entry])
-    # Now the walk has proven that it saw everything.
-    if not allow_mass_delete:
-        yield _run(current.check_deletions, walk.remaining or 0 if is_empty else 0)
-    since = current.state.start
-    while missing := (yield _run(ledger.unseen, since, current.state.number, BATCH)):
-        yield _run(current.announce, missing)
-        for entry in missing:
-            yield Delete(encounter_id=entry.encounter_id)
-            yield _run(ledger.remove, entry.encounter_id)
-        since = missing[-1].created_at
-    yield _run(partial(current.save, is_complete=True))
-
-
-@frozen(kw_only=True)
+@define(kw_only=True)
 class PassState:
-    """What a ledger stores about its current or last pass. Instants are microseconds since 1970.
+    """What a ledger stores about its last pass. Instants are microseconds since 1970."""
 
-    Attributes:
-        number: The number of the walk. The entries that it saw have this number.
-        start: Start of the window.
-        began: When the walk began.
-        known: How many entries were in the window then.
-        newest: When the newest encounter of all passes was created.
-        checkpoint: The walk's checkpoint after the last page whose changes were recorded.
-        is_complete: Whether every change was recorded.
-    """
-
-    number: int = 0
-    start: int = OPEN
-    began: int = OPEN
-    known: int = 0
-    newest: int = OPEN
-    checkpoint: str | None = None
-    is_complete: bool = True
+    base_url: str
+    key: Secret[str] = field(converter=hide, factory=lambda: Secret(token_hex(32)))  # The key of the digests.
+    number: int = 0  # The entries that the pass saw have its number.
+    status: Status = "complete"
+    start: int = OPEN  # Start of the window.
+    began: int = OPEN  # When the walk began.
+    known: int = 0  # How many entries were in the window then.
+    newest: int = OPEN  # When the newest encounter of all passes was created.
+    checkpoint: str = ""  # The position of the walk after the last page whose changes were recorded.
 
 
 @define(repr=False)
 class Pass:
-    """One pass. Its methods use the ledger, so they block."""
+    """One pass. The methods below `feed` use the ledger, so they block."""
 
+    fetch: Callable[[PageRequest], Steps[EncounterPage]]
     ledger: LedgerStore
     base_url: str
     start_at: datetime | None
     look_back: timedelta = field(validator=ge(timedelta(0)))
-    key: Secret[str] = field(init=False)
+    allow_mass_delete: bool
     state: PassState = field(init=False)
-    position: Position = field(init=False, factory=Position)
+    since: int = field(init=False)
 
-    def begin(self) -> None:
+    def feed(self) -> Feed:
+        """Yield steps that return changes."""
+        yield _run(self._begin)
+        window, position = read_checkpoint(self.state.checkpoint)
+        walk = WindowWalk[Encounter](window, position=position)
+        while (request := walk.request) is not None:
+            yield self._read(walk, request)
+        # Now the walk has proven that it saw everything.
+        yield _run(self._check_deletions, walk.remaining or 0)
+        while self.state.status != "complete":
+            yield _run(self._find_missing)
+
+    def _read(self, walk: WindowWalk[Encounter], request: PageRequest) -> Steps[list[Pending]]:
+        encounters = walk.receive((yield from self.fetch(request)))
+        return (yield from _run(self._compare, encounters)) if encounters else []
+
+    def _begin(self) -> None:
         """Resume the interrupted pass of the ledger, or start the next one."""
-        stored = Secret(json.loads(self.ledger.load() or "{}"))
-        owner = stored.reveal().get("base_url", self.base_url)
+        stored = Secret({"base_url": self.base_url, **json.loads(self.ledger.load() or "{}")})
+        owner = stored.reveal()["base_url"]
         if owner != self.base_url:
             raise ConfigurationError(f"the ledger belongs to {owner}, not to {self.base_url}")
-        self.key = Secret(stored.reveal().get("key") or token_hex(32))
-        last = PassState(**stored.reveal()["pass"]) if stored.reveal() else PassState()
-        if last.is_complete:
-            self._start(last, self._window_start(last), known=None)
-            return
-        self.state = last
-        if last.checkpoint is not None:
-            self.position = read_checkpoint(last.checkpoint)[1]
+        self.state = state = PassState(**stored.reveal())
+        # A refused pass is repeated as it was, so that new encounters do not hide the loss.
+        if state.status == "complete":
+            first = OPEN if self.start_at is None else microseconds(self.start_at)
+            # Encounters that changed during the last pass may have been created before the newest minus the look-back.
+            newest = min(state.newest, state.began)
+            state.start = max(first, newest - self.look_back // timedelta(microseconds=1))
+            state.known = self.ledger.count_unseen(state.start, state.number + 1)
+        if state.status != "interrupted":
+            state.number, state.began = state.number + 1, microseconds(datetime.now(UTC))
+            # A minute early: a server may filter by other instants than it shows.
+            window = Window(start_at=instant_of(state.start - MARGINS[-1]))
+            state.checkpoint = write_checkpoint(window, Position())
+        self.since = state.start
+        self._save("interrupted")
 
-    def _window_start(self, last: PassState) -> int:
-        start = OPEN if self.start_at is None else microseconds(self.start_at)
-        if last.newest == OPEN:
-            return start
-        # Encounters that changed during the last pass may have been created before the newest minus the look-back.
-        return max(start, min(last.newest, last.began) - self.look_back // timedelta(microseconds=1))
+    def _save(self, status: Status) -> None:
+        """Save the state of the pass, with everything recorded until now."""
+        self.state.status = status
+        self.ledger.save(json.dumps(asdict(self.state) | {"key": self.state.key.reveal()}))
 
-    def _start(self, last: PassState, start: int, *, known: int | None) -> None:
-        number = last.number + 1
-        self.state = PassState(
-            number=number,
-            start=start,
-            began=microseconds(datetime.now(UTC)),
-            known=self.ledger.count_unseen(start, number) if known is None else known,
-            newest=last.newest,
-            is_complete=False,
-        )
-        self.position = Position()
-        self.save()
-
-    @property
-    def window(self) -> Window:
-        """The range to walk. It starts a minute early: a server may filter by other instants than it shows."""
-        return Window(start_at=instant_of(self.state.start - MARGINS[-1]))
-
-    def save(self, *, is_complete: bool = False) -> None:
-        """Save the position of the pass, with everything recorded until now."""
-        checkpoint = None if self.position.last is None else write_checkpoint(self.window, self.position)
-        self.state = evolve(self.state, checkpoint=checkpoint, is_complete=is_complete)
-        stored = {"base_url": self.base_url, "key": self.key.reveal(), "pass": asdict(self.state)}
-        self.ledger.save(json.dumps(stored))
-
-    def compare(self, encounters: Sequence[Encounter]) -> list[tuple[Upsert, Entry]]:
-        """Return what differs from the ledger, each with its new entry. Mark the others as seen."""
-        number = self.state.number
-        listed = {each.encounter_id: each for each in encounters if microseconds(each.created_at) >= self.state.start}
-        entries = self.ledger.find(list(listed)) if listed else {}
-        same, different, changes = [], [], []
-        for encounter_id, encounter in listed.items():
-            created_at, digest = microseconds(encounter.created_at), self._digest(encounter)
-            entry = entries.get(encounter_id) or Entry(encounter_id, created_at, NOTHING_DELIVERED, number - 1)
-            before, *handled = json.loads(entry.delivered)
-            if before == digest:
-                same.append(evolve(entry, seen=number))
+    def _compare(self, encounters: Sequence[Encounter]) -> list[Pending]:
+        """Return what differs from the ledger. Save that the other encounters were seen."""
+        state, entries = self.state, self.ledger.find([each.encounter_id for each in encounters])
+        updated: list[Entry] = []
+        pending: list[Pending] = []
+        for encounter in encounters:
+            encounter_id, created_at = encounter.encounter_id, microseconds(encounter.created_at)
+            if created_at < state.start:
                 continue
-            events = [_event(encounter, each) for each in _completed_transcripts(encounter) if each not in handled]
-            handled += [event.resources.document_id for event in events]
+            entry = entries.get(encounter_id) or Entry(encounter_id, created_at, NOTHING_DELIVERED, state.number - 1)
+            before, *handled = json.loads(entry.delivered)
+            digest = self._digest(encounter)
+            if before == digest:
+                updated.append(evolve(entry, seen=state.number))
+                continue
+            updated.append(_unconfirmed(entry))
             change = Upsert(
                 kind="added" if before is None else "changed",
                 encounter_id=encounter_id,
                 encounter=encounter,
-                transcripts_ready=events,
+                transcripts_ready=list(_transcripts_ready(encounter, handled)),
             )
-            different.append(entry)
-            changes.append((change, Entry(encounter_id, created_at, json.dumps([digest, *handled]), number)))
-        self.ledger.record(same)
-        newest = max((entry.created_at for entry in different), default=OPEN)
-        self.state = evolve(self.state, newest=max(newest, self.state.newest))
-        self.announce(different)
-        self.position.take_all(encounters, "asc")
-        return changes
-
-    def announce(self, entries: Sequence[Entry]) -> None:
-        """Save that these encounters may be delivered from now on.
-
-        After a crash, only this shows that you may have received them. The next pass delivers each one again, or its
-        deletion if it no longer exists.
-        """
-        self.ledger.record([evolve(entry, delivered=_unconfirmed(entry.delivered)) for entry in entries])
-        self.save()
-
-    def check_deletions(self, total: int) -> None:
-        """Refuse a mass deletion. *total* is the server's ``total`` if the list was empty, else 0."""
-        state, missing = self.state, self.ledger.count_unseen(self.state.start, self.state.number)
-        if total or is_mass_deletion(missing, state.known):
-            # The next pass walks the same window. New encounters must not hide the loss.
-            self._start(state, state.start, known=state.known)
-            raise MassDeletionError(missing=missing, known=state.known, total=total)
+            delivered = Entry(encounter_id, created_at, json.dumps([digest, *handled]), state.number)
+            pending.append((change, _run(self.ledger.record, [delivered])))
+        self.ledger.record(updated)
+        state.newest = max(state.newest, microseconds(encounters[-1].created_at))
+        self._save("interrupted")
+        # The next page is requested, and this position saved, after the changes of this page were recorded.
+        window, position = read_checkpoint(state.checkpoint)
+        position.take_all(encounters, "asc")
+        state.checkpoint = write_checkpoint(window, position)
+        return pending
 
     def _digest(self, encounter: Encounter) -> str:
-        key = Secret(bytes.fromhex(self.key.reveal()))
-        text = Secret(json.dumps(encounter.to_dict(), sort_keys=True))
-        return blake2b(text.reveal().encode(), key=key.reveal(), digest_size=16).hexdigest()
+        text, key = Secret(json.dumps(encounter.to_dict(), sort_keys=True).encode()), self.state.key
+        return blake2b(text.reveal(), key=key.reveal().encode(), digest_size=16).hexdigest()
+
+    def _check_deletions(self, total: int) -> None:
+        """Refuse a mass deletion. *total* is how many more encounters there are, by the server's ``total``."""
+        state, is_empty = self.state, read_checkpoint(self.state.checkpoint)[1].last is None
+        missing = self.ledger.count_unseen(state.start, state.number)
+        is_refused = is_mass_deletion(missing, state.known) or (is_empty and total > 0)
+        if is_refused and not self.allow_mass_delete:
+            self._save("refused")
+            raise MassDeletionError(missing=missing, known=state.known, total=total if is_empty else 0)
+
+    def _find_missing(self) -> list[Pending]:
+        """Return the next deletions. Without any, the pass is complete."""
+        missing = self.ledger.unseen(self.since, self.state.number, BATCH)
+        self.ledger.record([_unconfirmed(entry) for entry in missing])
+        self._save("interrupted" if missing else "complete")
+        self.since = missing[-1].created_at if missing else self.since
+        ids = [entry.encounter_id for entry in missing]
+        return [(Delete(encounter_id=each), _run(self.ledger.remove, each)) for each in ids]
 
 
 def is_mass_deletion(missing: int, known: int) -> bool:
@@ -300,26 +251,35 @@ def is_mass_deletion(missing: int, known: int) -> bool:
     return missing > MAX_DELETIONS and missing > known * MAX_SHARE
 
 
-def _unconfirmed(delivered: str) -> str:
-    digest, *handled = json.loads(delivered)
-    return json.dumps([None if digest is None else "", *handled])
+def _run(function: Callable[..., Any], *arguments: Any) -> Steps[Any]:
+    return (yield Run(partial(function, *arguments)))
 
 
-def _completed_transcripts(encounter: Encounter) -> list[str]:
-    documents = [each for each in encounter.documents or () if isinstance(each, DocumentSummary)]
-    wanted = ("ambient_transcript", "completed")
-    ids = [each.document_id for each in documents if (each.schema_type, each.status) == wanted]
-    return [each for each in dict.fromkeys(ids) if isinstance(each, str)]
+def _unconfirmed(entry: Entry) -> Entry:
+    """Return the entry of an encounter that may be delivered from now on, or deleted.
+
+    After a crash, only this shows that you may have received the change. The next pass delivers the encounter again, or
+    its deletion if it no longer exists.
+    """
+    digest, *handled = json.loads(entry.delivered)
+    return evolve(entry, delivered=json.dumps([digest and "", *handled]))
 
 
-def _event(encounter: Encounter, document_id: str) -> TranscriptReadyEvent:
-    """Return the event of a transcript. It has the same id in every ledger."""
-    identity = json.dumps([encounter.encounter_id, document_id]).encode()
-    return TranscriptReadyEvent(
-        id=f"evt_{blake2b(identity, digest_size=16).hexdigest()}",
-        type="recording.transcript_ready",
-        api_version="2026-05-01",
-        occurred_at=encounter.updated_at or encounter.created_at,
-        organization_id=encounter.organization_id,
-        resources=EventResources(encounter_id=encounter.encounter_id, document_id=document_id),
-    )
+def _transcripts_ready(encounter: Encounter, handled: list[str]) -> Iterator[TranscriptReadyEvent]:
+    """Yield an event for each completed transcript that is not in *handled*, and add it there."""
+    for document in encounter.documents or ():
+        if not isinstance(document, DocumentSummary) or not isinstance(document.document_id, str):
+            continue
+        is_ready = (document.schema_type, document.status) == ("ambient_transcript", "completed")
+        if not is_ready or document.document_id in handled:
+            continue
+        handled.append(document.document_id)
+        identity = json.dumps([encounter.encounter_id, document.document_id]).encode()
+        yield TranscriptReadyEvent(
+            id=f"evt_{blake2b(identity, digest_size=16).hexdigest()}",  # The same id in every ledger.
+            type="recording.transcript_ready",
+            api_version="2026-05-01",
+            occurred_at=encounter.updated_at or encounter.created_at,
+            organization_id=encounter.organization_id,
+            resources=EventResources(encounter_id=encounter.encounter_id, document_id=document.document_id),
+        )

@@ -28,6 +28,7 @@ from charthero_ext.cli.export_ledger import ExportLedger, State
 from charthero_ext.cli.records import Reader, Row
 from charthero_ext.cli.set_files import Manifest, SetFiles, complete, read_lines, sync, unusable
 from charthero_ext.client import ChartHero
+from charthero_ext.errors import MassDeletionError
 from charthero_ext.pagination.window import total_of
 
 __all__ = ["LEDGER", "Export"]
@@ -61,6 +62,7 @@ class Export:
 
         Raises:
             ConfigurationError: The directory contains something else, was changed, is in use, or is another host's.
+            MassDeletionError: Unusually many encounters disappeared. The set is complete except for their deletion.
             ChartHeroError: A call failed. The next run continues.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ class Export:
             path.mkdir(mode=0o700, exist_ok=True)
             kinds = ("encounters", *state.parts, *OTHER_KINDS)
             with SetFiles(path, kinds, state.sizes) as files:
-                self._write(ledger, files, Reader(self.client.documents, tuple(state.parts), path / "audio"))
+                refusal = self._write(ledger, files, Reader(self.client.documents, tuple(state.parts), path / "audio"))
             manifest = complete(
                 path,
                 kinds,
@@ -90,6 +92,8 @@ class Export:
             )
             final = path.rename(self.directory / path.name.removeprefix("."))
             sync(self.directory)
+        if refusal is not None:
+            raise refusal
         return final, manifest
 
     def _state(self, stored: State | None) -> State:
@@ -108,9 +112,9 @@ class Export:
             stored.number, stored.is_walked, stored.sizes = stored.number + 1, False, {}
         return stored
 
-    def _write(self, ledger: ExportLedger, files: SetFiles, reader: Reader) -> None:
+    def _write(self, ledger: ExportLedger, files: SetFiles, reader: Reader) -> MassDeletionError | None:
         """Write the rows of all changes. Threads read documents ahead; the rows stay in the order of the changes."""
-        state, total, done = ledger.state, None, 0
+        state, total, done, refusal = ledger.state, None, 0, None
         start_at = None if state.start_at is None else datetime.fromisoformat(state.start_at)
         if state.feed is None:
             total = total_of(self.client.encounters.list(limit=1, start_at=start_at))
@@ -131,13 +135,18 @@ class Export:
         workers = ThreadPoolExecutor(self.concurrency, "charthero-export")
         try:
             if not state.is_walked:
-                for change in self.feed(ledger, start_at=start_at):
-                    # What was unreadable in the last run is read again, or is gone.
-                    state.retry = [row for row in state.retry if row["encounter_id"] != change.encounter_id]
-                    pending.append(workers.submit(reader.read, change))
+                try:
+                    for change in self.feed(ledger, start_at=start_at):
+                        # What was unreadable in the last run is read again, or is gone.
+                        state.retry = [row for row in state.retry if row["encounter_id"] != change.encounter_id]
+                        pending.append(workers.submit(reader.read, change))
+                except MassDeletionError as error:
+                    # The next pass starts again, so its changes belong to the next set.
+                    refusal = error
             pending.extend(workers.submit(reader.read_again, row) for row in state.retry)
             state.retry = []
             ledger.commit()
         finally:
             # Ctrl-C does not wait for requests in flight. Otherwise they are over by now, or one has failed.
             workers.shutdown(wait=False, cancel_futures=True)
+        return refusal

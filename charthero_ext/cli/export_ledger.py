@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from attrs import Factory, define
 
-from charthero_ext.changes import Entry, Ledger
+from charthero_ext.changes import Ledger
 
 __all__ = ["ExportLedger", "State"]
 
@@ -26,7 +25,7 @@ class State:
         sizes: The sizes of its files.
         retry: Rows of the last set that were unreadable.
         feed: The state of the change feed.
-        is_walked: The current set has all changes.
+        is_walked: The current set has all changes, or all but a refused mass deletion.
         base_url: Takes the place of a host, so that no other change feed accepts this ledger.
     """
 
@@ -48,7 +47,6 @@ class ExportLedger(Ledger):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.write_pending: Callable[[], dict[str, int]] = dict
-        self._writes: list[Callable[[], None]] = []
 
     def load_state(self) -> State | None:
         """Return the state of an export that was begun."""
@@ -62,40 +60,15 @@ class ExportLedger(Ledger):
     def save(self, state: str) -> None:
         """Write the lines, and then save the ledger."""
         self.state.feed = state
-        self.state.is_walked = msgspec.json.decode(state)["pass"]["is_complete"]
+        self.state.is_walked = msgspec.json.decode(state)["status"] != "interrupted"
         self.commit()
 
     def commit(self) -> None:
         """Write the lines. Then save what was recorded, and the state, in one transaction."""
         self.state.sizes = self.write_pending()
-        for write in self._writes:
-            write()
-        self._writes.clear()
         super().save(msgspec.json.encode(self.state).decode())
 
-    def record(self, entries: Sequence[Entry]) -> None:
-        """Record entries in the next `commit`: their lines are not written yet."""
-        self._writes.append(partial(super().record, list(entries)))
-
-    def remove(self, encounter_id: str) -> None:
-        """Delete an entry in the next `commit`."""
-        self._writes.append(partial(super().remove, encounter_id))
-
-    def find(self, encounter_ids: Sequence[str]) -> dict[str, Entry]:
-        """Return entries by id, after a `commit` of what was recorded."""
-        self._commit_writes()
-        return super().find(encounter_ids)
-
-    def unseen(self, created_at: int, seen: int, limit: int) -> list[Entry]:
-        """Return the first entries that a pass did not see, after a `commit` of what was recorded."""
-        self._commit_writes()
-        return super().unseen(created_at, seen, limit)
-
-    def count_unseen(self, created_at: int, seen: int) -> int:
-        """Count the entries that a pass did not see, after a `commit` of what was recorded."""
-        self._commit_writes()
-        return super().count_unseen(created_at, seen)
-
-    def _commit_writes(self) -> None:
-        if self._writes:
-            self.commit()
+    def close(self) -> None:
+        """Close the file. Discard what was recorded since the last `commit`: its lines are not written."""
+        self._database.rollback()
+        super().close()

@@ -59,6 +59,18 @@ def test_each_later_run_adds_a_set_of_what_is_new_changed_or_deleted(run: Run, s
     assert merged(Path("e")) == as_merged(sandbox)
 
 
+def test_after_a_refused_mass_deletion_no_set_contains_an_encounter_twice(run: Run, sandbox: Sandbox) -> None:
+    command = ("export", "e", "--with", "encounters", "--look-back", 1000)
+    run(*command)
+    changed, *others = list(sandbox.encounter_ids())[19:]
+    for encounter_id in others:
+        sandbox.delete(encounter_id)
+    for status, code, options in (("canceled", 1, ()), ("in_progress", 0, ("--allow-mass-delete",))):
+        sandbox.change(changed, status=status)
+        assert run(*command, *options).code == code
+    assert merged(Path("e")) == as_merged(sandbox)
+
+
 @pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(["append", "change", "delete", "run", "fail"]), max_size=12), random=st.randoms())

@@ -6,8 +6,8 @@ import copy
 import random
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import httpx
 from attrs import define, field
 
 from charthero_ext._steps import Run, Steps
-from charthero_ext.changes import Change, Delete, Entry, Ledger, LedgerStore, Pass, Upsert, change_feed
+from charthero_ext.changes import Change, Entry, Ledger, LedgerStore, Pass, iterate
 from charthero_ext.models import EncounterPage
 from charthero_ext.pagination.window import PageRequest
 from tests.ext.conftest import HOST
@@ -121,6 +121,7 @@ class FileLedger(Ledger):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._execute("PRAGMA synchronous = OFF")  # Only a crash of the machine could lose what was written.
         self.path = path
 
     def crashed(self) -> FileLedger:
@@ -150,31 +151,22 @@ def deliver(
     between: Callable[[], None] = lambda: None,
 ) -> Iterator[Change]:
     """Yield the changes of one pass. Stop it after a number of steps, and call *between* them."""
-    current = Pass(ledger, HOST, START, look_back)
-    feed = change_feed(world.fetch, current, allow_mass_delete=allow_mass_delete)
-    answer = None
-    with suppress(StopIteration):
-        while True:
-            item = feed.send(answer)
-            if steps == 0:
-                raise StoppedError
-            steps -= 1
-            between()
-            if isinstance(item, Upsert | Delete):
-                answer = yield item
-            else:
-                answer = performed(item)
+    numbers = count()
 
+    def run(performed: Steps[Any]) -> Any:
+        answer = None
+        try:
+            while True:
+                step = performed.send(answer)
+                assert isinstance(step, Run)
+                if next(numbers) == steps:
+                    raise StoppedError
+                between()
+                answer = step.function()
+        except StopIteration as end:
+            return end.value
 
-def performed(steps: Steps[Any]) -> Any:
-    """Perform steps that only call functions, and return their result."""
-    try:
-        step = next(steps)
-        while True:
-            assert isinstance(step, Run)
-            step = steps.send(step.function())
-    except StopIteration as end:
-        return end.value
+    return iterate(run, Pass(world.fetch, ledger, HOST, START, look_back, allow_mass_delete).feed())
 
 
 def world_of(count: int) -> World:
