@@ -112,10 +112,13 @@ class Worker:
         """Call the handler. Return the class and the place of what it raises."""
         try:
             async with asyncio.timeout(LEASE):
-                # A coroutine function only returns its coroutine in the thread. The coroutine runs here.
-                result = await self._loop.run_in_executor(self._handling, self._handler, parse(pointer.encode()))
-                if inspect.isawaitable(result):
-                    await result
+                event = parse(pointer.encode())
+                if inspect.iscoroutinefunction(self._handler):
+                    await self._handler(event)
+                else:
+                    result = await self._loop.run_in_executor(self._handling, self._handler, event)
+                    if inspect.isawaitable(result):
+                        await result
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything

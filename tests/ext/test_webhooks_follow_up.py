@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -15,10 +13,8 @@ from charthero_ext.models import TranscriptReadyEvent
 from charthero_ext.webhooks import FollowUp, UnknownEvent
 from tests.payloads import EVENT
 
-from .conftest import async_client, example
+from .conftest import EITHER_CLIENT, connected, ok, perform
 
-MakeClient = Callable[..., ChartHero]
-HERE = TranscriptReadyEvent.from_dict(EVENT)
 ENCOUNTER = "/external/v1/encounters/enc_synthetic_0001"
 DOCUMENT = f"{ENCOUNTER}/documents/doc_synthetic_0002"
 OPERATIONS = {
@@ -30,74 +26,63 @@ OPERATIONS = {
 
 
 class Server:
-    """Answers with the examples, and with 404 as often as an operation is missing. ``asked`` has the paths."""
+    """Answers with the examples, and with 404 as often as an operation is missing. ``requested`` has the operations."""
 
-    def __init__(self, missing: dict[str, int] | None = None) -> None:
-        self.missing = missing or {}
-        self.asked: list[str] = []
+    def __init__(self, **missing: int) -> None:
+        self.missing = missing
+        self.requested: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request.url.path)
-        name = OPERATIONS[request.url.path]
-        if self.missing.get(name, 0):
-            self.missing[name] -= 1
+        operation = OPERATIONS[request.url.path]
+        self.requested.append(operation)
+        if self.missing.get(operation, 0):
+            self.missing[operation] -= 1
             return httpx.Response(404, json={"error": "e", "reason_code": "not_found", "message": "m", "field": None})
-        return httpx.Response(200, json=example(name))
+        return ok(operation)
+
+    def follow_up(self, kind: Any = ChartHero, event: Any = None, **options: Any) -> FollowUp:
+        event = event or TranscriptReadyEvent.from_dict(EVENT)
+        found: FollowUp = perform(connected(kind, self), lambda ch: ch.follow_up(event, **options))
+        return found
 
 
+@EITHER_CLIENT
 @pytest.mark.parametrize("audio", [False, True])
-def test_the_encounter_document_transcript_and_if_wanted_the_recording_are_fetched(
-    client: MakeClient, audio: bool
-) -> None:
+def test_encounter_document_transcript_and_if_requested_the_recording_are_fetched(kind: Any, audio: bool) -> None:
     server = Server()
-    found = client(server).follow_up(HERE, audio=audio)
-    assert server.asked == list(OPERATIONS)[: 4 if audio else 3]
+    found = server.follow_up(kind, audio=audio)
+    assert server.requested == list(OPERATIONS.values())[: 4 if audio else 3]
     assert found.encounter.encounter_id == found.transcript.encounter_id == "enc_synthetic_0001"
     assert found.transcript.transcript.turns[0].text not in repr(found)
     assert (found.audio is not None) == audio
     assert found.audio is None or found.audio.audio_url not in repr(found)
 
 
-def test_a_missing_transcript_alone_is_requested_again(client: MakeClient) -> None:
-    server = Server({"documents.transcript": 3})
-    assert isinstance(client(server).follow_up(HERE), FollowUp)
-    assert server.asked == [ENCOUNTER, DOCUMENT, *[f"{DOCUMENT}/transcript"] * 4]
+@EITHER_CLIENT
+def test_only_a_missing_transcript_is_requested_again(kind: Any) -> None:
+    server = Server(**{"documents.transcript": 3})
+    server.follow_up(kind)
+    assert server.requested == ["encounters.get", "documents.get", *["documents.transcript"] * 4]
+    for count, missing in enumerate(("encounters.get", "documents.get", "documents.audio"), start=1):
+        server = Server(**{missing: 1})
+        with pytest.raises(NotFoundError):
+            server.follow_up(kind, audio=True)
+        assert server.requested == list(OPERATIONS.values())[: 4 if count == 3 else count]
 
 
-@pytest.mark.parametrize(("missing", "count"), [("encounters.get", 1), ("documents.get", 2), ("documents.audio", 4)])
-def test_anything_else_that_is_missing_is_not_waited_for(client: MakeClient, missing: str, count: int) -> None:
-    server = Server({missing: 1})
-    with pytest.raises(NotFoundError):
-        client(server).follow_up(HERE, audio=True)
-    assert len(server.asked) == count
-
-
-def test_patience_ends(client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("patience", [0, 0.4])
+def test_a_wait_that_would_exceed_the_patience_is_an_error_at_once(
+    patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("charthero_ext._follow_up.WAIT_INITIAL", 0.5)
-    server = Server({"documents.transcript": 10**9})
+    server = Server(**{"documents.transcript": 10**9})
     with pytest.raises(NotFoundError) as caught:
-        client(server).follow_up(HERE, patience=0.01)
+        server.follow_up(patience=patience)
     assert caught.value.operation == "documents.transcript"
-    assert 3 <= len(server.asked) <= 4
-    server.asked.clear()
-    with pytest.raises(NotFoundError):
-        client(server).follow_up(HERE, patience=0)
-    assert server.asked == [ENCOUNTER, DOCUMENT, f"{DOCUMENT}/transcript"]
+    assert server.requested == ["encounters.get", "documents.get", "documents.transcript"]
 
 
-@pytest.mark.parametrize("event", [UnknownEvent("evt_1", "other", "2026-05-01", {}), EVENT, None])
-def test_only_an_event_that_points_at_a_transcript_can_be_followed_up(client: MakeClient, event: Any) -> None:
+@pytest.mark.parametrize("event", [UnknownEvent("evt_1", "other", "2026-05-01", {}), EVENT, 1])
+def test_only_an_event_that_points_at_a_transcript_can_be_followed_up(event: Any) -> None:
     with pytest.raises(TypeError, match="TranscriptReadyEvent"):
-        client(Server()).follow_up(event)
-
-
-def test_the_asynchronous_client_does_the_same() -> None:
-    server = Server({"documents.transcript": 2})
-
-    async def follow() -> FollowUp:
-        async with async_client(server) as ch:
-            return await ch.follow_up(HERE, audio=True)
-
-    found = asyncio.run(follow())
-    assert server.asked == [ENCOUNTER, DOCUMENT, *[f"{DOCUMENT}/transcript"] * 3, f"{DOCUMENT}/audio"]
-    assert found.audio is not None
+        Server().follow_up(event=event)

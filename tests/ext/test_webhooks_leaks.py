@@ -14,11 +14,11 @@ import sentry_sdk
 from sentry_sdk.integrations.logging import LoggingIntegration
 
 from charthero_ext.models import TranscriptReadyEvent
-from charthero_ext.webhooks import Event, Receiver, sign, verify
+from charthero_ext.webhooks import Event, Receiver, SQLiteStore, sign, verify
 from tests.payloads import EVENT
 
 from .tracebacks import RENDERERS
-from .webhook_queue import MemoryStore, deliver
+from .webhook_queue import QueueStore, deliver, store_in_memory  # noqa: F401
 
 #: Source lines that use this name do not contain the text, so a renderer that shows them shows no canary.
 CANARY = "canary"
@@ -39,8 +39,8 @@ def signed(**changes: str) -> dict[str, str]:
     return {**sign(BODY, SECRET, timestamp=NOW), **changes}
 
 
-def receiver(**others: Any) -> Receiver:
-    return Receiver(SECRET, MemoryStore(**others), print)
+def receiver() -> Receiver:
+    return Receiver(SECRET, SQLiteStore("."), print)
 
 
 async def deliver_and_break_off() -> None:
@@ -56,8 +56,8 @@ async def deliver_and_break_off() -> None:
     await receiver()(scope, receive, lambda message: pytest.fail("answered"))
 
 
-def submit(**others: Any) -> None:
-    asyncio.run(receiver(**others).submit(TranscriptReadyEvent.from_dict({**EVENT, "note": CANARY})))
+def submit() -> None:
+    asyncio.run(receiver().submit(TranscriptReadyEvent.from_dict({**EVENT, "note": CANARY})))
 
 
 FAILING: dict[str, Callable[[], object]] = {
@@ -81,9 +81,9 @@ FAILING: dict[str, Callable[[], object]] = {
     "signing no JSON": lambda: sign(BODY[:-1], SECRET),
     "signing no event": lambda: sign(json.dumps([CANARY]).encode(), SECRET),
     "signing without a secret": lambda: sign(BODY, f"{SECRET} "),
-    "a receiver with a blank secret": lambda: Receiver([SECRET, ""], MemoryStore(), print),
+    "a receiver with a blank secret": lambda: Receiver([SECRET, ""], SQLiteStore("."), print),
     "a broken connection": lambda: asyncio.run(deliver_and_break_off()),
-    "a broken store": lambda: submit(failures=[RuntimeError()]),
+    "a broken store": submit,
 }
 
 
@@ -130,7 +130,7 @@ def sentry() -> Iterator[Memory]:
 
 @pytest.mark.parametrize("is_async", [True, False])
 def test_log_records_of_failing_deliveries_and_handlers_show_no_secret_and_no_body(
-    is_async: bool, sentry: Memory, caplog: pytest.LogCaptureFixture
+    is_async: bool, store: QueueStore, sentry: Memory, caplog: pytest.LogCaptureFixture
 ) -> None:
     def handle(event: Event) -> None:
         fetched = CANARY
@@ -140,12 +140,12 @@ def test_log_records_of_failing_deliveries_and_handlers_show_no_secret_and_no_bo
         await asyncio.to_thread(handle, event)
 
     async def live() -> None:
-        store = MemoryStore()
         app = Receiver(SECRET, store, handle_async if is_async else handle)
         await deliver(app, BODY, secret=SECRET)
         await app.run_pending()
         await deliver(app, BODY, secret=SECRET, **{"ChartHero-Signature": "v1=" + "0" * 64})
-        store.failures = [OSError()]
+        store.path.unlink()
+        store.path.mkdir()
         await deliver(app, BODY, secret=SECRET)
 
     asyncio.run(live())

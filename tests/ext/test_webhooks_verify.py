@@ -8,11 +8,8 @@ import json
 import pickle
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -93,16 +90,25 @@ def test_headers_are_accepted_in_every_form_and_case(form: str) -> None:
     assert verify(FORMS[form](signed()), BODY, SECRET, now=NOW).id == EVENT["id"]
 
 
-@pytest.mark.parametrize("secrets", [[OTHER, SECRET], (SECRET, OTHER), iter([OTHER, "third", SECRET])])
-def test_any_of_several_secrets_is_accepted_during_a_rotation(secrets: Any) -> None:
-    assert verify(signed(), BODY, secrets, now=NOW).id == EVENT["id"]
+@pytest.mark.parametrize("secrets", [(OTHER, SECRET), (SECRET, OTHER, "third"), (OTHER, "third"), (SECRET,)])
+@pytest.mark.parametrize("signatures", ["{wrong},{right}", "{right}, {wrong}", "v2=abc ,{wrong} ,\t{right}"])
+def test_one_signature_by_one_secret_must_match_and_every_pair_is_compared(
+    secrets: tuple[str, ...], signatures: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared, compare = [], hmac.compare_digest
 
+    def counting(first: str, second: str) -> bool:
+        compared.append((first, second))
+        return compare(first, second)
 
-@pytest.mark.parametrize("arranged", ["{wrong},{right}", "{right}, {wrong}", "v2=abc , {right}", "{right}"])
-def test_one_of_several_signatures_must_match(arranged: str) -> None:
+    monkeypatch.setattr(hmac, "compare_digest", counting)
     right, wrong = signed()["ChartHero-Signature"], "v1=" + "0" * 64
-    headers = signed(**{"ChartHero-Signature": arranged.format(right=right, wrong=wrong)})
-    assert verify(headers, BODY, SECRET, now=NOW).id == EVENT["id"]
+    headers = signed(**{"ChartHero-Signature": signatures.format(right=right, wrong=wrong)})
+    if SECRET in secrets:
+        assert verify(headers, BODY, iter(secrets), now=NOW).id == EVENT["id"]
+    else:
+        refusal(errors.SignatureMismatchError, headers, secrets=secrets)
+    assert len(set(compared)) == len(compared) == 2 * len(secrets)
 
 
 def test_a_new_field_of_an_event_is_kept() -> None:
@@ -146,9 +152,8 @@ def test_the_timestamp_may_differ_from_the_clock_by_the_tolerance(difference: fl
     refusal(errors.StaleTimestampError, signed(), now=NOW + difference + (600.1 if difference >= 0 else -600.1))
 
 
-def test_the_default_clock_is_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_of_the_machine_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     headers, present = sign(BODY, SECRET), time.time()
-    assert verify(headers, BODY, SECRET).id == EVENT["id"]
     monkeypatch.setattr(time, "time", lambda: present + 302)
     with pytest.raises(errors.StaleTimestampError):
         verify(headers, BODY, SECRET)
@@ -229,24 +234,6 @@ def test_any_forged_delivery_is_refused_by_one_of_our_errors(headers: list[tuple
     assert refusal(WebhookVerificationError, headers, body).reason != "unverified"
 
 
-def test_every_secret_is_compared_with_every_signature_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = []
-    compare = hmac.compare_digest
-
-    def counting(first: str, second: str) -> bool:
-        compared.append((first, second))
-        return compare(first, second)
-
-    monkeypatch.setattr(hmac, "compare_digest", counting)
-    right, wrong = signed()["ChartHero-Signature"], "v1=" + "0" * 64
-    for secrets in ([SECRET, OTHER, "third"], [OTHER, "third", SECRET], [OTHER, "third", "fourth"]):
-        for signatures in (f"{right},{wrong}", f"{wrong},{right}"):
-            compared.clear()
-            with suppress(errors.SignatureMismatchError):
-                verify(signed(**{"ChartHero-Signature": signatures}), BODY, secrets, now=NOW)
-            assert len(set(compared)) == len(compared) == 6
-
-
 class Unread(str):
     """A header value that only says how long it is."""
 
@@ -256,43 +243,18 @@ class Unread(str):
     __str__ = __iter__ = __getitem__ = __contains__ = __hash__ = __eq__ = __format__ = None  # type: ignore[assignment]
 
 
-HOSTILE = [lambda size: "x" + " " * size + "x", lambda size: "," * size, lambda size: "v1=," * size, "9".__mul__]
-
-
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("hostile", ["x{blanks}x", "{blanks}", "9" * 1025])
 def test_a_header_over_the_size_limit_is_refused_unread_and_before_the_hmac(
-    name: str, hostile: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+    name: str, hostile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = signed()
     monkeypatch.setattr(hmac, "new", lambda *_, **__: pytest.fail("the HMAC was computed"))
     for size in (2**power for power in range(11, 21)):
-        refusal(errors.MissingHeaderError, {**headers, name: Unread(hostile(size))})
-        refusal(errors.MissingHeaderError, {**headers, name: hostile(size).encode()})
-        refusal(errors.MissingHeaderError, {**headers, hostile(size): "x", name: ""})
-
-
-@pytest.mark.parametrize("hostile", [*HOSTILE, lambda size: "v1=" + "0" * size, lambda size: "\t \t," * size])
-def test_the_work_on_a_signature_header_grows_no_faster_than_its_length(hostile: Callable[[int], str]) -> None:
-    def calls(size: int) -> int:
-        counted = 0
-
-        def count(frame: Any, event: str, argument: Any) -> None:
-            nonlocal counted
-            counted += 1
-
-        headers = signed(**{"ChartHero-Signature": hostile(size)[:1024]})
-        sys.setprofile(count)
-        try:
-            with pytest.raises(WebhookVerificationError):
-                verify(headers, BODY, SECRET, now=NOW)
-        finally:
-            sys.setprofile(None)
-        return counted
-
-    counts = [calls(2**power) for power in range(3, 11)]
-    assert max(counts) < 20 * 1024
-    assert all(larger <= 2.5 * smaller for smaller, larger in pairwise(counts))
+        value = hostile.format(blanks=" " * size)
+        refusal(errors.MissingHeaderError, {**headers, name: Unread(value)})
+        refusal(errors.MissingHeaderError, {**headers, name: value.encode()})
+        refusal(errors.MissingHeaderError, {**headers, name: "", value: "x"})
 
 
 def test_every_refusal_is_a_public_class_with_its_own_reason() -> None:
@@ -308,7 +270,9 @@ def test_a_refusal_has_no_cause_and_can_be_pickled() -> None:
     assert (type(revived), str(revived), revived.reason) == (type(error), str(error), error.reason)
 
 
-@pytest.mark.parametrize("secrets", [[], "", " ", ["", SECRET], [f"{SECRET}canary\n"], " canary", [None], [b"canary"]])
+@pytest.mark.parametrize(
+    "secrets", [None, [], "", " ", ["", SECRET], [SECRET + "\n"], " x", "\ud800", [None], [b"x"], b"x"]
+)
 def test_missing_or_blank_secrets_are_a_configuration_error(secrets: Any) -> None:
     with pytest.raises(ConfigurationError, match="signing secret"):
         verify({}, BODY, secrets, now=NOW)

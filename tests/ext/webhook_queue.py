@@ -1,15 +1,19 @@
-"""A second implementation of the store, and events to put into it."""
+"""A queue to look into, and deliveries to put into it."""
 
 from __future__ import annotations
 
 import json
-import threading
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-from attrs import define, field
+import pytest
 
-from charthero_ext.webhooks import sign
+from charthero_ext.webhooks import SQLiteStore, sign
 from tests.payloads import EVENT
 
 SECRET = "whsec_synthetic_1"
@@ -19,73 +23,33 @@ def body(number: int = 1, **changes: Any) -> bytes:
     return json.dumps({**EVENT, "id": f"evt_{number}", **changes}).encode()
 
 
-@define
-class Row:
-    pointer: str | None
-    next_attempt_at: float | None
-    attempts: int = 0
-    leased_until: float = 0.0
-    error: str = ""
+class QueueStore(SQLiteStore):
+    """The default store, and what is in its table."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
 
-@define
-class MemoryStore:
-    """A queue that lives as long as the test. ``add`` sets ``asked`` and waits for ``released``."""
+    def rows(self, column: str, where: str = "true") -> list[Any]:
+        """Return a column of the events that match a condition."""
+        self.failed()  # Creates the file.
+        with closing(sqlite3.connect(self.path)) as database:
+            return [row[0] for row in database.execute(f"SELECT {column} FROM events WHERE {where} ORDER BY rowid")]
 
-    rows: dict[str, Row] = field(factory=dict)
-    failures: list[Exception] = field(factory=list)
-    asked: threading.Event = field(factory=threading.Event)
-    released: threading.Event = field(factory=threading.Event)
-
-    def __attrs_post_init__(self) -> None:
-        self.released.set()
-
-    def add(self, event_id: str, pointer: str, now: float) -> None:
-        self.asked.set()
-        assert self.released.wait(10)
-        self._fail()
-        row = self.rows.setdefault(event_id, Row(pointer, now))
-        if row.pointer is not None and row.leased_until <= now:
-            row.attempts = 0 if row.next_attempt_at is None else row.attempts
-            row.next_attempt_at = now
-
-    def claim(self, now: float, leased_until: float, limit: int) -> list[tuple[str, str, int]]:
-        self._fail()
-        due = [
-            (row.next_attempt_at, event_id)
-            for event_id, row in self.rows.items()
-            if row.next_attempt_at is not None and row.next_attempt_at <= now and row.leased_until <= now
-        ]
-        claimed = []
-        for _, event_id in sorted(due, key=lambda pair: pair[0])[:limit]:
-            row = self.rows[event_id]
-            row.attempts, row.leased_until = row.attempts + 1, leased_until
-            claimed.append((event_id, row.pointer or "", row.attempts))
-        return claimed
-
-    def complete(self, event_id: str) -> None:
-        self.rows[event_id] = Row(None, None)
-
-    def retry(self, event_id: str, next_attempt_at: float | None, error: str) -> None:
-        row = self.rows[event_id]
-        if row.pointer is not None:
-            row.leased_until, row.next_attempt_at, row.error = 0.0, next_attempt_at, error
-
-    def failed(self) -> list[tuple[str, str]]:
-        self._fail()
-        return [
-            (event_id, row.error)
-            for event_id, row in self.rows.items()
-            if row.pointer is not None and row.next_attempt_at is None
-        ]
+    @property
+    def ids(self) -> list[str]:
+        return self.rows("id")
 
     @property
     def completed(self) -> list[str]:
-        return [event_id for event_id, row in self.rows.items() if row.pointer is None]
+        return self.rows("id", "pointer IS NULL")
 
-    def _fail(self) -> None:
-        if self.failures:
-            raise self.failures.pop()
+
+@pytest.fixture(name="store")
+def store_in_memory() -> Iterator[QueueStore]:
+    """Return a store whose commits wait for no disk, if the system has a directory in memory."""
+    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
+        yield QueueStore(Path(directory) / "events.db")
 
 
 async def deliver(
