@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 from scripts import facts
-from scripts.artifact import load_snapshot
-from scripts.surface import load_surface
 
 from .changes import everything_renamed
 from .published import LIST, NOTES, SURFACE, Document, artifact, body, parameter, raw, schemas
@@ -104,11 +102,6 @@ def test_the_program_prints_the_facts_of_a_file(tmp_path: Path, capsys: pytest.C
     (tmp_path / "spec.json").write_bytes(raw(artifact()))
     assert facts.main([str(tmp_path / "spec.json")]) == 0
     assert capsys.readouterr().out.splitlines() == lines(artifact())
-
-
-def test_the_committed_facts_are_those_of_the_snapshot() -> None:
-    _, document = load_snapshot()
-    assert facts.FACTS.read_text().splitlines() == facts.facts_of(document, load_surface())
 
 
 def test_stale_facts_fail_the_check(

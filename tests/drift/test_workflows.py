@@ -14,10 +14,6 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 each = pytest.mark.parametrize("workflow", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
 
 
-def test_there_are_three() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["ci", "drift", "release"]
-
-
 @each
 def test_every_step_on_one_line_is_a_make_target_or_a_script(workflow: Path) -> None:
     steps = re.findall(r"\brun: ([^|\s].*)", workflow.read_text())

@@ -88,12 +88,11 @@ def test_pull_writes_the_artifact_byte_for_byte_and_records_its_origin(tree: Tre
     assert before <= datetime.fromisoformat(facts["fetched_at"]) <= datetime.now(UTC)
 
 
-def test_a_compressed_answer_is_stored_as_it_was_published(tree: Tree, published: Docs) -> None:
+def test_a_compressed_answer_is_stored_without_compression(tree: Tree, published: Docs) -> None:
     published.answers = [answer(body=gzip.compress(ARTIFACT), content_encoding="gzip")]
     tree.pull(published.url)
     assert tree.snapshot.read_bytes() == ARTIFACT
-    (_, headers), *_ = published.requests
-    assert headers["accept-encoding"] == "gzip"
+    assert published.requests[0][1]["accept-encoding"] == "gzip"
 
 
 def test_a_second_pull_of_the_same_bytes_changes_nothing(tree: Tree, published: Docs) -> None:
@@ -103,6 +102,9 @@ def test_a_second_pull_of_the_same_bytes_changes_nothing(tree: Tree, published: 
     times = [(path.stat().st_mtime_ns, path.stat().st_ino) for path in (tree.snapshot, tree.record)]
     assert not tree.pull(published.url)
     assert [(path.stat().st_mtime_ns, path.stat().st_ino) for path in (tree.snapshot, tree.record)] == times
+    tree.snapshot.write_bytes(ARTIFACT + b" ")
+    assert tree.pull(published.url)
+    assert tree.snapshot.read_bytes() == ARTIFACT
 
 
 @pytest.mark.parametrize(
@@ -122,16 +124,6 @@ def test_a_pull_replaces_a_record_that_does_not_say_pulled(tree: Tree, published
     facts = tree.facts()
     assert list(facts) == ["url", "sha256", "fetched_at", "provenance"]
     assert (facts["sha256"], facts["provenance"]) == (sha256(ARTIFACT), "pulled")
-
-
-def test_a_deleted_or_edited_snapshot_is_pulled_again(tree: Tree, published: Docs) -> None:
-    published.answers = [answer()]
-    tree.pull(published.url)
-    tree.snapshot.unlink()
-    assert tree.pull(published.url)
-    tree.snapshot.write_bytes(ARTIFACT + b" ")
-    assert tree.pull(published.url)
-    assert tree.snapshot.read_bytes() == ARTIFACT
 
 
 def test_pull_follows_redirects_and_records_the_first_address(tree: Tree, published: Docs) -> None:
@@ -160,6 +152,7 @@ DAMAGED = gzip.compress(ARTIFACT)[:20] + b"x" * 200
     [
         *((answer(status, body=b"no"), f"HTTP {status}", 1) for status in (400, 401, 403, 404, 410)),
         *((answer(status, body=b"no"), f"HTTP {status}", 3) for status in (429, 500, 502, 503, 520)),
+        (answer(content_length=str(len(ARTIFACT) * 2)), "the answer is cut short, or is not HTTP", 3),
         *((answer(content_encoding=one), OTHER_ENCODING, 1) for one in ("deflate", "br", "zstd", "gzip, gzip")),
         (answer(body=DAMAGED, content_encoding="gzip"), "the compressed answer is damaged", 1),
         (answer(302, body=b"", location="/again"), "cannot be reached (TooManyRedirects)", 21),
@@ -169,8 +162,11 @@ def test_a_bad_answer_is_refused_and_only_some_are_requested_again(
     tree: Tree, published: Docs, bad: Answer, line: str, attempts: int
 ) -> None:
     published.answers = [bad]
-    assert refused(tree, published.url) == f"{published.url}: {line}"
+    address = published.url.replace("http://", "HTTP://someone:synthetic-secret@") + "?sig=synthetic-secret"
+    assert refused(tree, address) == f"{published.url}: {line}"
     assert len(published.requests) == attempts
+    published.answers = [bad, answer()]
+    assert attempts != 3 or tree.pull(published.url)
 
 
 def test_a_redirect_from_https_to_http_is_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,25 +180,25 @@ def test_a_redirect_from_https_to_http_is_refused(tree: Tree, monkeypatch: pytes
     assert line == "https://docs.example/openapi.json: leads from https to plain http"
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
-def test_a_temporary_status_is_requested_again(tree: Tree, published: Docs, status: int) -> None:
-    published.answers = [answer(status, body=b"<html>"), answer(status, body=b""), answer()]
-    assert tree.pull(published.url)
-    assert len(published.requests) == 3
+@pytest.mark.parametrize("content_encoding", ["identity", "gzip"])
+def test_an_answer_past_the_limit_is_refused_before_it_ends(
+    tree: Tree, published: Docs, monkeypatch: pytest.MonkeyPatch, content_encoding: str
+) -> None:
+    monkeypatch.setattr(pull, "MAX_BYTES", 1_000_000)
+    small = answer(body=gzip.compress(b" " * 50_000_000), content_encoding="gzip")
+    published.answers = [endless(published, b" " * 0x8000) if content_encoding == "identity" else small]
+    assert refused(tree, published.url) == f"{published.url}: larger than 1,000,000 bytes"
+    assert len(published.requests) == 1
+    assert refused(tree, "/dev/zero") == "/dev/zero: larger than 1,000,000 bytes"
 
 
-def test_a_truncated_answer_is_requested_again_and_then_refused(tree: Tree, published: Docs) -> None:
-    half = answer(content_length=str(len(ARTIFACT) * 2))
-    published.answers = [half, answer()]
-    assert tree.pull(published.url)
-    tree.snapshot.write_bytes(b"old")
-    tree.record.write_text('{"sha256": "old"}')
-    published.answers, published.requests = [half], []
-    assert refused(tree, published.url) == f"{published.url}: the answer is cut short, or is not HTTP"
-    assert len(published.requests) == 3
+def test_an_answer_that_takes_too_long_is_refused(tree: Tree, published: Docs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "MAX_SECONDS", 0.3)
+    published.answers = [endless(published, b" ", pause=0.01)]
+    assert refused(tree, published.url) == f"{published.url}: took longer than 0 seconds"
 
 
-def test_a_host_that_cannot_be_reached_is_refused(tree: Tree, published: Docs) -> None:
+def test_a_host_that_cannot_be_reached_is_refused(tree: Tree) -> None:
     closed = "http://127.0.0.1:1/openapi.json"
     assert refused(tree, closed) == f"{closed}: cannot be reached (ConnectError)"
 
@@ -227,29 +223,6 @@ def endless(docs: Docs, piece: bytes, pause: float = 0) -> Answer:
         handler.close_connection = True
 
     return send
-
-
-def test_an_answer_past_the_limit_is_refused_before_it_ends(
-    tree: Tree, published: Docs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pull, "MAX_BYTES", 1_000_000)
-    published.answers = [endless(published, b" " * 0x8000)]
-    assert refused(tree, published.url) == f"{published.url}: larger than 1,000,000 bytes"
-    assert len(published.requests) == 1
-
-
-def test_a_small_answer_that_decompresses_past_the_limit_is_refused(
-    tree: Tree, published: Docs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pull, "MAX_BYTES", 1_000_000)
-    published.answers = [answer(body=gzip.compress(b" " * 50_000_000), content_encoding="gzip")]
-    assert refused(tree, published.url) == f"{published.url}: larger than 1,000,000 bytes"
-
-
-def test_an_answer_that_takes_too_long_is_refused(tree: Tree, published: Docs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pull, "MAX_SECONDS", 0.3)
-    published.answers = [endless(published, b" ", pause=0.01)]
-    assert refused(tree, published.url) == f"{published.url}: took longer than 0 seconds"
 
 
 # What is sent
@@ -285,13 +258,6 @@ def test_a_pull_never_sends_credentials(tree: Tree, published: Docs, tmp_path: P
     assert "synthetic" not in tree.record.read_text()
 
 
-@pytest.mark.parametrize("status", [404, 503])
-def test_the_error_shows_no_secret_of_the_address(tree: Tree, published: Docs, status: int) -> None:
-    published.answers = [answer(status, body=b"")]
-    address = published.url.replace("http://", "HTTP://someone:synthetic-secret@") + "?sig=synthetic-secret"
-    assert refused(tree, address) == f"{published.url}: HTTP {status}"
-
-
 # Files
 
 
@@ -310,11 +276,6 @@ def test_a_missing_file_a_directory_or_an_unknown_scheme_is_refused(tree: Tree) 
     assert refused(tree, "/") == "/: Is a directory"
     assert refused(tree, "ftp://docs.example/openapi.json").endswith("No such file or directory")
     assert refused(tree, "") == ".: Is a directory"
-
-
-def test_an_endless_file_is_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pull, "MAX_BYTES", 1_000_000)
-    assert refused(tree, "/dev/zero") == "/dev/zero: larger than 1,000,000 bytes"
 
 
 def test_a_snapshot_that_cannot_be_written_leaves_no_partial_file(tree: Tree, published: Docs) -> None:
