@@ -52,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python would try to flush the rest of the buffer at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13  # SIGPIPE, which Windows does not have
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
+        for note in getattr(interruption, "__notes__", ()):
+            sys.stderr.write(f"\ncharthero: interrupted; {note}\n")
         # Dying of the signal tells a shell to stop a loop, too. Requests in flight are dropped.
         sys.stderr.flush()
         signal.signal(signal.SIGINT, signal.SIG_DFL)

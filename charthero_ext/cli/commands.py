@@ -5,31 +5,47 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import sqlite3
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from charthero_client.decoding import Model
 
 from charthero_ext._spec import PUBLISHED
-from charthero_ext.cli import sync_commands
+from charthero_ext.changes import Change, Ledger
 from charthero_ext.cli.doctor import examine
-from charthero_ext.cli.failures import FAILED, NOT_AUTHORIZED, described, exit_code
-from charthero_ext.cli.options import DocumentId, EncounterId, Json, ShowPhi, Since, Until, parse_path
-from charthero_ext.cli.rendering import card, encounters_table, plain, progress_bar, text_of, write
-from charthero_ext.cli.stream import stream
+from charthero_ext.cli.export import LEDGER, Export
+from charthero_ext.cli.failures import FAILED, INCOMPLETE, NOT_AUTHORIZED, described, exit_code
+from charthero_ext.cli.listing import encounters, uninterrupted
+from charthero_ext.cli.options import (
+    MASKED,
+    AllowMassDelete,
+    DocumentId,
+    EncounterId,
+    Json,
+    LookBack,
+    ShowPhi,
+    Since,
+    parse_path,
+    parts_option,
+    path_argument,
+    usage,
+)
+from charthero_ext.cli.records import Reader
+from charthero_ext.cli.rendering import card, plain, progress_bar, text_of, write
+from charthero_ext.cli.set_files import verify
 from charthero_ext.client import ChartHero
-from charthero_ext.models import Encounter
+from charthero_ext.errors import ChartHeroError, ConfigurationError, MassDeletionError
 
 __all__ = ["app", "run"]
 
-TABLE_ROWS = 50
-MASKED = "Patient fields are masked; --show-phi shows them, --json gives everything."
+CONTINUE = "what was exported is safe; run the same command again to continue"
 
 app = typer.Typer(
     add_completion=False,
@@ -79,57 +95,7 @@ def _main(
     pass
 
 
-@app.command()
-def encounters(
-    since: Since = None,
-    until: Until = None,
-    status: Annotated[str | None, typer.Option("--status", metavar="STATUS", help="Such as completed.")] = None,
-    encounter_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Such as ambient.")] = None,
-    max_items: Annotated[
-        int | None, typer.Option(min=1, metavar="NUMBER", help=f"In all; {TABLE_ROWS} by default, with --json all.")
-    ] = None,
-    as_json: Json = False,
-    resume: Annotated[str | None, typer.Option(metavar="CHECKPOINT", help="Of a listing that was interrupted.")] = None,
-    show_phi: ShowPhi = False,
-) -> None:
-    """List encounters, newest first.
-
-    The API cannot filter by status or type: --status and --type read every encounter of the range and filter them here.
-    """
-    rows = max_items if as_json else max_items or TABLE_ROWS
-    options = {"--status": status, "--type": encounter_type}
-    filters = [f"{name}={value}" for name, value in options.items() if value is not None]
-
-    def matches(encounter: Encounter) -> bool:
-        return status in (None, encounter.status) and encounter_type in (None, encounter.encounter_type)
-
-    is_piped = not sys.stdout.isatty()
-    with ChartHero() as ch, progress_bar("encounters", is_wanted=is_piped or not as_json) as show:
-        with _usage():
-            walk = ch.encounters.iter(
-                start_at=since,
-                end_at=until,
-                sort_order=None if resume else "desc",
-                max_items=None if filters else rows,
-                resume_from=resume,
-                progress=show,
-            )
-        with walk:
-            if as_json:
-                count = stream(walk, matches=matches, max_items=rows, checkpoint=resume, options=filters)
-            else:
-                found = list(islice(filter(matches, walk), rows))
-                count = len(found)
-    if not count:
-        sys.stderr.write("No encounters found.\n")
-    elif not as_json:
-        write(encounters_table(found, shows_all=show_phi))
-        if not show_phi:
-            sys.stderr.write(f"{MASKED}\n")
-        total = None if filters else walk.receipt.total_at_start
-        if max_items is None and count == TABLE_ROWS != total:
-            of = "" if total is None else f" of {total:,}"
-            sys.stderr.write(f"{TABLE_ROWS}{of} encounters; --max-items shows more, --json gives all.\n")
+app.command()(encounters)
 
 
 @app.command()
@@ -165,15 +131,87 @@ def audio(
 
     Only the owner of the file can read it.
     """
-    if output.is_file() and not output.is_symlink() and not force:
+    if output.is_file() and not force:
         raise FileExistsError(errno.EEXIST, "the file exists; --force replaces it", str(output))
-    with ChartHero() as ch, _usage(), progress_bar("bytes") as show:
+    with ChartHero() as ch, usage(), progress_bar("bytes") as show:
         ch.documents.download_audio(encounter_id, document_id, output, progress=show)
     write(str(output))
 
 
-app.command()(sync_commands.changes)
-app.command()(sync_commands.export)
+@app.command()
+def changes(
+    ledger: Annotated[Path, path_argument("LEDGER", "What was written before.")],
+    since: Since = None,
+    look_back: LookBack = 30,
+    parts: Annotated[Any, parts_option("Add documents, transcripts or both.")] = "",
+    allow_mass_delete: AllowMassDelete = False,
+) -> int:
+    """Write what changed since the last run.
+
+    Each line is a JSON object of kind added, changed or deleted. It is recorded in LEDGER after it was written. A line
+    that was not recorded is written again. Use the same --since in every run.
+    """
+    if "audio" in parts:
+        raise typer.BadParameter("a line cannot contain recordings; see charthero export")
+    is_incomplete = False
+    with ChartHero() as ch, Ledger(ledger) as opened:
+        reader, window = Reader(ch.documents, parts), timedelta(days=look_back)
+        for change in ch.encounters.changes(
+            opened, start_at=since, look_back=window, allow_mass_delete=allow_mass_delete
+        ):
+            line = _line(change, reader)
+            with uninterrupted():
+                write(json.dumps(line))
+            is_incomplete |= "unreadable" in line
+    if is_incomplete:
+        sys.stderr.write("charthero: some documents were unreadable; the field unreadable lists them\n")
+    return INCOMPLETE if is_incomplete else 0
+
+
+@app.command()
+def export(
+    directory: Annotated[Path, path_argument("DIRECTORY", "Created if it does not exist.")],
+    parts: Annotated[
+        Any, parts_option("Some of documents,transcripts (the default) and audio, or encounters alone.")
+    ] = None,
+    since: Since = None,
+    look_back: LookBack = 30,
+    allow_mass_delete: AllowMassDelete = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, metavar="NUMBER", help="Requests in flight.")] = 4,
+    only_verify: Annotated[bool, typer.Option("--verify", help="Only compare the files with the manifests.")] = False,
+) -> int:
+    """Export everything as JSON Lines.
+
+    The first run exports everything to DIRECTORY/0001. Each later run adds what has changed since, as 0002 and so on.
+    It first compares all files with their manifests. After an interruption, the same command continues.
+    """
+    count = verify(directory) if only_verify or directory.is_dir() else 0
+    if only_verify:
+        write(f"sets compared with their manifests: {count}")
+        return 0
+    try:
+        with ChartHero() as ch, progress_bar("encounters") as show:
+            path, manifest = Export(
+                client=ch,
+                directory=directory,
+                start_at=since,
+                parts=parts,
+                feed=partial(
+                    ch.encounters.changes, look_back=timedelta(days=look_back), allow_mass_delete=allow_mass_delete
+                ),
+                concurrency=concurrency,
+                progress=show,
+            ).run()
+    except (ChartHeroError, OSError, sqlite3.Error, KeyboardInterrupt) as error:
+        if (directory / LEDGER).exists() and not isinstance(error, (ConfigurationError, MassDeletionError)):
+            error.add_note(CONTINUE)
+        raise
+    shown = ("encounters", *manifest["parts"])
+    counts = [f"{count:,} {kind}" for kind, count in manifest["counts"].items() if count or kind in shown]
+    write(f"{path}: {', '.join(counts)}")
+    if manifest["counts"]["unreadable"]:
+        sys.stderr.write("charthero: unreadable.jsonl lists what could not be read; the next run tries it again\n")
+    return INCOMPLETE if manifest["counts"]["unreadable"] else 0
 
 
 @app.command()
@@ -190,9 +228,8 @@ def doctor(
     """
     outcomes = set()
     for finding in examine(spec_url):
-        outcomes.add(finding.outcome)
-        facts = {"check": finding.check, "outcome": finding.outcome, "detail": finding.detail, **finding.facts}
-        write(json.dumps(facts) if as_json else plain(f"{finding.outcome:8}{finding.check:12}{finding.detail}"))
+        outcomes.add(finding["outcome"])
+        write(json.dumps(finding) if as_json else plain("{outcome:8}{check:12}{detail}".format_map(finding)))
     return NOT_AUTHORIZED if "refused" in outcomes else FAILED if "failed" in outcomes else 0
 
 
@@ -209,7 +246,7 @@ def sandbox(context: typer.Context) -> int:
 
 
 def _show(get: Callable[[ChartHero], Model], as_json: bool, show_phi: bool) -> None:
-    with ChartHero() as ch, _usage():
+    with ChartHero() as ch, usage():
         model = get(ch)
     if as_json:
         write(json.dumps(model.to_dict()))
@@ -221,10 +258,12 @@ def _show(get: Callable[[ChartHero], Model], as_json: bool, show_phi: bool) -> N
         sys.stderr.write(f"{MASKED}\n")
 
 
-@contextmanager
-def _usage() -> Iterator[None]:
-    """Report a value that the client refuses as a usage error."""
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+def _line(change: Change, reader: Reader) -> dict[str, Any]:
+    line: dict[str, Any] = {"kind": change.kind, "encounter_id": change.encounter_id}
+    if change.encounter is not None:
+        (_, encounter), *rows = reader.read(change)
+        ready = [event.to_dict() for event in change.transcripts_ready]
+        line |= {"encounter": encounter, "transcripts_ready": ready, **{part: [] for part in reader.parts}}
+        for kind, row in rows:
+            line.setdefault(kind, []).append(row)
+    return line

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from attrs import asdict, field, frozen
+from attrs import asdict
 from charthero_client.contract import ARTIFACT_SHA256
 
 from charthero_ext._key_source import KeyFile
@@ -27,7 +27,7 @@ from charthero_ext.client import ChartHero
 from charthero_ext.config import Settings
 from charthero_ext.errors import ApiStatusError, ChartHeroError, ConfigurationError
 
-__all__ = ["Finding", "examine"]
+__all__ = ["examine"]
 
 #: Seconds that a webhook's timestamp may differ from the clock.
 TOLERANCE = 300
@@ -45,26 +45,19 @@ REMEDIES = {
 #: the key.
 Outcome: TypeAlias = Literal["ok", "note", "failed", "refused"]
 
-
-@frozen
-class Finding:
-    """The result of one check, for people, and its facts for programs."""
-
-    check: str
-    outcome: Outcome
-    detail: str
-    facts: dict[str, Any] = field(factory=dict)
+#: The result of one check: its name, the outcome, a text for people, and facts for programs.
+Finding: TypeAlias = dict[str, Any]
 
 
 def examine(spec_url: str) -> Iterator[Finding]:
     """Check everything in order. Skip the checks that depend on one that failed."""
     versions = {name: version(name) for name in ("charthero-ext", "httpx", "msgspec")}
     versions |= {"Python": platform.python_version(), "system": platform.system()}
-    yield Finding("versions", "ok", ", ".join(f"{name} {number}" for name, number in versions.items()), versions)
+    yield _found("versions", "ok", ", ".join(f"{name} {number}" for name, number in versions.items()), **versions)
     try:
         settings = Settings.load(attempts=1)
     except ConfigurationError as error:
-        yield Finding("settings", "failed", str(error))
+        yield _found("settings", "failed", str(error))
         return
     yield from _settings(settings)
     yield _proxy(settings)
@@ -76,28 +69,31 @@ def examine(spec_url: str) -> Iterator[Finding]:
 def _settings(settings: Settings) -> Iterator[Finding]:
     profile = f"the profile {os.environ.get('CHARTHERO_PROFILE') or 'default'!r}"
     host = "CHARTHERO_BASE_URL" if "CHARTHERO_BASE_URL" in os.environ else profile
-    facts = {"base_url": settings.base_url, "host_from": host, "key_from": settings.key_source.origin}
-    yield Finding("settings", "ok", f"{settings.base_url} from {host}; the key from {facts['key_from']}", facts)
+    origin = settings.key_source.origin
+    detail = f"{settings.base_url} from {host}; the key from {origin}"
+    yield _found("settings", "ok", detail, base_url=settings.base_url, host_from=host, key_from=origin)
     key = settings.key_source.provider
     if os.name == "posix" and isinstance(key, KeyFile) and key.path.exists():
         mode = f"{stat.S_IMODE(key.path.stat().st_mode):04o}"
         if not mode.endswith("00"):
             detail = f"other users may read it (mode {mode}); chmod 600 {key.path}"
-            yield Finding("key file", "note", detail, {"mode": mode})
+            yield _found("key file", "note", detail, mode=mode)
 
 
 def _proxy(settings: Settings) -> Finding:
     names = sorted(name for name in os.environ if name.upper() in PROXY_VARIABLES)
-    facts: dict[str, Any] = {"variables": names, "proxy": None}
     url = urlsplit(settings.base_url)
     # Plain http is for loopback, which is never called through a proxy.
     proxy = environment_proxy("https", url.hostname or "", url.port) if url.scheme == "https" else None
     if proxy is None:
-        return Finding("proxy", "ok", "none for this host" + (f" ({', '.join(names)} set)" if names else ""), facts)
+        detail = "none for this host" + (f" ({', '.join(names)} set)" if names else "")
+        return _found("proxy", "ok", detail, variables=names, proxy=None)
+    address = None
     with suppress(ValueError):  # The variable is not a valid URL.
         parts = urlsplit(proxy.url.reveal())
-        facts["proxy"] = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
-    return Finding("proxy", "note", f"{facts['proxy'] or 'a proxy'}, from {proxy.variable}", facts)
+        address = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+    detail = f"{address or 'a proxy'}, from {proxy.variable}"
+    return _found("proxy", "note", detail, variables=names, proxy=address)
 
 
 def _answers(ch: ChartHero) -> Iterator[Finding]:
@@ -112,11 +108,11 @@ def _answers(ch: ChartHero) -> Iterator[Finding]:
     except ChartHeroError as error:
         reason = getattr(error, "reason", None)
         detail = str(error).removeprefix("get: ") + REMEDIES.get(str(reason), "")
-        yield Finding("connection", "failed", detail, {"reason": reason})
+        yield _found("connection", "failed", detail, reason=reason)
         return
     milliseconds = round((time.perf_counter() - started) * 1000)
-    facts = {"status_code": status, "milliseconds": milliseconds}
-    yield Finding("connection", "ok", f"HTTP {status} in {milliseconds} ms", facts)
+    detail = f"HTTP {status} in {milliseconds} ms"
+    yield _found("connection", "ok", detail, status_code=status, milliseconds=milliseconds)
     yield from _access(ch)
     yield _clock(date)
 
@@ -128,32 +124,37 @@ def _access(ch: ChartHero) -> Iterator[Finding]:
         False: ("refused", f"not accepted by the server; it came from {ch.settings.key_source.origin}"),
         None: ("note", "could not tell"),
     }
-    yield Finding("key", *outcomes[report.key_accepted], {"accepted": report.key_accepted})
+    yield _found("key", *outcomes[report.key_accepted], accepted=report.key_accepted)
     for route in report.routes:
         facts = {"operation": route.operation, "status_code": route.status_code, "reason_code": route.reason_code}
         # Least privilege is fine. Only the owner of the key knows which routes are needed.
         outcome: Outcome = "ok" if route.outcome == "granted" else "note"
-        yield Finding("access", outcome, f"{route.operation} {route.outcome}: {route.why}", facts)
+        yield _found("access", outcome, f"{route.operation} {route.outcome}: {route.why}", **facts)
 
 
 def _clock(date: str) -> Finding:
     try:
         server = parsedate_to_datetime(date).replace(tzinfo=UTC)  # HTTP dates are in UTC.
     except ValueError:
-        return Finding("clock", "note", "could not tell: no successful response with a Date header")
+        return _found("clock", "note", "could not tell: no successful response with a Date header")
     ahead = round((datetime.now(UTC) - server).total_seconds())
     detail = f"{abs(ahead)} s {'behind' if ahead < 0 else 'ahead of'} the server's"
     outcome: Outcome = "ok" if abs(ahead) < TOLERANCE / 10 else "note"
     if abs(ahead) > TOLERANCE:
         outcome, detail = "failed", f"{detail}; webhooks are rejected beyond {TOLERANCE} s"
-    return Finding("clock", outcome, detail, {"seconds_ahead": ahead, "tolerance": TOLERANCE})
+    return _found("clock", outcome, detail, seconds_ahead=ahead, tolerance=TOLERANCE)
 
 
 def _artifact(ch: ChartHero, url: str) -> Finding:
     try:
         report = ch.check_spec(url)
     except ConfigurationError as error:
-        return Finding("artifact", "failed", str(error))
+        return _found("artifact", "failed", str(error))
     built = f"built from {'a reconstruction of ' if report.reconstructed else ''}{ARTIFACT_SHA256[:12]}"
-    facts = {"published" if name == "outcome" else name: value for name, value in asdict(report).items()}
-    return Finding("artifact", "ok" if report.same else "note", f"{report.outcome} ({report.reason}); {built}", facts)
+    facts = asdict(report)
+    detail = f"{report.outcome} ({report.reason}); {built}"
+    return _found("artifact", "ok" if report.same else "note", detail, published=facts.pop("outcome"), **facts)
+
+
+def _found(check: str, outcome: Outcome, detail: str, **facts: Any) -> Finding:
+    return {"check": check, "outcome": outcome, "detail": detail, **facts}

@@ -15,18 +15,20 @@ A run that continues cuts the files back to these sizes. So each line is written
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from attrs import frozen
 
 from charthero_ext.changes import Change
 from charthero_ext.cli.export_ledger import ExportLedger, State
 from charthero_ext.cli.records import Reader, Row
-from charthero_ext.cli.set_files import Manifest, SetFiles, complete, read_lines, sync, unusable
+from charthero_ext.cli.set_files import append, complete, open_files, read_lines, sync, unusable
 from charthero_ext.client import ChartHero
 from charthero_ext.errors import MassDeletionError
 from charthero_ext.pagination.window import total_of
@@ -57,7 +59,7 @@ class Export:
     concurrency: int
     progress: Callable[[int, int | None], object]
 
-    def run(self) -> tuple[Path, Manifest]:
+    def run(self) -> tuple[Path, dict[str, Any]]:
         """Add a set, or complete the one that was begun. Return its directory and its manifest.
 
         Raises:
@@ -80,16 +82,15 @@ class Export:
                 raise unusable(path, "was changed or removed")
             path.mkdir(mode=0o700, exist_ok=True)
             kinds = ("encounters", *state.parts, *OTHER_KINDS)
-            with SetFiles(path, kinds, state.sizes) as files:
+            with open_files(path, {kind: state.sizes.get(kind, 0) for kind in kinds}) as files:
                 refusal = self._write(ledger, files, Reader(self.client.documents, tuple(state.parts), path / "audio"))
-            manifest = complete(
-                path,
-                kinds,
-                base_url=self.client.settings.base_url,
-                start_at=state.start_at,
-                parts=state.parts,
-                finished_at=datetime.now(UTC).replace(microsecond=0),
-            )
+            facts = {
+                "base_url": self.client.settings.base_url,
+                "start_at": state.start_at,
+                "parts": state.parts,
+                "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            manifest = complete(path, kinds, facts)
             final = path.rename(self.directory / path.name.removeprefix("."))
             sync(self.directory)
         if refusal is not None:
@@ -112,7 +113,7 @@ class Export:
             stored.number, stored.is_walked, stored.sizes = stored.number + 1, False, {}
         return stored
 
-    def _write(self, ledger: ExportLedger, files: SetFiles, reader: Reader) -> MassDeletionError | None:
+    def _write(self, ledger: ExportLedger, files: dict[str, BinaryIO], reader: Reader) -> MassDeletionError | None:
         """Write the rows of all changes. Threads read documents ahead; the rows stay in the order of the changes."""
         state, total, done, refusal = ledger.state, None, 0, None
         start_at = None if state.start_at is None else datetime.fromisoformat(state.start_at)
@@ -124,12 +125,15 @@ class Export:
             nonlocal done
             while pending:
                 for kind, row in pending.popleft().result():
-                    files.write(kind, row)
+                    append(files[kind], row)
                 done += 1
                 self.progress(done, total)
             if reader.directory.is_dir():
                 sync(reader.directory)
-            return files.sync()
+            for file in files.values():
+                file.flush()
+                os.fsync(file.fileno())
+            return {kind: file.tell() for kind, file in files.items()}
 
         ledger.write_pending = write_pending
         workers = ThreadPoolExecutor(self.concurrency, "charthero-export")

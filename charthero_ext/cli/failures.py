@@ -9,21 +9,9 @@ import sqlite3
 
 import typer
 
+from charthero_ext import errors
 from charthero_ext._secret import place_of
 from charthero_ext.cli.rendering import plain
-from charthero_ext.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    InvalidRequestError,
-    MassDeletionError,
-    NotFoundError,
-    PaginationError,
-    PermissionDeniedError,
-    RateLimitedError,
-    ServiceUnavailableError,
-    TransportError,
-    UnexpectedResponseError,
-)
 
 __all__ = ["FAILED", "INCOMPLETE", "NOT_AUTHORIZED", "described", "exit_code"]
 
@@ -33,15 +21,15 @@ FAILED, USAGE, NOT_AUTHORIZED, INCOMPLETE = 1, 2, 3, 4
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 NEXT_STEPS: dict[type[Exception], str] = {
-    AuthenticationError: "`charthero doctor` tests the key",
-    PermissionDeniedError: "`charthero doctor` shows what the key may do",
-    InvalidRequestError: "`charthero encounter` shows the documents of an encounter and their types",
-    NotFoundError: "`charthero encounters` lists what exists",
-    RateLimitedError: "try again later",
-    ServiceUnavailableError: "try again later; if it lasts, ask ChartHero's support",
-    TransportError: "`charthero doctor` tests the connection",
-    UnexpectedResponseError: "`charthero doctor` shows whether the API has changed",
-    PaginationError: "run it again; if it happens again, report it",
+    errors.AuthenticationError: "`charthero doctor` tests the key",
+    errors.PermissionDeniedError: "`charthero doctor` shows what the key may do",
+    errors.InvalidRequestError: "`charthero encounter` shows the documents of an encounter and their types",
+    errors.NotFoundError: "`charthero encounters` lists what exists",
+    errors.RateLimitedError: "try again later",
+    errors.ServiceUnavailableError: "try again later; if it lasts, ask ChartHero's support",
+    errors.TransportError: "`charthero doctor` tests the connection",
+    errors.UnexpectedResponseError: "`charthero doctor` shows whether the API has changed",
+    errors.PaginationError: "run it again; if it happens again, report it",
 }
 
 
@@ -49,10 +37,10 @@ def exit_code(error: Exception) -> int:
     """Return the exit code for *error*."""
     if isinstance(error, UsageError):
         return USAGE
-    if isinstance(error, (AuthenticationError, PermissionDeniedError)):
+    if isinstance(error, (errors.AuthenticationError, errors.PermissionDeniedError)):
         return NOT_AUTHORIZED
-    is_incomplete = isinstance(error, PaginationError) or hasattr(error, "__notes__")
-    return INCOMPLETE if is_incomplete and not isinstance(error, ConfigurationError) else FAILED
+    is_incomplete = isinstance(error, errors.PaginationError) or hasattr(error, "__notes__")
+    return INCOMPLETE if is_incomplete and not isinstance(error, errors.ConfigurationError) else FAILED
 
 
 def described(error: Exception) -> str:
@@ -65,7 +53,7 @@ def described(error: Exception) -> str:
         hints = [f"see {context.command_path if context else 'charthero'} --help"]
     elif isinstance(error, OSError):
         text = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
-    elif isinstance(error, MassDeletionError):
+    elif isinstance(error, errors.MassDeletionError):
         text = text.replace("pass allow_mass_delete=True", "use --allow-mass-delete")
     elif isinstance(error, sqlite3.Error):
         text = f"the ledger cannot be used: {error}"

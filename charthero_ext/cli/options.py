@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +14,18 @@ from charthero_ext._operations import as_instant
 from charthero_ext.cli.records import PARTS
 
 __all__ = ["AllowMassDelete", "DocumentId", "EncounterId", "Json", "LookBack", "ShowPhi", "Since", "Until"]
-__all__ += ["parse_parts", "parse_path"]
+__all__ += ["MASKED", "parse_path", "parts_option", "path_argument", "usage"]
+
+MASKED = "Patient fields are masked; --show-phi shows them, --json gives everything."
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """Report a value that the client refuses as a usage error."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def parse_path(text: str) -> Path:
@@ -22,29 +35,36 @@ def parse_path(text: str) -> Path:
     return Path(text)
 
 
-def parse_parts(text: str) -> tuple[str, ...]:
-    """Return the names in a list with commas, in the order of ``PARTS``."""
+@usage()
+def _parse_instant(text: str) -> datetime:
+    return as_instant(text, repr(text))
+
+
+def _parse_parts(text: str) -> tuple[str, ...]:
     given = {part.strip() for part in text.split(",")} - {"", "encounters"}
     if unknown := given.difference(PARTS):
         raise typer.BadParameter(f"{sorted(unknown)[0]!r} is not one of encounters, {', '.join(PARTS)}")
     return tuple(part for part in PARTS if part in given)
 
 
-def _parse_instant(text: str) -> datetime:
-    try:
-        return as_instant(text, repr(text))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+def path_argument(name: str, explanation: str) -> Any:
+    """Return an argument that is a path."""
+    return typer.Argument(parser=parse_path, metavar=name, show_default=False, help=explanation)
 
 
-def _instant(help: str) -> Any:  # noqa: A002 - as typer calls it
-    return typer.Option(parser=_parse_instant, metavar="INSTANT", help=help)
+def parts_option(explanation: str) -> Any:
+    """Return an option that is a list of ``PARTS`` with commas."""
+    return typer.Option("--with", parser=_parse_parts, metavar="PARTS", show_default=False, help=explanation)
+
+
+def _instant_option(explanation: str) -> Any:
+    return typer.Option(parser=_parse_instant, metavar="INSTANT", help=explanation)
 
 
 Since = Annotated[
-    datetime | None, _instant("Created at or after 2026-05-01T15:00:00Z, for example, or 2026-05-01 (in UTC).")
+    datetime | None, _instant_option("Created at or after 2026-05-01T15:00:00Z, for example, or 2026-05-01 (in UTC).")
 ]
-Until = Annotated[datetime | None, _instant("Created before this instant or date.")]
+Until = Annotated[datetime | None, _instant_option("Created before this instant or date.")]
 LookBack = Annotated[
     int, typer.Option(min=0, max=36500, metavar="DAYS", help="How long after its creation an encounter may change.")
 ]

@@ -11,17 +11,10 @@ from typing import Any, TypeAlias
 
 from attrs import Factory, field, frozen
 
+from charthero_ext import errors
 from charthero_ext.changes import Change
 from charthero_ext.cli.set_files import measured
 from charthero_ext.client import Documents
-from charthero_ext.errors import (
-    ChartHeroError,
-    InvalidRequestError,
-    NotFoundError,
-    ServiceUnavailableError,
-    TransportError,
-    UnexpectedResponseError,
-)
 from charthero_ext.models import DocumentSummary
 
 __all__ = ["PARTS", "Reader", "Row"]
@@ -78,11 +71,11 @@ class Reader:
         keys = {"encounter_id": encounter_id, "document_id": document_id}
         try:
             row = keys | self._get(part, **keys)
-        except (ChartHeroError, ValueError) as error:
+        except (errors.ChartHeroError, ValueError) as error:
             # A gateway or a broken connection can take away the body of an error, and so its reason code.
-            absence = "not_found" if isinstance(error, NotFoundError) else type(error).__name__
+            absence = "not_found" if isinstance(error, errors.NotFoundError) else type(error).__name__
             reason = getattr(error, "reason_code", None) or absence
-            is_missing = isinstance(error, NotFoundError) or reason == "unsupported_document_type"
+            is_missing = isinstance(error, errors.NotFoundError) or reason == "unsupported_document_type"
             self._in_a_row[part] = 0 if is_missing else self._in_a_row[part] + 1
             if not is_missing and (not _concerns_one_record(error) or self._in_a_row[part] >= OUTAGE):
                 raise
@@ -102,12 +95,12 @@ class Reader:
             name = hashlib.sha256(json.dumps([encounter_id, document_id]).encode()).hexdigest()
         path = self.documents.download_audio(encounter_id, document_id, self.directory / f"{name}.audio")
         found = measured(path)
-        return {"file": f"{self.directory.name}/{path.name}", "bytes": found.bytes, "sha256": found.sha256}
+        return {"file": f"{self.directory.name}/{path.name}", "bytes": found["bytes"], "sha256": found["sha256"]}
 
 
 def _concerns_one_record(error: Exception) -> bool:
-    if isinstance(error, ServiceUnavailableError):
+    if isinstance(error, errors.ServiceUnavailableError):
         return error.status_code != 503
-    if isinstance(error, TransportError):
+    if isinstance(error, errors.TransportError):
         return error.reason in REASONS
-    return isinstance(error, (InvalidRequestError, UnexpectedResponseError, ValueError))
+    return isinstance(error, (errors.InvalidRequestError, errors.UnexpectedResponseError, ValueError))

@@ -113,12 +113,8 @@ class RateColumn(ProgressColumn):
         return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
 
 
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
-
-
 def _fits(text: str) -> bool:
-    return not _is_terminal() or max(map(cell_len, text.split("\n"))) <= shutil.get_terminal_size().columns
+    return not sys.stdout.isatty() or max(map(cell_len, text.split("\n"))) <= shutil.get_terminal_size().columns
 
 
 def _aligned(columns: Collection[Collection[str]]) -> str:

@@ -10,82 +10,39 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from datetime import datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self
-
-import msgspec
-from attrs import frozen
+from typing import Any, BinaryIO
 
 from charthero_ext.errors import ConfigurationError
 
-__all__ = ["Manifest", "SetFiles", "complete", "measured", "read_lines", "sync", "unusable", "verify"]
+__all__ = ["append", "complete", "measured", "open_files", "read_lines", "sync", "unusable", "verify"]
 
 MANIFEST = "manifest.json"
 
 
-@frozen
-class Measured:
-    """The lines and bytes of a file, and its SHA-256 in hexadecimal."""
+@contextmanager
+def open_files(directory: Path, sizes: dict[str, int]) -> Iterator[dict[str, BinaryIO]]:
+    """Open a file for each kind of row, to append lines. Cut each back to the size that was synced last.
 
-    lines: int
-    bytes: int
-    sha256: str
-
-
-@frozen(kw_only=True)
-class Manifest:
-    """What a set contains.
-
-    ``counts`` has the lines of each kind: ``missing`` does not exist, ``unreadable`` is read again by the next run.
-    A kind without lines has no file.
+    Raises:
+        ConfigurationError: A file is smaller than that, or is a link.
     """
+    paths = {kind: directory / f"{kind}.jsonl" for kind in sizes}
+    for kind, path in paths.items():
+        if not path.is_symlink():
+            path.touch(mode=0o600)
+        if path.is_symlink() or path.stat().st_size < sizes[kind]:
+            raise unusable(path, "was changed or removed")
+        os.truncate(path, sizes[kind])
+    with ExitStack() as stack:
+        yield {kind: stack.enter_context(path.open("ab")) for kind, path in paths.items()}
 
-    base_url: str
-    start_at: str | None
-    parts: list[str]
-    finished_at: datetime
-    counts: dict[str, int]
-    files: dict[str, Measured]
 
-
-class SetFiles:
-    """The files that are being written, one for each kind of row. Use it in a ``with`` statement."""
-
-    def __init__(self, directory: Path, kinds: Iterable[str], sizes: dict[str, int]) -> None:
-        """Open the files, and cut each back to the size that was synced last.
-
-        Raises:
-            ConfigurationError: A file is smaller than that, or is a link.
-        """
-        paths = {kind: directory / f"{kind}.jsonl" for kind in kinds}
-        for kind, path in paths.items():
-            if not path.is_symlink():
-                path.touch(mode=0o600)
-            if path.is_symlink() or path.stat().st_size < sizes.get(kind, 0):
-                raise unusable(path, "was changed or removed")
-            os.truncate(path, sizes.get(kind, 0))
-        self._closing = ExitStack()
-        self._files = {kind: self._closing.enter_context(path.open("ab")) for kind, path in paths.items()}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closing.close()
-
-    def write(self, kind: str, row: dict[str, Any]) -> None:
-        """Append a line. It is on disk after `sync`."""
-        # ASCII, so that no reader takes another character for the end of a line.
-        self._files[kind].write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
-
-    def sync(self) -> dict[str, int]:
-        """Write everything to the disk, and return the sizes of the files."""
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
-        return {kind: file.tell() for kind, file in self._files.items()}
+def append(file: BinaryIO, row: dict[str, Any]) -> None:
+    """Append a line. It is on disk after the file was synced."""
+    # ASCII, so that no reader takes another character for the end of a line.
+    file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
 
 
 def unusable(path: Path, problem: str) -> ConfigurationError:
@@ -100,14 +57,14 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             yield from map(json.loads, lines)
 
 
-def measured(path: Path) -> Measured:
-    """Read a file and measure it."""
+def measured(path: Path) -> dict[str, Any]:
+    """Return the lines and bytes of a file, and its SHA-256 in hexadecimal."""
     digest, lines = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
             lines += chunk.count(b"\n")
-        return Measured(lines, file.tell(), digest.hexdigest())
+        return {"lines": lines, "bytes": file.tell(), "sha256": digest.hexdigest()}
 
 
 def sync(path: Path) -> None:
@@ -120,8 +77,8 @@ def sync(path: Path) -> None:
             os.close(descriptor)
 
 
-def complete(directory: Path, kinds: Iterable[str], **facts: Any) -> Manifest:
-    """Remove what is empty or left over, and add the manifest to a set."""
+def complete(directory: Path, kinds: Iterable[str], facts: dict[str, Any]) -> dict[str, Any]:
+    """Remove what is empty or left over. Then write a manifest: *facts*, lines by kind, and what each file contains."""
     listed = {row["file"] for row in read_lines(directory / "audio.jsonl")}
     for file in directory.glob("audio/*"):
         if f"audio/{file.name}" not in listed:  # A killed run downloaded it, and then the encounter disappeared.
@@ -130,11 +87,11 @@ def complete(directory: Path, kinds: Iterable[str], **facts: Any) -> Manifest:
         if file.stat().st_size == 0:
             file.unlink()
     files = _measured_files(directory)
-    counts = {kind: files[f"{kind}.jsonl"].lines if f"{kind}.jsonl" in files else 0 for kind in kinds}
-    manifest = Manifest(counts=counts, files=files, **facts)
+    counts = {kind: files[f"{kind}.jsonl"]["lines"] if f"{kind}.jsonl" in files else 0 for kind in kinds}
+    manifest = facts | {"counts": counts, "files": files}
     path = directory / MANIFEST
     path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+    path.write_text(json.dumps(manifest, indent=1))
     sync(path)
     sync(directory)
     return manifest
@@ -148,16 +105,17 @@ def verify(directory: Path) -> int:
     """
     paths = sorted(path for path in directory.iterdir() if re.fullmatch(r"\d{4,}", path.name))
     for path in paths:
+        found = _measured_files(path)
         try:
-            files = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest).files
-            differing = [name for name, _ in files.items() ^ _measured_files(path).items()]
-        except (FileNotFoundError, ValueError):
+            expected = dict(json.loads((path / MANIFEST).read_bytes())["files"])
+            differing = [name for name in expected | found if expected.get(name) != found.get(name)]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             differing = [MANIFEST]
         if differing:
-            raise ConfigurationError(f"{path / min(differing)} is not as it was exported")
+            raise ConfigurationError(f"{path / differing[0]} is not as it was exported")
     return len(paths)
 
 
-def _measured_files(directory: Path) -> dict[str, Measured]:
+def _measured_files(directory: Path) -> dict[str, dict[str, Any]]:
     files = (file for file in sorted(directory.rglob("*")) if file.is_file() and file.name != MANIFEST)
     return {file.relative_to(directory).as_posix(): measured(file) for file in files}

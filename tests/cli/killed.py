@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from charthero_ext.changes import Ledger
-from charthero_ext.cli import main
-from charthero_ext.cli.set_files import SetFiles
+from charthero_ext.cli import export, main
 
 STEPS = [
     *[(Path, name) for name in ("mkdir", "rename", "unlink", "rmdir")],
-    *[(os, "fsync"), (SetFiles, "write"), (Ledger, "record"), (Ledger, "save")],
+    *[(os, "fsync"), (export, "append"), (Ledger, "record"), (Ledger, "save")],
 ]
 
 
@@ -32,10 +31,9 @@ def kill_before(step: int) -> None:
     def counted(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def called(*arguments: Any, **others: Any) -> Any:
             if next(steps) == step:
-                if name == "write":
-                    lines = arguments[0]._files[arguments[1]]
-                    lines.write(b'{"half": ')
-                    lines.flush()
+                if name == "append":
+                    arguments[0].write(b'{"half": ')
+                    arguments[0].flush()
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(*arguments, **others)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from charthero_ext.cli import commands
+from charthero_ext.cli import listing
 from charthero_ext.cli.failures import described, exit_code
 from charthero_ext.errors import PaginationError
 from charthero_ext.sandbox import Sandbox
@@ -133,7 +133,7 @@ def test_the_text_of_an_unexpected_exception_is_not_shown(run: Run, monkeypatch:
     def break_down(*_: object, **__: object) -> None:
         raise KeyError("canary")
 
-    monkeypatch.setattr(commands, "encounters_table", break_down)
+    monkeypatch.setattr(listing, "encounters_table", break_down)
     done = run("encounters")
     assert_fails(done, 1, "KeyError at test_failures.py", "report it")
     assert "canary" not in done.err
@@ -141,9 +141,10 @@ def test_the_text_of_an_unexpected_exception_is_not_shown(run: Run, monkeypatch:
 
 def test_no_local_variable_reaches_the_terminal(sandbox: Sandbox) -> None:
     program = (
-        "import sys, charthero_ext.cli.commands as commands, charthero_ext.cli as cli\n"
+        "import sys, charthero_ext.cli as cli\n"
+        "from charthero_ext.cli import commands, listing\n"
         "def break_down(encounters, shows_all): local = 'can' + 'ary'; raise KeyError(1)\n"
-        "commands.encounters_table = break_down\n"
+        "listing.encounters_table = break_down\n"
         "{}\n"
     )
     environment = {**os.environ, "CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
