@@ -12,12 +12,13 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import asdict, define, field, frozen
 
+from charthero_ext._lazy import loaded
 from charthero_ext._response import Response, status_error
 from charthero_ext._secret import Secret
 from charthero_ext._steps import ReadKey, Send, Sleep, Steps, StoppedError, of_callback
@@ -108,7 +109,7 @@ class Session:
         self._host = urlsplit(settings.base_url).netloc
         self._paused_until = 0.0
 
-    @cached_property
+    @property
     def headers(self) -> dict[str, str]:
         """The headers of every request for JSON, without the key."""
         # Not in __init__: reading the versions loads importlib.metadata, which takes 15 ms.
@@ -276,8 +277,7 @@ class Session:
 @cache
 def _user_agent(application: str | None) -> str:
     """Return the User-Agent: this package, Python, httpx, and the application that uses them."""
-    from importlib.metadata import version
-
+    version = loaded("importlib.metadata").version
     versions = f"charthero-ext/{version('charthero-ext')} python/{sys.version.split()[0]} httpx/{version('httpx')}"
     return f"{versions} {application}" if application else versions
 

@@ -14,12 +14,12 @@ import os
 import time
 from contextlib import closing, suppress
 from functools import lru_cache
-from importlib import import_module
 from threading import Event
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 import httpx
 
+from charthero_ext._lazy import loaded
 from charthero_ext._proxies import EnvironmentProxy, environment_proxy
 from charthero_ext._quiet import quiet
 from charthero_ext._secret import Secret, without_origin
@@ -152,12 +152,13 @@ class Connections:
         if arguments.reveal().keys().isdisjoint({"cert", "proxy", "verify"}):
             culprit = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ), culprit)
         try:
+            loaded("httpcore")  # httpx loads it now.
             if proxy is not None:
                 culprit, usable = proxy.variable, culprit
                 arguments.reveal()["proxy"] = httpx.Proxy(proxy.url.reveal())
                 culprit = usable
             if arguments.reveal().get("http2"):
-                import_module("h2")  # Otherwise it would be missed only when a server chooses HTTP/2.
+                loaded("h2")  # Otherwise it would be missed only when a server chooses HTTP/2.
             return make(**arguments.reveal())
         except ImportError as error:
             problem = f"httpx needs another package: {error}"

@@ -107,20 +107,40 @@ def test_a_signal_handler_can_make_a_call_during_the_first_call(
     assert len(server.asked) == 2
 
 
-def test_a_child_forked_during_the_first_call_can_make_calls(listener: Callable[[], Listener]) -> None:
-    api = listener()
-    run(f"""
-        import os, signal, threading, httpx
-        from charthero_ext import ChartHero
-
-        begun, forked, make = threading.Event(), threading.Event(), httpx.HTTPTransport.__init__
-
-        def slow(self, **arguments):
-            begun.set()
-            assert forked.wait(timeout=30)
+SLOW_TRANSPORT = """
+        def slow(self, make=httpx.HTTPTransport.__init__, **arguments):
+            meet()
             make(self, **arguments)
 
         httpx.HTTPTransport.__init__ = slow
+"""
+SLOW_IMPORT = """
+        class Finder:
+            def find_spec(self, name, path, target=None):
+                if name == "MODULE":
+                    meet()
+
+        sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [SLOW_TRANSPORT, *(SLOW_IMPORT.replace("MODULE", name) for name in ("httpcore", "importlib.metadata"))],
+    ids=["transport", "httpcore", "importlib.metadata"],
+)
+def test_a_child_forked_during_the_first_call_can_make_calls(listener: Callable[[], Listener], slow: str) -> None:
+    api = listener()
+    run(f"""
+        import os, signal, sys, threading, httpx
+        from charthero_ext import ChartHero
+
+        begun, forked = threading.Event(), threading.Event()
+
+        def meet():  # A fork may wait for this thread.
+            begun.set()
+            forked.wait(timeout=0.5)
+        {slow}
         ch = ChartHero(api_key="{KEY}", base_url="{api.url}")
         caller = threading.Thread(target=ch.encounters.get, args=["enc_1"])
         caller.start()
