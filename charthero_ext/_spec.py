@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from hashlib import sha256
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -21,7 +21,6 @@ from charthero_ext.errors import TransportError
 __all__ = ["PUBLISHED", "SpecReport", "check_spec"]
 
 PUBLISHED: Final = "https://developers.charthero.ai/openapi/v1/openapi.json"
-
 MAX_BYTES: Final = 20_000_000
 MAX_SECONDS: Final = 60.0
 
@@ -32,13 +31,11 @@ Outcome: TypeAlias = Literal["same", "differs", "could not tell"]
 class SpecReport:
     """How the artifact published at *url* compares with the one that this package was built from.
 
-    Outcomes:
-        same: The content is the same, in the same bytes or another layout.
-        differs: The content differs; ``make drift`` in this package's repository explains the difference.
-        could not tell: There was no usable response, so it may have changed; ``reason`` says why.
-
-    ``reconstructed`` means that this package's artifact was written from the developer pages. Then a difference may be
-    a mistake in it, and not a change of the API.
+    Attributes:
+        outcome: ``same`` content, perhaps in another layout; ``differs``, which ``make drift`` in this package's
+            repository explains; or ``could not tell`` without a usable response.
+        reconstructed: This package's artifact was written from the developer pages. So a difference may be a mistake in
+            it, and not a change of the API.
     """
 
     outcome: Outcome
@@ -58,29 +55,27 @@ def check_spec(session: Session, url: str) -> Steps[SpecReport]:
     """Compare the artifact in this package with the one published at *url*, which gets no key."""
     secret_url: Secret[str] = hide(url)
     url, problem = _shown_url(secret_url)
-    built_from = _packaged()
+    built_from, response = _packaged(), Response(limit=MAX_BYTES)
     if sha256(built_from).hexdigest() != ARTIFACT_SHA256:
         problem = "the artifact in this package is not the one it was built from; reinstall the package"
-    if problem:
-        return _report(url, built_from, "could not tell", problem)
-    response = Response(limit=MAX_BYTES)
-    try:
-        yield Send(
-            url=secret_url,
-            headers=Secret(session.headers),
-            timeouts=session.settings.timeouts,
-            sink=response,
-            deadline=time.monotonic() + MAX_SECONDS,
-            is_signed=True,
-        )
-    except TransportError as error:
-        problem = str(error)
+    if not problem:
+        try:
+            yield Send(
+                url=secret_url,
+                headers=Secret(session.headers),
+                timeouts=session.settings.timeouts,
+                sink=response,
+                deadline=time.monotonic() + MAX_SECONDS,
+                is_signed=True,
+            )
+        except TransportError as error:
+            problem = str(error)
     if response.status_code not in (None, 200):
         problem = f"HTTP {response.status_code}"
-    if problem:
-        return _report(url, built_from, "could not tell", problem)
-    outcome, reason = _comparison(built_from, response.body)
-    return _report(url, built_from, outcome, reason, response.body)
+    outcome, reason = _comparison(problem, built_from, response.body)
+    digest = None if problem else sha256(response.body).hexdigest()
+    description = str(json.loads(built_from).get("info", {}).get("description"))
+    return SpecReport(outcome, reason, url, ARTIFACT_SHA256, digest, description.startswith("Reconstructed "))
 
 
 def _shown_url(url: Secret[str]) -> tuple[str, str]:
@@ -101,7 +96,9 @@ def _packaged() -> bytes:
     return (resources.files("charthero_client") / "openapi.json").read_bytes()
 
 
-def _comparison(built_from: bytes, published: bytes) -> tuple[Outcome, str]:
+def _comparison(problem: str, built_from: bytes, published: bytes) -> tuple[Outcome, str]:
+    if problem:
+        return "could not tell", problem
     if published == built_from:
         return "same", "the same bytes"
     try:
@@ -111,17 +108,6 @@ def _comparison(built_from: bytes, published: bytes) -> tuple[Outcome, str]:
     version = document.get("openapi") if isinstance(document, dict) else None
     if not isinstance(version, str) or not isinstance(document.get("paths"), dict):
         return "could not tell", "the response is not an OpenAPI document"
-    if _canonical(document) == _canonical(json.loads(built_from)):
+    if json.dumps(document, sort_keys=True) == json.dumps(json.loads(built_from), sort_keys=True):
         return "same", "the same content in another layout"
     return "differs", "the content differs"
-
-
-def _report(url: str, built_from: bytes, outcome: Outcome, reason: str, published: bytes | None = None) -> SpecReport:
-    digest = None if published is None else sha256(published).hexdigest()
-    # A reconstructed artifact says so itself.
-    about = json.loads(built_from).get("info", {}).get("description", "")
-    return SpecReport(outcome, reason, url, ARTIFACT_SHA256, digest, str(about).startswith("Reconstructed "))
-
-
-def _canonical(document: Any) -> str:
-    return json.dumps(document, sort_keys=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, frozen
 from charthero_client.contract import ROUTES, SCOPES
 
 from charthero_ext._call import Operation, Session
@@ -16,16 +16,13 @@ __all__ = ["AccessReport", "RouteAccess", "required_scopes"]
 
 #: No route supports this parameter, so a route that the key may use answers 400 before it reads a record.
 UNSUPPORTED: Final = {"charthero_access_check": "1"}
-#: If the server ignores that parameter, the list is still empty: no encounter was created before 1970.
+#: Should a server ignore that parameter, the list is still empty: no encounter was created before 1970.
 EMPTY: Final = {"limit": "1", "end_at": "1970-01-01T00:00:00Z"}
 PLACEHOLDERS: Final = {"encounter_id": "access-check-no-encounter", "document_id": "access-check-no-document"}
 
-#: The documented reason codes of the query check.
-QUERY_REASONS: Final = frozenset(
-    {"unsupported_filter", "invalid_query", "invalid_limit", "invalid_offset", "invalid_sort"}
-)
-#: The documented reason code of the record check.
-RECORD_REASONS: Final = frozenset({"unsupported_document_type"})
+QUERY_REASONS: Final = ("unsupported_filter", "invalid_query", "invalid_limit", "invalid_offset", "invalid_sort")
+
+NOT_CHECKED: Final = ChartHeroError("not checked, because the route above failed")
 
 Outcome = Literal["granted", "denied", "unknown"]
 
@@ -48,13 +45,10 @@ class RouteAccess:
     """Whether the key may use one route, and how that is known.
 
     Attributes:
-        operation: The name, such as ``encounters.list``.
         asked: Whether it is one of the operations that you need.
         outcome: ``unknown`` after a temporary failure or an undocumented response.
         why: The reason for the outcome, for people.
-        required_scopes: The scopes that a key needs for the route.
-        status_code: The status of the response; None if there was no response or no request.
-        reason_code: The reason code of the response, or None.
+        status_code: The status of the response; None without a response.
     """
 
     operation: str
@@ -111,14 +105,10 @@ class AccessReport:
             "routes": [{**asdict(route), "required_scopes": sorted(route.required_scopes)} for route in self.routes],
         }
 
-    def __str__(self) -> str:
-        return self.table()
-
     def table(self) -> str:
         """Return the report as text: a line for each route, then what to do."""
-        width = max(len(route.operation) for route in self.routes)
         lines = [
-            f"{route.operation:{width}}  {'needed' if route.asked else 'other':6}  {route.outcome:7}  {route.why}"
+            f"{route.operation:20}  {'needed' if route.asked else 'other':6}  {route.outcome:7}  {route.why}"
             for route in self.routes
         ]
         lines.append(f"needed: {', '.join(sorted(self.required_scopes))}")
@@ -126,55 +116,49 @@ class AccessReport:
             lines.append(f"warning: the key also has {', '.join(sorted(self.excess_scopes))}; use a key without them")
         return "\n".join(lines)
 
+    __str__ = table
+
 
 def check_access(session: Session, operations: Iterable[str]) -> Steps[AccessReport]:
     """Send each route a query that it refuses. The refusal shows whether the key may use the route."""
     asked = frozenset(operations) or frozenset(ROUTES)
     required_scopes(*asked)
-    routes: dict[str, RouteAccess] = {}
-    key_accepted: bool | None = None
-    stop_reason = ""
-    for operation, (_, path) in ROUTES.items():
-        if stop_reason:
-            routes[operation] = _route(operation, asked, "unknown", f"not checked, because {stop_reason}")
-            continue
-        failure = yield from session.probe(_probe(operation, path))
-        outcome, why = _conclusion(failure)
-        routes[operation] = _route(operation, asked, outcome, why, failure)
-        if isinstance(failure, AuthenticationError):
-            key_accepted, stop_reason = False, "the key was refused"
-        elif isinstance(failure, RateLimitedError):
-            stop_reason = "there were too many requests"
-        elif isinstance(failure, TransportError):
-            stop_reason = f"{operation} got no response"
-        elif outcome != "unknown":
-            key_accepted = True
-    report = AccessReport(routes=tuple(routes.values()), key_accepted=key_accepted)
-    return evolve(report, routes=tuple(_explained(route, report.shown_scopes) for route in report.routes))
-
-
-def _probe(operation: str, path: str) -> Operation[None]:
-    return Operation(
-        name=operation,
-        path=path.format(**PLACEHOLDERS),
-        query=UNSUPPORTED | (EMPTY if operation == "encounters.list" else {}),
-        decode=lambda response: None,
-        wants_body=False,
+    failures: dict[str, ChartHeroError | None] = dict.fromkeys(ROUTES, NOT_CHECKED)
+    for name, (_, path) in ROUTES.items():
+        operation = Operation[None](
+            name=name,
+            path=path.format(**PLACEHOLDERS),
+            query=UNSUPPORTED | (EMPTY if name == "encounters.list" else {}),
+            decode=lambda response: None,
+            wants_body=False,
+        )
+        failures[name] = yield from session.probe(operation)
+        if isinstance(failures[name], (AuthenticationError, RateLimitedError, TransportError)):
+            break
+    outcomes = {name: _conclusion(failure)[0] for name, failure in failures.items()}
+    shown_scopes = required_scopes(*(name for name, outcome in outcomes.items() if outcome == "granted"))
+    is_accepted = True if set(outcomes.values()) - {"unknown"} else None
+    is_refused = any(isinstance(failure, AuthenticationError) for failure in failures.values())
+    return AccessReport(
+        routes=tuple(_route(name, failure, shown_scopes, asked=name in asked) for name, failure in failures.items()),
+        key_accepted=False if is_refused else is_accepted,
     )
 
 
-def _route(
-    operation: str, asked: frozenset[str], outcome: Outcome, why: str, failure: ChartHeroError | None = None
-) -> RouteAccess:
-    status = failure if isinstance(failure, ApiStatusError) else None
+def _route(name: str, failure: ChartHeroError | None, shown_scopes: frozenset[str], *, asked: bool) -> RouteAccess:
+    outcome, why = _conclusion(failure)
+    if outcome == "denied":
+        missing = ", ".join(sorted(SCOPES[name] - shown_scopes))
+        lack = f"the key lacks {missing}, or" if missing else "the key has the scopes, as other routes show:"
+        why += f": {lack} the route is not enabled for your organization"
     return RouteAccess(
-        operation=operation,
-        asked=operation in asked,
+        operation=name,
+        asked=asked,
         outcome=outcome,
         why=why,
-        required_scopes=SCOPES[operation],
-        status_code=status.status_code if status else None,
-        reason_code=status.reason_code if status else None,
+        required_scopes=SCOPES[name],
+        status_code=getattr(failure, "status_code", None),
+        reason_code=getattr(failure, "reason_code", None),
     )
 
 
@@ -183,28 +167,15 @@ def _conclusion(failure: ChartHeroError | None) -> tuple[Outcome, str]:
         return "granted", "the server accepted a query that it should refuse (undocumented); the body was not read"
     if not isinstance(failure, ApiStatusError):
         return "unknown", str(failure)
-    answer = f"HTTP {failure.status_code} {failure.reason_code or 'without a reason code'}"
-    if failure.status_code == 401:
+    status, code = failure.status_code, failure.reason_code
+    answer = f"HTTP {status} {code or 'without a reason code'}"
+    if status == 401:
         return "unknown", f"{answer}: the key itself was refused"
-    if failure.status_code == 403:
+    if status == 403:
         return "denied", answer
-    if failure.reason_code is None:
-        return "unknown", f"{answer}: perhaps the response of a gateway"
-    # The documented order of checks is key, enablement and scopes, query, record. A failed check proves that the checks
-    # before it succeeded.
-    if failure.reason_code in QUERY_REASONS:
+    # The documented order of checks is key, enablement and scopes, query, record. A failed check proves those before.
+    if code in QUERY_REASONS:
         return "granted", f"{answer}: the query was refused, so the key was accepted"
-    if failure.status_code == 404 or failure.reason_code in RECORD_REASONS:
+    if code == "unsupported_document_type" or (code and status == 404):
         return "granted", f"{answer}: the record was checked before the query, which is undocumented"
-    return "unknown", f"{answer}: undocumented"
-
-
-def _explained(route: RouteAccess, shown_scopes: frozenset[str]) -> RouteAccess:
-    """Add the reason for a denial, as far as the other routes show it."""
-    if route.outcome != "denied":
-        return route
-    missing = ", ".join(sorted(route.required_scopes - shown_scopes))
-    reason = f"the key lacks {missing}, or the route is not enabled for your organization"
-    if not missing:
-        reason = "the key has the scopes, as other routes show: the route is not enabled for your organization"
-    return evolve(route, why=f"{route.why}: {reason}")
+    return "unknown", f"{answer}: undocumented, perhaps the response of a gateway"
