@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from charthero_ext.errors import WebhookVerificationError
 from charthero_ext.webhooks import verification
 from charthero_ext.webhooks.event_store import Store
 from charthero_ext.webhooks.verification import MAX_BODY, MAX_HEADER, Event, UnknownEvent
-from charthero_ext.webhooks.worker import CONCURRENCY, Handler, Worker
+from charthero_ext.webhooks.worker import Handler, Worker
 
 __all__ = ["Receiver"]
 
@@ -69,9 +70,8 @@ class Receiver:
         self._store = store
         self._handler = handler
         self._max_body = max_body
-        # Separate threads, so that recording never waits for handlers.
-        self._storing = ThreadPoolExecutor(1, "charthero-webhooks-store")
-        self._handling = ThreadPoolExecutor(CONCURRENCY, "charthero-webhooks-handler")
+        # The thread that calls the store, by process id, because threads do not survive a fork.
+        self._storing: dict[int, ThreadPoolExecutor] = {}
         self._workers: dict[asyncio.AbstractEventLoop, Worker] = {}
 
     async def run_pending(self) -> None:
@@ -84,17 +84,17 @@ class Receiver:
 
     async def submit(self, event: Event) -> None:
         """Put an event from elsewhere into the queue, as if it had been delivered. Raises what the store raises."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._storing, self._store.add, event.id, _pointer(event), time.time())
+        add = self._store_thread().submit(self._store.add, event.id, _pointer(event), time.time())
+        await asyncio.wrap_future(add)
         self._worker().poll()
 
     def failed(self) -> list[tuple[str, str]]:
         """Return the id, and the class name of the last exception, of each event that used up its attempts."""
-        return list(self._storing.submit(self._store.failed).result())
+        return list(self._store_thread().submit(self._store.failed).result())
 
     async def __aenter__(self) -> Self:
         # Find a broken store at the start, not at the first delivery.
-        await asyncio.get_running_loop().run_in_executor(self._storing, self._store.failed)
+        await asyncio.wrap_future(self._store_thread().submit(self._store.failed))
         self._worker().poll()
         return self
 
@@ -150,8 +150,11 @@ class Receiver:
         loop = asyncio.get_running_loop()
         if loop not in self._workers:
             self._workers = {each: worker for each, worker in self._workers.items() if not each.is_closed()}
-            self._workers[loop] = Worker(self._store, self._storing, self._handler, self._handling)
+            self._workers[loop] = Worker(self._store, self._store_thread(), self._handler)
         return self._workers[loop]
+
+    def _store_thread(self) -> ThreadPoolExecutor:
+        return self._storing.setdefault(os.getpid(), ThreadPoolExecutor(1, "charthero-webhooks-store"))
 
 
 async def _body(receive: Receive, max_body: int) -> Secret[bytes]:

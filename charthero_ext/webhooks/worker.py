@@ -7,7 +7,7 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeAlias
 
 from charthero_client.showing import show_id
@@ -16,7 +16,7 @@ from charthero_ext._secret import place_of
 from charthero_ext.webhooks.event_store import Store
 from charthero_ext.webhooks.verification import Event, parse
 
-__all__ = ["CONCURRENCY", "Handler", "Worker"]
+__all__ = ["Handler", "Worker"]
 
 logger = logging.getLogger("charthero_ext")
 
@@ -24,8 +24,10 @@ Handler: TypeAlias = Callable[[Event], Awaitable[object] | object]
 
 #: How many events are handled at the same time.
 CONCURRENCY = 8
-#: How many seconds a handler has. Then its event is due again, even if its process or event loop has stopped.
-LEASE = 600.0
+#: How many seconds a handler has.
+TIME_LIMIT = 600.0
+#: How many seconds an event stays claimed if its process or event loop stops. A handler always ends before.
+LEASE = TIME_LIMIT + 60
 #: The pause before the second attempt in seconds. It doubles for each attempt up to an hour.
 BACKOFF, MAX_BACKOFF = 10.0, 3600.0
 #: Twenty attempts take about half a day.
@@ -37,9 +39,11 @@ POLL = 5.0
 class Worker:
     """Runs handlers on one event loop."""
 
-    def __init__(self, store: Store, storing: Executor, handler: Handler, handling: Executor) -> None:
-        self._store, self._storing = store, storing
-        self._handler, self._handling = handler, handling
+    def __init__(self, store: Store, storing: Executor, handler: Handler) -> None:
+        self._store = store
+        self._storing = storing
+        self._handler = handler
+        self._handling = ThreadPoolExecutor(CONCURRENCY, "charthero-webhooks-handler")
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,7 +115,7 @@ class Worker:
     async def _attempt(self, pointer: str) -> tuple[str, str] | None:
         """Call the handler. Return the class and the place of what it raises."""
         try:
-            async with asyncio.timeout(LEASE):
+            async with asyncio.timeout(TIME_LIMIT):
                 event = parse(pointer.encode())
                 if inspect.iscoroutinefunction(self._handler):
                     await self._handler(event)
