@@ -105,8 +105,7 @@ class Encounters:
             end_at: Only encounters with ``created_at < end_at``.
             sort_order: The direction of ``created_at``; ``asc`` by default.
             max_items: The most encounters to yield. The receipt is complete only if there were no more.
-            concurrency: The most requests in flight. The order stays the same. Above 1, about a third more requests are
-                needed to cut the range into windows.
+            concurrency: The most requests in flight. The order stays the same.
             limit: Rows in a page, 1 to 100.
             resume_from: A checkpoint of another walk over the same range.
             progress: Called with the number of rows handed out, and the expected number if the server says so.

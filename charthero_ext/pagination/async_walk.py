@@ -29,25 +29,19 @@ class AsyncWalk(BaseWalk[E]):
     def __init__(self, fetch: Callable[[PageRequest], Awaitable[Page[E]]], **range_: Any) -> None:
         super().__init__(**range_)
         self._fetch = fetch
-        self._tasks: set[asyncio.Task[list[Any]]] = set()
-        weakref.finalize(self, _abandon, self._tasks).atexit = False
+        weakref.finalize(self, _abandon, self._pages).atexit = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> E:
-        if self._index == len(self._batch):
-            self._collect()
+        if self._batch.is_over:
             while not self._advance():
-                self._request_pages()
-                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-                self._collect()
+                await asyncio.wait([self._pages[0][1]])
+            self._begin_batch()
             if self._is_over:
-                await self.aclose()
                 raise StopAsyncIteration
-            self._request_pages()
-        self._index += 1
-        return self._batch[self._index - 1]
+        return self._batch.next()
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,32 +54,24 @@ class AsyncWalk(BaseWalk[E]):
 
         The walk keeps its position: it can be iterated again, and `receipt` and `checkpoint` stay valid.
         """
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._collect()
+        jobs = [job for _, job in self._pages if not job.done()]
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
 
-    def _request_pages(self) -> None:
-        for queue in self._to_request():
-            queue.job = task = asyncio.create_task(_fetch_page(self._fetch, queue.machine))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(_retrieve)
+    def _start(self, request: PageRequest) -> asyncio.Future[Page[E]]:
+        job = asyncio.ensure_future(self._fetch(request))
+        job.add_done_callback(_retrieve)
+        return job
 
 
-async def _fetch_page(fetch: Callable[[PageRequest], Awaitable[Any]], machine: Any) -> list[Any]:
-    rows: list[Any] = machine.receive(await fetch(machine.request))
-    return rows
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
+def _retrieve(job: asyncio.Future[Any]) -> None:
     """Retrieve the exception. Otherwise asyncio logs it if the caller stopped iterating."""
-    if not task.cancelled():
-        task.exception()
+    if not job.cancelled():
+        job.exception()
 
 
-def _abandon(tasks: set[asyncio.Task[Any]]) -> None:
-    for task in list(tasks):
+def _abandon(pages: Any) -> None:
+    for _, job in list(pages):
         with suppress(RuntimeError):  # Its loop is closed.
-            task.get_loop().call_soon_threadsafe(task.cancel)
+            job.get_loop().call_soon_threadsafe(job.cancel)

@@ -32,8 +32,7 @@ class Position:
         last: The key of the furthest instant; None before the first encounter.
         step: The precision of all instants so far, a day at most.
         ids: The encounters of that instant that this walk took.
-        marks: Hashed ids of those that the resumed walk took and this walk has not seen. The rows before them may be
-            unseen, because that walk may have cut its windows within the instant.
+        marks: Hashed ids of those that the walk before the checkpoint took.
     """
 
     last: int | None = None
@@ -61,27 +60,23 @@ class Position:
         start = self.last - self.step + 1
         return start if high is None else min(start, high - 1)
 
-    def joins(self, key: int, encounter_id: str) -> bool:
-        """Return whether this walk itself passed the row. Then it has seen every row before it."""
-        return self.last is not None and (key < self.last or (key == self.last and encounter_id in self.ids))
-
     def passed(self, key: int, encounter_id: str) -> bool:
         """Return whether the row was taken, or was created behind the walk."""
-        marked = bool(self.marks) and key == self.last and _mark(encounter_id) in self.marks
-        return marked or self.joins(key, encounter_id)
+        if self.last is None or key > self.last:
+            return False
+        if key < self.last or encounter_id in self.ids:
+            return True
+        return bool(self.marks) and _mark(encounter_id) in self.marks
 
     def take(self, key: int, encounter_id: str) -> bool:
         """Go on to this row. Return False if it was passed."""
-        if self.last is None or key > self.last:
-            self.last, self.ids, self.marks = key, {encounter_id}, set()
+        if self.passed(key, encounter_id):
+            return False
+        if key != self.last:
+            self.last, self.ids, self.marks = key, set(), set()
             self.step = math.gcd(self.step, key)
-            return True
-        passed = self.passed(key, encounter_id)
-        if key == self.last:
-            self.ids.add(encounter_id)
-            if self.marks:
-                self.marks.discard(_mark(encounter_id))
-        return not passed
+        self.ids.add(encounter_id)
+        return True
 
     def take_all(self, encounters: Iterable[Listed], sort_order: SortOrder) -> None:
         """Go on to the last of these encounters."""

@@ -11,7 +11,7 @@ from concurrent import futures
 from contextvars import copy_context
 from functools import partial
 from threading import Event, Thread
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from charthero_ext._steps import StoppedError
 from charthero_ext.errors import PaginationError
@@ -21,10 +21,10 @@ from charthero_ext.pagination.window import E, Page, PageRequest
 __all__ = ["Walk"]
 
 
-class ThreadJob(futures.Future[list[Any]]):
+class ThreadJob(futures.Future[Any]):
     """A request in its own thread, in the caller's context."""
 
-    def __init__(self, call: Callable[[], list[Any]]) -> None:
+    def __init__(self, call: Callable[[], object]) -> None:
         super().__init__()
         self._call = call
         self.thread = Thread(target=copy_context().run, args=(self._run,), name="charthero-walk", daemon=True)
@@ -63,17 +63,16 @@ class Walk(BaseWalk[E]):
 
     def __next__(self) -> E:
         with self._lock:
-            if self._index == len(self._batch):
+            if self._batch.is_over:
                 self._next_batch()
                 if self._is_over:
                     raise StopIteration
-            self._index += 1
-            return self._batch[self._index - 1]
+            return self._batch.next()
 
     def __length_hint__(self) -> int:
         """Return how many more encounters to expect, by the server's ``total``. The first call reads the first page."""
         with self._lock:
-            if not self._has_answer and not self._is_over:
+            if not self._requests:
                 self._next_batch()
             return super().__length_hint__()
 
@@ -93,35 +92,16 @@ class Walk(BaseWalk[E]):
         """
         self._stopped.set()
         with self._lock:
-            self._join()
+            for _, job in self._pages:
+                job.thread.join()
 
     def _next_batch(self) -> None:
         self._stopped.clear()
-        self._collect()
         while not self._advance():
+            futures.wait([self._pages[0][1]])
             if self._stopped.is_set():  # By another thread or a signal handler. No request would be sent.
                 raise PaginationError("the walk was closed while it waited for a page; iterate again to continue")
-            self._request_pages()
-            futures.wait(self._jobs(), return_when=futures.FIRST_COMPLETED)
-            self._collect()
-        if self._is_over:
-            self._join()
-        else:
-            self._request_pages()
+        self._begin_batch()
 
-    def _jobs(self) -> list[ThreadJob]:
-        return [cast("ThreadJob", queue.job) for queue in self._all_queues() if queue.job is not None]
-
-    def _request_pages(self) -> None:
-        for queue in self._to_request():
-            queue.job = ThreadJob(partial(_fetch_page, self._fetch, queue.machine))
-
-    def _join(self) -> None:
-        for job in self._jobs():
-            job.thread.join()
-        self._collect()
-
-
-def _fetch_page(fetch: Callable[[PageRequest], Any], machine: Any) -> list[Any]:
-    rows: list[Any] = machine.receive(fetch(machine.request))
-    return rows
+    def _start(self, request: PageRequest) -> ThreadJob:
+        return ThreadJob(partial(self._fetch, request))

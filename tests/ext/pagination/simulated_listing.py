@@ -14,8 +14,7 @@ from typing import Any
 from attrs import Factory, define, field, frozen
 
 from charthero_ext.errors import TransportError
-from charthero_ext.pagination.planner import cut_windows as cut_windows_in_steps
-from charthero_ext.pagination.window import PageRequest, Window
+from charthero_ext.pagination.window import PageRequest
 from charthero_ext.pagination.window_walk import WindowWalk
 
 EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
@@ -28,20 +27,6 @@ def instant(microseconds: int) -> datetime:
 
 def microseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
-
-
-def cut_windows(fetch: Callable[[PageRequest], Any], **range_: Any) -> list[Window]:
-    """Cut windows over a function that answers at once."""
-
-    def answered(request: PageRequest) -> Any:
-        return fetch(request)
-        yield
-
-    try:
-        next(cut_windows_in_steps(answered, **range_))
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("a step was left to perform")
 
 
 @frozen
@@ -184,7 +169,9 @@ class World:
         return Answer(items, request.limit, request.offset, total)
 
     async def fetch_async(self, request: PageRequest) -> Answer:
-        await asyncio.sleep(0)
+        """Answer requests that are in flight at once in a random order."""
+        for _ in range(self.random.randrange(1, 5)):
+            await asyncio.sleep(0)
         answer = self.fetch(request)
         await asyncio.sleep(0)
         return answer
@@ -200,6 +187,11 @@ class World:
         assert in_range - self.came - self.went <= set(got), "lost"
         shown = [row.created_at for row in rows]
         assert shown == sorted(shown, reverse=asked.sort_order == "desc"), "out of order"
+
+
+def budget(rows: int) -> int:
+    """Return the most requests that a walk over unchanged rows needs."""
+    return math.ceil(rows / 99) + 2
 
 
 def drive(walk: WindowWalk[Row], world: World) -> list[Row]:

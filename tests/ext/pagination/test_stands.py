@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 from datetime import timedelta, timezone
 from itertools import product
@@ -25,6 +24,7 @@ from .simulated_listing import (
     Answer,
     Row,
     World,
+    budget,
     drive,
     instant,
     spaced,
@@ -40,10 +40,6 @@ def walked(world: World, window: Window) -> list[Row]:
     assert walk.proven
     world.check(rows, window)
     return rows
-
-
-def budget(rows: int) -> int:
-    return math.ceil(rows / 99) + 2
 
 
 @examples(150)
@@ -126,7 +122,7 @@ def test_a_walk_ends_when_all_other_rows_are_deleted(order: str) -> None:
 
 @DIRECTIONS
 @pytest.mark.parametrize("rounding", ["down", "up", "half"])
-@pytest.mark.parametrize("step", [1000, SECOND])
+@pytest.mark.parametrize("step", [1000, SECOND, 3600 * SECOND])
 @pytest.mark.parametrize("gap", [3, 900, 400_000])
 def test_times_displayed_with_less_precision_lose_no_rows(order: str, rounding: str, step: int, gap: int) -> None:
     world = World(spaced(1500, gap), step=step, rounding=rounding)
@@ -172,6 +168,17 @@ def test_a_page_needs_nothing_but_items() -> None:
 def test_one_wrongly_empty_page_loses_no_rows(order: str, at: int, total: str) -> None:
     world = World({**tied(250), **spaced(100, start=SECOND)}, total=total, empty_at=frozenset({at}))
     assert len(walked(world, Window(sort_order=order))) == 350
+
+
+@pytest.mark.parametrize("at", range(2, 9))
+def test_a_wrongly_empty_page_loses_no_rows_although_the_rows_before_it_are_gone(at: int) -> None:
+    def delete_served(world: World) -> None:
+        for encounter_id in world.served:
+            world.delete(encounter_id)
+
+    rows = spaced(300, 100 * SECOND)
+    world = World(rows, total="zero", changes=[[], [delete_served]], empty_at=frozenset({at}))
+    assert len(walked(world, Window())) == 300
 
 
 def test_an_empty_range_needs_one_request() -> None:

@@ -20,7 +20,7 @@ from charthero_ext.errors import PaginationError, TransportError
 from charthero_ext.pagination import AsyncWalk, Walk
 from charthero_ext.pagination.window import PageRequest
 
-from .simulated_listing import SECOND, Answer, Row, World, cut_windows, instant, spaced, tied
+from .simulated_listing import SECOND, Answer, Row, World, budget, instant, spaced, tied
 
 EITHER_WALK = pytest.mark.parametrize("kind", [Walk, AsyncWalk])
 EITHER_CONCURRENCY = pytest.mark.parametrize("concurrency", [1, 4])
@@ -102,27 +102,6 @@ def test_concurrency_limits_the_requests_in_flight() -> None:
     assert not meeting.broken
 
 
-@pytest.mark.parametrize("limit", [10, 100])
-def test_a_window_is_fetched_while_the_caller_waits_for_the_previous_one(limit: int) -> None:
-    world = World(spaced(30 * limit))
-    first, second, *_ = cut_windows(world.fetch, max_rows=10 * (limit - 1))
-    alone = Walk(world.fetch, start_at=second.start_at, end_at=second.end_at, limit=limit)
-    assert list(alone)
-    left, done = iter(range(alone.receipt.requests - 1, -1, -1)), threading.Event()
-
-    def fetch(request: PageRequest) -> Answer:
-        if request.end_at == first.end_at:
-            assert done.wait(timeout=10), "the second window waits for the caller"
-        answer = world.fetch(request)
-        if request.end_at == second.end_at and next(left, None) == 0:
-            done.set()
-        return answer
-
-    walk = Walk(fetch, concurrency=2, limit=limit)
-    world.check(walk, walk.receipt)
-    assert done.is_set()
-
-
 @EITHER_WALK
 @EITHER_CONCURRENCY
 def test_rows_come_in_order_and_no_thread_or_task_is_left(kind: Any, concurrency: int) -> None:
@@ -165,6 +144,24 @@ def test_look_ahead_is_limited_for_a_slow_caller(concurrency: int) -> None:
     walk.close()
 
 
+@pytest.mark.parametrize(("total", "extra"), [("honest", 0), ("absent", 8)])
+def test_a_concurrent_walk_needs_few_extra_requests(total: str, extra: int) -> None:
+    world = World({**spaced(20_000), **tied(700, at=777 * SECOND)}, total=total)
+    walk = Walk(world.fetch, concurrency=8)
+    world.check(walk, walk.receipt)
+    assert len(world.requests) <= budget(20_700) + extra
+
+
+@EITHER_WALK
+def test_a_concurrent_walk_includes_rows_added_at_the_end(kind: Any) -> None:
+    def grow(world: World) -> None:
+        world.insert(max(world.rows.values()) + SECOND)
+
+    world, rows = World(spaced(2500), changes=[[grow]] * 20), list[Row]()
+    iterate(kind(fetch_of(world, kind), concurrency=3), rows)
+    assert len(rows) == 2520
+
+
 @EITHER_CONCURRENCY
 def test_a_walk_can_continue_after_break_and_close(concurrency: int) -> None:
     world = World(spaced(3000))
@@ -204,6 +201,28 @@ def test_an_interrupt_loses_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(futures, "wait", interrupted)
     walk = Walk(world.fetch)
+    rows = rows_until(KeyboardInterrupt, walk)
+    rows += walk
+    world.check(rows, walk.receipt)
+
+
+@pytest.mark.parametrize("at", range(0, 800, 90))
+def test_an_interrupt_while_a_page_is_taken_loses_no_rows(at: int) -> None:
+    world, uses = World(tied(300)), count()
+
+    class Interrupting(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            if next(uses) == at:
+                raise KeyboardInterrupt
+            return super().__hash__()
+
+    def fetch(request: PageRequest) -> Answer:
+        answer = world.fetch(request)
+        return evolve(answer, items=[Row(Interrupting(row.encounter_id), row.created_at) for row in answer.items])
+
+    walk = Walk(fetch, concurrency=2)
     rows = rows_until(KeyboardInterrupt, walk)
     rows += walk
     world.check(rows, walk.receipt)
@@ -381,14 +400,15 @@ def test_invalid_arguments_are_refused(wrong: dict[str, Any]) -> None:
         Walk(World({}).fetch, **wrong)
 
 
+@EITHER_CONCURRENCY
 @pytest.mark.parametrize("encounters", [spaced(1000), tied(1000, 10), tied(900, 300)])
-def test_a_server_that_ignores_the_offset_is_an_error(encounters: Any) -> None:
+def test_a_server_that_ignores_the_offset_is_an_error(encounters: Any, concurrency: int) -> None:
     world = World(encounters)
-    walk = Walk(lambda request: world.fetch(evolve(request, offset=0)))
+    walk = Walk(lambda request: world.fetch(evolve(request, offset=0)), concurrency=concurrency)
     with pytest.raises(PaginationError, match="ignores the offset"):
         list(walk)
     pages = len(encounters) // 99
-    assert walk.receipt.requests <= pages + 10
+    assert walk.receipt.requests <= concurrency * (pages + 10)
     assert not walk.receipt.complete
 
 

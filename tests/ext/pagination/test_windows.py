@@ -2,130 +2,108 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 import pickle
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charthero_ext._steps import Steps
 from charthero_ext.errors import PaginationError
-from charthero_ext.pagination import AsyncWalk, Walk
-from charthero_ext.pagination.planner import WindowPlanner
-from charthero_ext.pagination.window import Window
+from charthero_ext.pagination import planner
+from charthero_ext.pagination.window import PageRequest, Window
 from charthero_ext.pagination.window_walk import WindowWalk
 from tests.examples import examples
 
-from .moving_worlds import windows, worlds
-from .simulated_listing import SECOND, TOTALS, Answer, Row, World, cut_windows, drive, instant, spaced, tied
+from .moving_worlds import worlds
+from .simulated_listing import SECOND, TOTALS, Answer, Row, World, drive, instant, spaced, tied
 
 
-def walked(world: World, window: Window) -> list[Row]:
-    return list(Walk(world.fetch, start_at=window.start_at, end_at=window.end_at, sort_order=window.sort_order))
+def cut_windows(world: World, **range_: Any) -> list[Window]:
+    def fetch(request: PageRequest) -> Steps[Answer]:
+        return world.fetch(request)
+        yield
+
+    with pytest.raises(StopIteration) as end:
+        next(planner.cut_windows(fetch, **range_))
+    windows: list[Window] = end.value.value
+    return windows
+
+
+def walked(windows: list[Window], world: World, *, limit: int = 100) -> list[Row]:
+    return [row for window in windows for row in drive(WindowWalk(window, limit=limit), world)]
 
 
 @pytest.mark.parametrize("total", sorted(TOTALS))
 def test_each_window_has_max_rows_and_needs_one_small_request(total: str) -> None:
     world = World(spaced(10_500), total=total)
-    cut = cut_windows(world.fetch, max_rows=1000)
+    cut = cut_windows(world, max_rows=1000)
     assert len(world.requests) == len(cut) == 11
     assert {request.limit for request in world.requests} == {1}
     assert [len(world.listing(window)) for window in cut] == [1000] * 10 + [500]
 
 
 @examples(300)
-@given(world=worlds(), window=windows(), max_rows=st.integers(1, 20))
-def test_windows_have_no_gap_and_no_overlap(world: World, window: Window, max_rows: int) -> None:
-    planner = WindowPlanner(window, max_rows=max_rows)
-    cut: list[Window] = []
-    while (request := planner.request) is not None:
-        cut += planner.receive(world.fetch(request))
-    if window.sort_order == "desc":
-        cut.reverse()
-    assert (cut[0].start_at, cut[-1].end_at) == (window.start_at, window.end_at)
+@given(
+    world=worlds(),
+    bounds=st.tuples(st.none() | st.integers(-9, 30), st.none() | st.integers(31, 60)),
+    scale=st.sampled_from([1, 400, SECOND]),
+    max_rows=st.integers(1, 20),
+)
+def test_pickled_windows_have_no_gap_and_yield_every_encounter_once(
+    world: World, bounds: tuple[int | None, int | None], scale: int, max_rows: int
+) -> None:
+    start, end = (None if bound is None else instant(bound * scale) for bound in bounds)
+    cut = pickle.loads(pickle.dumps(cut_windows(world, start_at=start, end_at=end, max_rows=max_rows)))
+    assert (cut[0].start_at, cut[-1].end_at) == (start, end)
     assert all(before.end_at == after.start_at is not None for before, after in pairwise(cut))
-    assert {part.sort_order for part in cut} == {window.sort_order}
-
-
-@examples(200)
-@given(world=worlds(), window=windows(), max_rows=st.integers(1, 20))
-def test_pickled_windows_yield_every_encounter_once(world: World, window: Window, max_rows: int) -> None:
-    cut = cut_windows(world.fetch, start_at=window.start_at, end_at=window.end_at, max_rows=max_rows)
-    rows = [row for part in pickle.loads(pickle.dumps(cut)) for row in drive(WindowWalk(part, limit=5), world)]
-    world.check(rows, Window(start_at=window.start_at, end_at=window.end_at))
+    world.check(walked(cut, world, limit=5), Window(start_at=start, end_at=end))
 
 
 def test_a_tie_with_more_than_max_rows_is_one_window() -> None:
     world = World({**spaced(50), **tied(3000, at=50 * SECOND), **spaced(50, start=51 * SECOND)})
-    cut = cut_windows(world.fetch, max_rows=100)
+    cut = cut_windows(world, max_rows=100)
     assert len(cut) < 6
-    world.check([row for window in cut for row in walked(world, window)], Window())
+    world.check(walked(cut, world), Window())
 
 
-@pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("rounding", ["down", "up", "half"])
-def test_times_with_less_precision_need_few_requests(rounding: str, order: str) -> None:
+def test_times_with_less_precision_need_few_requests(rounding: str) -> None:
     world = World(spaced(5000, 1000), step=SECOND, rounding=rounding)
-    planner = WindowPlanner(Window(sort_order=order), max_rows=100)
-    cut: list[Window] = []
-    while (request := planner.request) is not None:
-        cut += planner.receive(world.fetch(request))
+    cut = cut_windows(world, max_rows=100)
     assert len(cut) <= 12
-    world.check([row for window in cut for row in walked(world, window)], Window(sort_order=order))
+    world.check(walked(cut, world), Window())
 
 
 def test_rows_added_later_are_in_the_outer_windows() -> None:
     world = World(spaced(500))
-    cut = cut_windows(world.fetch, max_rows=100)
+    cut = cut_windows(world, max_rows=100)
     world.insert(-SECOND)
     world.insert(10_000 * SECOND)
-    rows = [row for window in cut for row in walked(world, window)]
-    assert len(rows) == 502
+    assert len(walked(cut, world)) == 502
 
 
 def test_an_empty_range_is_one_window() -> None:
-    assert cut_windows(World({}).fetch, start_at=instant(0)) == [Window(start_at=instant(0))]
+    assert cut_windows(World({}), start_at=instant(0)) == [Window(start_at=instant(0))]
 
 
 def test_a_window_never_needs_an_offset_above_the_limit() -> None:
-    world = World(spaced(25_000))
-    assert len(cut_windows(world.fetch, max_rows=100_000)) == 3
+    assert len(cut_windows(World(spaced(25_000)), max_rows=100_000)) == 3
 
 
 @pytest.mark.parametrize("wrong", [{"max_rows": 0}, {"start_at": instant(1), "end_at": instant(1)}])
-def test_invalid_arguments_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"max_rows|start_at"):
-        cut_windows(World({}).fetch, **wrong)
+        next(planner.cut_windows(lambda request: pytest.fail("requested"), **wrong))
 
 
 def test_a_row_outside_the_range_is_an_error() -> None:
-    planner = WindowPlanner(Window(end_at=instant(0)), max_rows=10)
+    class Unfiltered(World):
+        def range(self, asked: Any) -> tuple[float, float]:
+            return -math.inf, math.inf
+
     with pytest.raises(PaginationError, match="outside the requested range"):
-        planner.receive(Answer([Row("enc_1", instant(123_456_789))], 1, 10, 11))
-
-
-def test_a_page_that_was_not_requested_is_an_error() -> None:
-    planner = WindowPlanner(Window(), max_rows=10)
-    planner.receive(Answer([], 1, 10, 0))
-    with pytest.raises(RuntimeError, match="request is None"):
-        planner.receive(Answer([], 1, 10, 0))
-
-
-@pytest.mark.parametrize("order", ["asc", "desc"])
-def test_a_concurrent_walk_needs_few_extra_requests(order: str) -> None:
-    world = World(spaced(20_000))
-    assert len(list(Walk(world.fetch, concurrency=8, sort_order=order))) == 20_000
-    assert len(world.requests) < 1.35 * 20_000 / 99
-
-
-def test_a_concurrent_walk_includes_rows_added_at_the_end() -> None:
-    def grow(world: World) -> None:
-        world.insert(max(world.rows.values()) + SECOND)
-
-    world = World(spaced(2500), changes=[[grow]] * 20)
-
-    async def main() -> int:
-        return len([row async for row in AsyncWalk(world.fetch_async, concurrency=3)])
-
-    assert asyncio.run(main()) == 2520
+        cut_windows(Unfiltered(spaced(9, start=123_456_789)), end_at=instant(0), max_rows=3)
