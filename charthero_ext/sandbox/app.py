@@ -94,14 +94,11 @@ def _list_encounters(state: State, key: Key, request: Request) -> Any:
     store = state.stores[key.organization_id]
     if "shift" in faults:
         state.shift(store)
-    items, total = store.page(
-        start=query.start,
-        end=query.end,
-        offset=query.offset,
-        limit=min(query.limit, faults["clamp"].limit) if "clamp" in faults else query.limit,
-        descending=query.descending,
-    )
-    return {"items": items, "limit": query.limit, "offset": query.offset, "total": total}
+    shown = query["limit"]
+    if "clamp" in faults:
+        query["limit"] = min(shown, faults["clamp"].limit)
+    items, total = store.page(**query)
+    return {"items": items, "limit": shown, "offset": query["offset"], "total": total}
 
 
 def _get_encounter(state: State, key: Key, request: Request) -> Any:

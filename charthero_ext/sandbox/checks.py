@@ -9,8 +9,10 @@ query is 400, never 422. A repeated parameter is refused with the parameter's ow
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from attrs import frozen
 from charthero_client import contract
@@ -22,7 +24,6 @@ from charthero_ext.sandbox.data import microseconds
 __all__ = [
     "SCOPES",
     "Key",
-    "ListQuery",
     "Refusal",
     "authenticate",
     "authorize",
@@ -104,30 +105,45 @@ def authorize(key: Key, operation: str, not_enabled: Container[str]) -> None:
         raise Refusal(403, "access_denied", "missing_scope", "The API key lacks a scope of this route.")
 
 
-@frozen
-class ListQuery:
-    """The parameters of the list route. The window is half-open, in microseconds since 1970."""
-
-    limit: int
-    offset: int
-    descending: bool
-    start: int | None
-    end: int | None
+def _integer(text: str, *, low: int, high: int) -> int:
+    # Canonical: no sign, no leading zero, ASCII digits only. Every allowed value has at most five digits.
+    if not re.fullmatch(r"0|[1-9][0-9]{0,4}", text) or not low <= int(text) <= high:
+        raise ValueError
+    return int(text)
 
 
-def parse_list_query(query: QueryParams) -> ListQuery:
-    """Read the parameters of the list route. Raises Refusal (400) for an invalid one."""
-    refuse_query(query, allowed=("limit", "offset", "sort_order", "start_at", "end_at"))
-    limit = _integer(query, "limit", default=min(50, MAX_LIMIT), low=1, high=MAX_LIMIT)
-    offset = _integer(query, "offset", default=0, low=0, high=MAX_OFFSET)
-    sort_order = _single(query, "sort_order", "invalid_sort")
-    if sort_order not in (None, "asc", "desc"):
-        raise _refused_query("invalid_sort", "sort_order")
-    start = _instant(query, "start_at")
-    end = _instant(query, "end_at")
-    if start is not None and end is not None and start >= end:
+def _instant(text: str) -> int:
+    # fromisoformat also accepts dates without a time, weeks and any separator.
+    if not _AWARE_DATETIME.fullmatch(text):
+        raise ValueError
+    return microseconds(datetime.fromisoformat(text.upper()))
+
+
+#: The parameters of the list route: the reason code of an invalid value, the argument of a page, and how to read it.
+_LIST_PARAMETERS: dict[str, tuple[str, str, Callable[[str], Any]]] = {
+    "limit": ("invalid_limit", "limit", partial(_integer, low=1, high=MAX_LIMIT)),
+    "offset": ("invalid_offset", "offset", partial(_integer, low=0, high=MAX_OFFSET)),
+    "sort_order": ("invalid_sort", "descending", {"asc": False, "desc": True}.__getitem__),
+    "start_at": ("invalid_query", "start", _instant),
+    "end_at": ("invalid_query", "end", _instant),
+}
+
+
+def parse_list_query(query: QueryParams) -> dict[str, Any]:
+    """Return the parameters of the list route as arguments of a page. Raises Refusal (400) for an invalid one."""
+    refuse_query(query, allowed=_LIST_PARAMETERS)
+    page: dict[str, Any] = {"limit": min(50, MAX_LIMIT), "offset": 0, "descending": True, "start": None, "end": None}
+    for name, (reason_code, argument, read) in _LIST_PARAMETERS.items():
+        try:
+            for text in query.getlist(name):
+                page[argument] = read(text)
+            if len(query.getlist(name)) > 1:
+                raise ValueError
+        except (KeyError, ValueError):
+            raise _refused_query(reason_code, name) from None
+    if None not in (page["start"], page["end"]) and page["start"] >= page["end"]:
         raise _refused_query("invalid_query", None)
-    return ListQuery(limit=limit, offset=offset, descending=sort_order != "asc", start=start, end=end)
+    return page
 
 
 def refuse_query(query: QueryParams, *, allowed: Container[str] = ()) -> None:
@@ -139,33 +155,3 @@ def refuse_query(query: QueryParams, *, allowed: Container[str] = ()) -> None:
 
 def _refused_query(reason_code: str, field: str | None) -> Refusal:
     return Refusal(400, "request_validation_failed", reason_code, "The query is not valid for this route.", field=field)
-
-
-def _single(query: QueryParams, name: str, reason_code: str) -> str | None:
-    values = query.getlist(name)
-    if len(values) > 1:
-        raise _refused_query(reason_code, name)
-    return values[0] if values else None
-
-
-def _integer(query: QueryParams, name: str, *, default: int, low: int, high: int) -> int:
-    text = _single(query, name, f"invalid_{name}")
-    if text is None:
-        return default
-    # Canonical: no sign, no leading zero, ASCII digits only. Every allowed value has at most five digits.
-    if not re.fullmatch(r"0|[1-9][0-9]{0,4}", text) or not low <= int(text) <= high:
-        raise _refused_query(f"invalid_{name}", name)
-    return int(text)
-
-
-def _instant(query: QueryParams, name: str) -> int | None:
-    text = _single(query, name, "invalid_query")
-    if text is None:
-        return None
-    try:
-        # fromisoformat also accepts dates without a time, weeks and any separator.
-        if not _AWARE_DATETIME.fullmatch(text):
-            raise ValueError
-        return microseconds(datetime.fromisoformat(text.upper()))
-    except ValueError:
-        raise _refused_query("invalid_query", name) from None

@@ -48,18 +48,10 @@ _TABLE: list[tuple[str, str, _Control]] = [
 
 def control_routes(state: State) -> list[Route]:
     """Return the control routes of a sandbox."""
-    # One route per path, because Starlette answers 405 for the other methods of a path.
-    return [
-        Route(
-            f"/_sandbox{path}",
-            _endpoint(state, {method: control for method, at, control in _TABLE if at == path}),
-            methods=[method for method, at, _ in _TABLE if at == path],
-        )
-        for path in dict.fromkeys(path for _, path, _ in _TABLE)
-    ]
+    return [Route(f"/_sandbox{path}", _endpoint(state, control), methods=[method]) for method, path, control in _TABLE]
 
 
-def _endpoint(state: State, controls: dict[str, _Control]) -> Callable[[Request], Any]:
+def _endpoint(state: State, control: _Control) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         client = request.client.host if request.client else ""
         if not is_loopback(client) or not is_loopback(request.url.hostname or "") or "origin" in request.headers:
@@ -71,7 +63,6 @@ def _endpoint(state: State, controls: dict[str, _Control]) -> Callable[[Request]
             for name in ("created_at", "instant", "now"):
                 if body.get(name) is not None:
                     body[name] = datetime.fromisoformat(body[name])
-            control = controls["GET" if request.method == "HEAD" else request.method]
             # In a thread, because a webhook receiver may call the API while the control route waits for it.
             result = await run_in_threadpool(control, state, **request.path_params, **body)
         except KeyError as error:

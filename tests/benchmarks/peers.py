@@ -35,6 +35,8 @@ class Peer:
     name: str
     is_async = True
     is_sync = True
+    #: Whether its users have sniffio. Without it, httpcore searches for it at every lock of an asynchronous client.
+    has_sniffio = False
 
     def decode(self, body: bytes) -> Any:
         """Decode the body of a page as the peer does for its users."""
@@ -165,6 +167,7 @@ class OpenapiGenerator(Peer):
 
 class Ours(Peer):
     name = "**charthero_ext**"
+    has_sniffio = True
 
     def __init__(self) -> None:
         from charthero_ext.models import EncounterPage

@@ -60,6 +60,7 @@ def as_markdown(results: Results) -> str:
         about,
         f"## A page\n\nRatios to the first line within each of {results['rounds']} rounds: median (quartiles).",
         _pages(results),
+        "Users of charthero_ext have sniffio. Users of the other clients may not, so these are measured without it.",
         *(f"Absent: {name} ({why})." for name, why in results["absent"].items()),
         "## Ready for the first request\n\nRatios to importing httpx, each in a new interpreter.",
         _ready(results),

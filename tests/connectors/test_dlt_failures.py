@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import stat
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -21,7 +20,7 @@ CANARIES = ("Synthetic-", "Synthetic text", "placebo", "1970-01-01")
 
 
 def breaking(monkeypatch: pytest.MonkeyPatch, name: str, broken: Callable[[str, str], bool]) -> None:
-    """Let the API answer 500 for some documents, without the waits between retries."""
+    """Let the API answer 500 for some documents, without waiting between retries."""
     fetch = getattr(Documents, name)
 
     def fetched(self: Documents, *ids: str) -> Any:
@@ -125,12 +124,6 @@ def test_a_failing_run_shows_no_patient(operation: str, sandbox: Sandbox, wareho
     causes = [caught.value.exception, caught.value.exception.__cause__]
     assert any(isinstance(cause, PermissionDeniedError) for cause in causes)
     assert warehouse.tables() == []
-
-
-def test_the_working_directory_is_for_its_owner_only(sandbox: Sandbox, warehouse: Warehouse) -> None:
-    warehouse.load(sandbox)
-    working_directory = warehouse.working_directory / "synthetic"
-    assert stat.S_IMODE(working_directory.stat().st_mode) == 0o700
 
 
 def assert_nothing_is_shown(error: BaseException) -> None:

@@ -28,7 +28,7 @@ from charthero_ext.connectors.dlt.tables import (
 )
 from charthero_ext.errors import ChartHeroError
 
-__all__ = ["Contract", "emptied_tables", "frozen_contracts", "prepared_tables"]
+__all__ = ["Contract", "frozen_contracts", "prepared_tables"]
 
 
 def prepared_tables() -> list[Table]:
@@ -62,12 +62,6 @@ def prepared_tables() -> list[Table]:
             side.write_beside(resource, MERGE if side is UNREADABLE else resource.write_disposition, file_format)
     Path(pipeline.working_dir).chmod(0o700)  # dlt keeps patients' data there
     return tables
-
-
-def emptied_tables(tables: Iterable[Table], refresh: str | None) -> set[str]:
-    """Return the tables that dlt empties or drops before it loads this run."""
-    resources = dlt.current.source().resources
-    return {table.name for table in tables if refresh or resources[table.name].write_disposition == "replace"}
 
 
 def _checked_hints(resource: DltResource, table: Table) -> Any:

@@ -1,4 +1,4 @@
-"""One run of the source: the range to walk, what the destination knows of it, and what is gone."""
+"""One run of the source: the range to walk, what the destination holds of it, and what to delete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlt.common.storages.load_package import TLoadPackageState
 from charthero_ext import ChartHero
 from charthero_ext._secret import Secret
 from charthero_ext.changes import is_mass_deletion
-from charthero_ext.connectors.dlt.checks import Contract, emptied_tables, frozen_contracts, prepared_tables
+from charthero_ext.connectors.dlt.checks import Contract, frozen_contracts, prepared_tables
 from charthero_ext.connectors.dlt.destination import Covered, Destination, EncounterKey
 from charthero_ext.connectors.dlt.tables import TABLES, TRANSCRIPTS, TURNS, Row, Rows, Table
 from charthero_ext.errors import ChartHeroError, NotFoundError
@@ -44,30 +44,15 @@ class Deleted:
 Item = Start | Deleted | Encounter
 
 
-@frozen
-class _Plan:
-    """What a run starts from.
-
-    Attributes:
-        start: Where the walk starts; None for the beginning.
-        covered: The range that each table covers.
-        emptied: The sources that each table holds which dlt will empty.
-        missing: The tables to create.
-    """
-
-    start: datetime | None
-    covered: dict[str, Covered | None]
-    emptied: dict[str, set[str]]
-    missing: frozenset[str]
-
-
 @define
 class Extraction:
-    """What one run is asked for, and what it knows about the destination.
+    """The arguments of one run, and what the destination holds.
 
     Attributes:
         versions: By table, the encounters that it has rows of, with the ``updated_at`` that was loaded completely.
         unreadable: By encounter, the documents that an earlier run could not read.
+        covered: By table, the range that it covers; None if its rows are gone, or will be.
+        emptied: By table that dlt will empty, the sources that it holds rows of.
     """
 
     client: ChartHero
@@ -75,15 +60,18 @@ class Extraction:
     end_at: datetime | None
     look_back: timedelta
     allow_mass_delete: bool
-    host: str = field(init=False)
     versions: dict[str, dict[EncounterKey, str | None]] = field(init=False, factory=dict)
     unreadable: dict[EncounterKey, set[tuple[str, str]]] = field(init=False, factory=dict)
+    covered: dict[str, Covered | None] = field(init=False, factory=dict)
+    emptied: dict[str, set[str]] = field(init=False, factory=dict)
     contracts: dict[str, Contract] = field(init=False, factory=dict)
     naming: NamingConvention = field(init=False, factory=cast("Any", SnakeCase))
     _states: dict[str, dict[str, Any]] = field(init=False, factory=dict)
 
-    def __attrs_post_init__(self) -> None:
-        self.host = urlsplit(self.client.settings.base_url).netloc
+    @property
+    def host(self) -> str:
+        """The host of the API, with its port."""
+        return urlsplit(self.client.settings.base_url).netloc
 
     def key(self, encounter: Encounter) -> EncounterKey:
         """Return the source of an encounter, which is the host and the organization, and its id."""
@@ -115,9 +103,10 @@ class Extraction:
         except CurrentLoadPackageStateNotAvailable:  # no pipeline runs
             yield from self.client.encounters.iter(start_at=self.start_at, end_at=self.end_at)
             return
-        plan = self._plan(package)
-        yield Start(plan.missing)
-        walk = self.client.encounters.iter(start_at=plan.start, end_at=self.end_at)
+        missing = self._plan(package)
+        start = self._start()
+        yield Start(missing)
+        walk = self.client.encounters.iter(start_at=start, end_at=self.end_at)
         seen: set[EncounterKey] = set()
         newest: datetime | None = None
         for encounter in walk:
@@ -125,46 +114,49 @@ class Extraction:
             newest = encounter.created_at
             yield encounter
         listed = {source for source, _ in seen}
-        gone = self._gone(plan, seen, listed, walk.receipt)
+        gone = self._gone(seen, listed, walk.receipt)
         yield from (Deleted(key) for key in gone)
         if self.end_at is None:
             yield from self._not_readable_before(key for key in self.unreadable if key not in seen | gone)
         until = newest if self.end_at is None else self.end_at
         until = until and min(until, datetime.now(UTC))
         for name, state in self._states.items():
-            now = Covered(host=self.host, sources=sorted(listed), start=plan.start, until=until)
-            before = plan.covered[name]
+            now = Covered(host=self.host, sources=sorted(listed), start=start, until=until)
+            before = self.covered[name]
             state["covered"] = asdict(now if before is None else before.extended(now))
 
-    def _plan(self, package: TLoadPackageState) -> _Plan:
-        """Look at what the run was told and at what the destination holds."""
+    def _plan(self, package: TLoadPackageState) -> frozenset[str]:
+        """Read what the destination holds, and return the tables that dlt has to create."""
         self.naming = dlt.current.source_schema().naming
+        self._states, self.versions, self.emptied = {}, {}, {}  # a source may run again
         tables = prepared_tables()
         self.contracts = frozen_contracts(tables)
-        emptied = emptied_tables(tables, package.get("refresh"))
+        resources = dlt.current.source().resources
         with Destination(self.host) as destination:
             found = {table.name: destination.sources(table) for table in TABLES}
             sources = {table.name: found[table.name] or set() for table in tables}
             if TRANSCRIPTS in tables:
                 sources[TRANSCRIPTS.name] &= found[TURNS.name] or set()
-            covered = {table.name: self._covered(table, sources[table.name]) for table in tables}
-            start = self._start(covered)
+            self.covered = {table.name: self._covered(table, sources[table.name]) for table in tables}
             for table in tables:
-                versions = {} if table.name in emptied else destination.versions(table, start, self.end_at)
-                self.versions[table.name] = versions
+                if package.get("refresh") or resources[table.name].write_disposition == "replace":
+                    self.emptied[table.name] = sources[table.name]
+                    self.versions[table.name] = {}
+                else:
+                    self.versions[table.name] = destination.versions(table, self._start(), self.end_at)
             self.unreadable = destination.unreadable()
-        missing = {name for name, rows in found.items() if name in emptied or rows is None}
-        dropped = [hints for name, hints in destination.schema.tables.items() if name in missing - emptied]
+        missing = frozenset(name for name, held in found.items() if name in self.emptied or held is None)
+        dropped = [hints for name, hints in destination.schema.tables.items() if name in missing - self.emptied.keys()]
         package.setdefault("dropped_tables", []).extend(dropped)  # or dlt does not know that it has to create them
-        return _Plan(start, covered, {name: sources[name] for name in emptied}, frozenset(missing))
+        return missing
 
-    def _gone(self, plan: _Plan, seen: set[EncounterKey], listed: set[str], receipt: Receipt) -> set[EncounterKey]:
+    def _gone(self, seen: set[EncounterKey], listed: set[str], receipt: Receipt) -> set[EncounterKey]:
         """Return the encounters to delete: those of the same sources that are no longer listed.
 
         Raises:
             ChartHeroError: The key is of another organization, or the deletions look like a mistake.
         """
-        loaded = {source for each in plan.covered.values() if each is not None for source in each.sources}
+        loaded = {source for each in self.covered.values() if each is not None for source in each.sources}
         known = {key for held in self.versions.values() for key in held if key[0] in listed | loaded}
         gone = known - seen
         account = listed
@@ -187,7 +179,7 @@ class Extraction:
                 f"{len(gone)} of {len(known)} encounters in the range are no longer listed; refusing to delete them, "
                 "as more than a fifth is rarely meant; allow_mass_delete=True deletes them"
             )
-        for name, sources in plan.emptied.items():
+        for name, sources in self.emptied.items():
             if lost := sources - listed:
                 raise ChartHeroError(
                     f"this run would empty the table {name}, which also holds {_names(lost)}; "
@@ -221,9 +213,9 @@ class Extraction:
             )
         return None if state.get("has_rows") and sources.isdisjoint(covered.sources) else covered
 
-    def _start(self, covered: dict[str, Covered | None]) -> datetime | None:
+    def _start(self) -> datetime | None:
         """Return where the walk starts: None for the beginning."""
-        starts = [self.start_at if each is None else self._start_of(each) for each in covered.values()]
+        starts = [self.start_at if each is None else self._start_of(each) for each in self.covered.values()]
         return None if None in starts else min(start for start in starts if start is not None)
 
     def _start_of(self, covered: Covered) -> datetime | None:

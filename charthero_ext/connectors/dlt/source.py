@@ -29,19 +29,14 @@ def charthero_source(
 ) -> tuple[DltResource, ...]:
     """Encounters, documents and transcripts, merged into a destination that dlt can read with SQL.
 
-    The first run loads every encounter created since ``start_at``. The API cannot report changes, so each further run
-    reads again the encounters created since ``look_back`` before the newest one. In that range the tables then equal
-    the API: new and changed encounters are loaded, deleted ones are deleted. Earlier rows stay as they are. Documents
-    and transcripts are fetched only for encounters whose ``updated_at`` has changed, or that are not loaded completely.
+    The first run loads every encounter created since ``start_at``. Each further run reads the encounters since
+    ``look_back`` before the newest one again, because the API cannot report changes. Documents and transcripts are
+    fetched only for encounters whose ``updated_at`` has changed, or that are not loaded completely.
 
-    Tables: ``encounters``, with the list of documents as JSON; ``documents``, with the clinical text; ``transcripts``
-    and ``transcripts__turns``; ``_unreadable``, the documents that the API fails to return, which the next run tries
-    again. Unknown fields become columns. Columns with a leading ``_`` are ours: ``_source`` is the host and the
-    organization, ``_additional`` holds the fields that cannot be columns (lists, and names that collide).
-
-    ``with_resources("encounters", "documents")`` leaves transcripts out; a later run with them loads all of them.
-    ``write_disposition="replace"`` and every ``refresh`` load everything again. dlt's ``extract.workers`` limits the
-    requests at once. No recording is requested.
+    Unknown fields become columns. Columns with a leading ``_`` are ours: ``_additional`` holds the fields that cannot
+    be columns (lists, and names that collide). ``with_resources("encounters", "documents")`` leaves transcripts out; a
+    later run with them loads all of them. dlt's ``extract.workers`` limits the requests at once. No recording is
+    requested.
 
     Args:
         client: Must stay open until the pipeline has run; you close it.

@@ -30,7 +30,7 @@ Path = tuple[str, ...]
 
 
 class Rows(list[Row]):
-    """Rows on their way to dlt. Tools that show the local variables of dlt's frames do not show them."""
+    """Rows for dlt. Tools that show the local variables of dlt's frames do not show the rows."""
 
     def __repr__(self) -> str:
         return "Rows(...)"
@@ -47,8 +47,8 @@ MERGE: Any = {"disposition": "merge", "strategy": "delete-insert"}
 class Table:
     """One table: its name, its dlt hints, and the columns that make a row unique.
 
-    Every column of the contract has a type, so it exists without a single value. No table has nested tables: dlt
-    removes repeated rows of a load only from tables without them.
+    Every column of the contract has a type, so it exists before its first value. No table has nested tables, because
+    dlt removes repeated rows of a load only from tables without them.
     """
 
     def __init__(self, name: str, key: str, *, merge_key: str = "", json: str = "", **columns: str) -> None:
@@ -125,8 +125,8 @@ TURNS = Table(
     text="speaker text",
     double="start end",
     timestamp="_encounter_created_at",
+    bigint="_position",
 )
-TURNS.hints["columns"]["_position"] = {"data_type": "bigint"}
 UNREADABLE = Table("_unreadable", "encounter_id document_id part", text="reason", timestamp="_encounter_created_at")
 TABLES = (ENCOUNTERS, DOCUMENTS, TRANSCRIPTS, TURNS, UNREADABLE)
 #: The tables that a table's resource writes beside it.
@@ -167,20 +167,15 @@ def row_of(record: Mapping[str, Any], ours: Row, json: frozenset[str], naming: N
 
 
 def columns_of(
-    record: Mapping[str, Any], json: frozenset[str], naming: NamingConvention
+    record: Mapping[str, Any], json: frozenset[str], naming: NamingConvention, above: Path = ()
 ) -> Iterator[tuple[Path, str, Any]]:
     """Yield each value of a record with its path and the name of its column."""
-    for path, value in _leaves(record, json):
-        yield path, _column(path, naming), value
-
-
-def _leaves(record: Mapping[str, Any], json: frozenset[str], above: Path = ()) -> Iterator[tuple[Path, Any]]:
     for name, value in record.items():
         path = (*above, name)
         if isinstance(value, dict) and "__".join(path) not in json:
-            yield from _leaves(value, json, path)
+            yield from columns_of(value, json, naming, path)
         else:
-            yield path, value
+            yield path, _column(path, naming), value
 
 
 @lru_cache(maxsize=10_000)
