@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
+from scripts.artifact import ArtifactError
 from scripts.operations import Operations
 from scripts.placing import Placer
 from scripts.rebuilding import Rebuilder
@@ -45,21 +46,29 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
         SurfaceError: The artifact lacks or contradicts something promised.
         ArtifactError: The document refers outside itself, or is built to exhaust its reader.
     """
+    try:
+        return _canonical(document, surface)
+    except RecursionError:
+        raise ArtifactError("the artifact is nested too deeply") from None
+
+
+def _canonical(document: dict[str, Any], surface: Surface) -> Canonical:
     schemas, notes = Schemas(document), list[str]()
-    placement = Placer(schemas, surface, notes).place()
-    rebuilder = Rebuilder(schemas, surface, placement.claims, notes)
+    placer = Placer(schemas, surface, notes)
+    placer.place()
+    rebuilder = Rebuilder(schemas, surface, placer.claims, notes)
     operations = Operations(schemas, surface, rebuilder, notes)
     rebuilder.models()
     paths: dict[str, dict[str, Any]] = {}
     scopes: dict[str, list[str]] = {}
-    for name, route in placement.operations.items():
+    for name, route in placer.operations.items():
         method, _, path = surface.operations[name]["route"].partition(" ")
         paths.setdefault(path, {})[method.lower()] = operations.promised(name, route)
         if declared := operations.scopes(name, route):
             scopes[name] = declared
     # If the server's URL holds the prefix, no path has it.
-    prefix = "" if any(route.path.startswith(PREFIX) for route in placement.operations.values()) else PREFIX
-    for route in placement.others:
+    prefix = "" if any(route.path.startswith(PREFIX) for route in placer.operations.values()) else PREFIX
+    for route in placer.others:
         if rebuilt := operations.other(prefix + route.path, route):
             paths.setdefault(rebuilt[0], {}).setdefault(route.method, rebuilt[1])
     canonical = {
@@ -68,8 +77,8 @@ def canonicalize(document: dict[str, Any], surface: Surface) -> Canonical:
         "paths": paths,
         "components": {"schemas": dict(sorted(rebuilder.components.items()))},
     }
-    deprecated = [name for name, route in placement.operations.items() if route.node.get("deprecated") is True]
-    pages = placement.operations["encounters.list"]
+    deprecated = [name for name, route in placer.operations.items() if route.node.get("deprecated") is True]
+    pages = placer.operations["encounters.list"]
     # Pages overlap by one row, so a page holds at least two. The pager counts with a limit of one.
     max_limit = operations.largest(pages, "limit", 1, 2)
     # The pager proves the end of a range with an offset behind a full page.

@@ -16,7 +16,7 @@ from scripts.routes import JSON, Route, bodies, fitting_webhook, route_key, rout
 from scripts.schemas import Schemas
 from scripts.surface import KINDS, Field, Surface, SurfaceError
 
-__all__ = ["Claim", "Placement", "Placer", "check_kind", "holders"]
+__all__ = ["Claim", "Placer", "check_kind", "holders"]
 
 #: Formats that contradict a promised instant.
 NOT_INSTANTS = frozenset({"date", "time", "duration"})
@@ -35,54 +35,50 @@ class Claim:
         return [one for one in self.alternatives if one.is_object]
 
 
-@frozen
-class Placement:
-    """Where each promised name is, and the other routes."""
-
-    operations: dict[str, Route]
-    others: list[Route]
-    claims: dict[str, list[Claim]]
-
-
 @define
 class Placer:
-    """Finds the names of *surface* in one document. ``notes`` gets a line for each model that the document lacks."""
+    """Finds the names of *surface* in one document. ``notes`` gets a line for each model that the document lacks.
+
+    ``others`` holds the routes without a promise.
+    """
 
     schemas: Schemas
     surface: Surface
     notes: list[str]
+    operations: dict[str, Route] = Factory(dict)
+    others: list[Route] = Factory(list)
     claims: dict[str, list[Claim]] = Factory(dict)
 
-    def place(self) -> Placement:
+    def place(self) -> None:
         """Find everything that is promised.
 
         Raises:
             SurfaceError: Something is missing, or contradicts its promised kind.
         """
         described = routes(self.schemas)
-        found: dict[str, Route] = {}
         for name, spec in self.surface.operations.items():
             route = described.pop(route_key(*spec["route"].split(" ")), None)
             if route is None:
                 raise SurfaceError(f"{spec['route']}: the artifact has no such route, which {name} needs", name)
-            found[name] = route
+            self.operations[name] = route
+        self.others = [*described.values()]
         self.claims = {name: [] for name in self.surface.models}
         for model, spec in self.surface.models.items():
-            self._claim_root(model, spec, found)
+            self._claim_root(model, spec)
         # In surface.toml, a model comes before the models that its fields name.
         for model, claims in self.claims.items():
             for claim in claims:
                 self._check_fields(model, claim)
-        return Placement(found, [*described.values()], self.claims)
 
     def _claim(self, model: str, place: str, alternatives: list[Alternative]) -> None:
         self.claims[model].append(Claim(place, alternatives))
 
-    def _claim_root(self, model: str, spec: dict[str, Any], found: dict[str, Route]) -> None:
+    def _claim_root(self, model: str, spec: dict[str, Any]) -> None:
         if operation := spec.get("response"):
             place = f"{self.surface.operations[operation]['route']} 200"
-            statuses = [status for status in ("200", "2XX", "default") if status in found[operation].responses]
-            content = bodies(found[operation].responses[statuses[0]]) if statuses else {}
+            responses = self.operations[operation].responses
+            status = next((status for status in ("200", "2XX", "default") if status in responses), "")
+            content = bodies(responses.get(status, {}))
             if JSON not in content:
                 raise SurfaceError(f"{place}: the artifact describes no JSON body, which {model} needs", model)
             body = self.schemas.read((content[JSON],))
@@ -91,7 +87,8 @@ class Placer:
         elif operation := spec.get("errors"):
             place = f"{self.surface.operations[operation]['route']} 4XX"
             for status in ("401", "403", "400", "404", "4XX", "422", "503", "default"):
-                body = self.schemas.read((bodies(found[operation].responses.get(status, {})).get(JSON),))
+                response = self.operations[operation].responses.get(status, {})
+                body = self.schemas.read((bodies(response).get(JSON),))
                 if any("reason_code" in one.fields for one in body):
                     return self._claim(model, place, body)
             self.notes.append(f"{place}: the artifact has no such error body; {model} is built from surface.toml")

@@ -58,7 +58,8 @@ class Schemas:
 
     def field(self, objects: list[Alternative], name: str) -> list[Alternative]:
         """Return the alternatives of one field of *objects*."""
-        return self.read(*(one.fields[name] for one in objects if name in one.fields))
+        key = f".{name}"
+        return self.read(*(one.children[key] for one in objects if key in one.children))
 
     def items(self, arrays: list[Alternative]) -> list[Alternative]:
         """Return the alternatives of the elements of *arrays*."""

@@ -340,6 +340,19 @@ def test_compositions_of_unions_that_multiply_are_refused_at_once() -> None:
     assert refusal(change) == "a schema combines too many alternatives"
 
 
+@pytest.mark.parametrize("link", [{"type": "array", "items": {}}, {"type": "object", "properties": {"next": {}}}])
+def test_a_chain_of_schemas_without_end_is_refused(link: Any) -> None:
+    def change(document: Document) -> None:
+        place = "#/components/schemas/PublicPatient/$defs"
+        links = [
+            json.dumps(link).replace("{}", json.dumps({"$ref": f"{place}/{number + 1}"})) for number in range(2_000)
+        ]
+        schemas(document)["PublicPatient"]["$defs"] = [*map(json.loads, links), {"type": "string"}]
+        retype("PublicPatient", "chain", {"$ref": f"{place}/0"})(document)
+
+    assert refusal(change) == "the artifact is nested too deeply"
+
+
 # Bytes that are no artifact at all
 
 
