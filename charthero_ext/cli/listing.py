@@ -48,6 +48,7 @@ def encounters(
     def matches(encounter: Encounter) -> bool:
         return status in (None, encounter.status) and encounter_type in (None, encounter.encounter_type)
 
+    listed: list[Encounter] = []
     is_piped = not sys.stdout.isatty()
     with ChartHero() as ch, progress_bar("encounters", is_wanted=is_piped or not as_json) as show:
         with usage():
