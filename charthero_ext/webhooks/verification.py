@@ -135,7 +135,10 @@ def checked_secrets(secrets: Any) -> list[str]:
 def required_headers(headers: Any) -> list[str]:
     """Return the values of the five headers. They are not authenticated yet."""
     pairs = headers.items() if hasattr(headers, "items") else headers
-    sent = [(_text(name).lower(), _text(value)) for name, value in pairs]
+    try:
+        sent = [(_text(name).lower(), _text(value)) for name, value in pairs]
+    except (TypeError, ValueError):
+        raise TypeError("headers must be a mapping, or pairs of names and values") from None
     found: list[str] = []
     for header in HEADERS:
         values = [value for name, value in sent if name == header.lower()]

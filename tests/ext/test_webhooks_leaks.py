@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 import sentry_sdk
@@ -44,16 +45,9 @@ def receiver() -> Receiver:
 
 
 async def deliver_and_break_off() -> None:
-    messages = iter([{"type": "http.request", "body": BODY[:-9], "more_body": True}])
-
-    async def receive() -> Any:
-        for message in messages:
-            return message
-        raise RuntimeError
-
     headers = [(name.lower().encode(), value.encode()) for name, value in sign(BODY, SECRET).items()]
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
-    await receiver()(scope, receive, lambda message: pytest.fail("answered"))
+    receive = AsyncMock(side_effect=[{"type": "http.request", "body": BODY, "more_body": True}, RuntimeError()])
+    await receiver()({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, AsyncMock())
 
 
 def submit() -> None:
@@ -62,19 +56,13 @@ def submit() -> None:
 
 FAILING: dict[str, Callable[[], object]] = {
     "signature": lambda: verify(signed(), BODY + b" ", SECRET, now=NOW),
-    "secret": lambda: verify(signed(), BODY, [SECRET + "2", SECRET + "3"], now=NOW),
-    "missing header": lambda: verify(signed(**{"ChartHero-Event-Id": ""}), BODY, SECRET, now=NOW),
-    "repeated header": lambda: verify([*signed().items()] * 2, BODY, SECRET, now=NOW),
-    "bad timestamp": lambda: verify(signed(**{"ChartHero-Timestamp": CANARY}), BODY, SECRET, now=NOW),
-    "old timestamp": lambda: verify(signed(), BODY, SECRET),
+    "secrets": lambda: verify(signed(), BODY, [SECRET + "2", SECRET + "3"], now=NOW),
     "unsupported signature": lambda: verify(signed(**{"ChartHero-Signature": f"v2={CANARY}"}), BODY, SECRET, now=NOW),
-    "large body": lambda: verify(signed(), BODY, SECRET, now=NOW, max_body=10),
+    "bad timestamp": lambda: verify(signed(**{"ChartHero-Timestamp": CANARY}), BODY, SECRET, now=NOW),
     "other event": lambda: verify(signed(**{"ChartHero-Event-Id": CANARY}), BODY, SECRET, now=NOW),
     "no event": lambda: verify(sign(BODY.replace(b'"type"', b'"kind"'), SECRET, timestamp=NOW), BODY, SECRET, now=NOW),
     "text body": lambda: verify(signed(), BODY.decode(), SECRET, now=NOW),  # type: ignore[arg-type]
     "text as now": lambda: verify(signed(), BODY, SECRET, now="noon"),  # type: ignore[arg-type]
-    "no tolerance": lambda: verify(signed(), BODY, SECRET, now=NOW, tolerance=None),  # type: ignore[arg-type]
-    "no limit": lambda: verify(signed(), BODY, SECRET, now=NOW, max_body=None),  # type: ignore[arg-type]
     "no headers": lambda: verify(None, BODY, SECRET, now=NOW),  # type: ignore[arg-type]
     "blank secret": lambda: verify(signed(), BODY, [SECRET, f" {SECRET}"], now=NOW),
     "number as secrets": lambda: verify(signed(), BODY, {SECRET: 1, 5: SECRET}, now=NOW),  # type: ignore[arg-type]
