@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         from charthero_ext.cli.commands import run
+
+        code = run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "typer"):
             raise
         sys.stderr.write('charthero: this command needs its extra: pip install "charthero-ext[cli]"\n')
         return 1
-    try:
-        code = run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
     except BrokenPipeError:
         # Python would try to flush the rest of the buffer at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -185,7 +185,7 @@ def export(
     The first run exports everything to DIRECTORY/0001. Each later run adds what has changed since, as 0002 and so on.
     It first compares all files with their manifests. After an interruption, the same command continues.
     """
-    count = verify(directory) if only_verify or directory.is_dir() else 0
+    count = verify(directory) if only_verify or directory.exists() else 0
     if only_verify:
         write(f"sets compared with their manifests: {count}")
         return 0

@@ -16,6 +16,7 @@ A run that continues cuts the files back to these sizes. So each line is written
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -151,6 +152,6 @@ class Export:
             state.retry = []
             ledger.commit()
         finally:
-            # Ctrl-C does not wait for requests in flight. Otherwise they are over by now, or one has failed.
-            workers.shutdown(wait=False, cancel_futures=True)
+            # Ctrl-C does not wait for requests in flight.
+            workers.shutdown(wait=not isinstance(sys.exception(), KeyboardInterrupt), cancel_futures=True)
         return refusal

@@ -61,6 +61,19 @@ def test_ctrl_c_ends_a_listing_with_all_it_read_written_and_says_how_to_go_on(
     assert ids == list(sandbox.encounter_ids())[::-1]
 
 
+def test_ctrl_c_while_modules_load_ends_it_quietly() -> None:
+    program = (
+        "import os, signal, sys; from charthero_ext.cli import main\n"
+        "class Typer:\n"
+        "    def find_spec(name, *_): name == 'typer' and os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Typer)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.exit(main(['encounters']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_ctrl_c_while_a_page_is_written_lets_it_be_written_whole(start: Start, run: Run, sandbox: Sandbox) -> None:
     process = start("encounters", "--json")
     assert process.stdout is not None

@@ -126,7 +126,9 @@ def test_an_unwritable_file_ends_with_1(run: Run, sandbox: Sandbox, tmp_path: Pa
     keys = (encounter["encounter_id"], document_id(encounter, "ambient_transcript"))
     assert_fails(run("audio", *keys, "-o", tmp_path / "nowhere" / "x"), 1, "No such file or directory")
     (tmp_path / "file").touch()
-    assert_fails(run("export", tmp_path / "file"), 1, "file")
+    for options in ((), ("--verify",)):
+        assert_fails(run("export", tmp_path / "file", *options), 1, "file: Not a directory")
+        assert_fails(run("export", "", *options), 2, "empty")
 
 
 def test_the_text_of_an_unexpected_exception_is_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
