@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,6 +119,14 @@ def newest(sandbox: Sandbox, *schema_types: str) -> Record:
         ):
             return encounter
     raise AssertionError("no such encounter")
+
+
+def wait_for_lines(path: Path, lines: int) -> None:
+    """Wait until another process has written lines to a file."""
+    deadline = time.monotonic() + 30
+    while not path.exists() or path.read_bytes().count(b"\n") < lines:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def document_id(encounter: Record, schema_type: str) -> str:

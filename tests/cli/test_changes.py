@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import stat
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 
 from charthero_ext.sandbox import Sandbox
 
-from .conftest import COMMAND, Record, Run, truth
+from .conftest import Record, Run, truth
 from .test_failures import assert_fails
 
 SINCE = ("--since", "2026-04-01")
@@ -80,15 +79,6 @@ def test_a_line_that_failed_is_written_again(run: Run, sandbox: Sandbox) -> None
     assert [line["encounter_id"] for line in before.lines + after.lines] == ids
 
 
-def test_many_deletions_at_once_need_permission(run: Run, sandbox: Sandbox) -> None:
-    run("changes", "l")
-    for encounter_id in list(sandbox.encounter_ids())[20:]:
-        sandbox.delete(encounter_id)
-    options = ("changes", "l", "--look-back", 1000)
-    assert_fails(run(*options), 1, "no longer lists 100 of 120", "use --allow-mass-delete")
-    assert len(run(*options, "--allow-mass-delete").lines) == 100
-
-
 def test_a_file_that_is_no_ledger_of_changes_is_refused(run: Run, sandbox: Sandbox) -> None:
     Path("notes").write_text("mine" * 1000)
     assert_fails(run("changes", "notes"), 1, "notes is not a SQLite database")
@@ -117,11 +107,3 @@ def test_what_the_reader_did_not_get_is_written_again(
     sandbox.faults.clear()
     ids = [row["encounter_id"] for row in truth(sandbox, since="2026-04-01")["encounters"]]
     assert {line["encounter_id"] for line in lines + run("changes", "l", *SINCE).lines} == set(ids)
-
-
-@pytest.mark.usefixtures("_configured")
-def test_head_ends_it_quietly_and_the_rest_comes_with_the_next_run(run: Run, sandbox: Sandbox) -> None:
-    line = " ".join([*COMMAND, "changes", "l", "|", "head", "-n", "2"])
-    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=True)
-    assert (len(done.stdout.splitlines()), done.stderr) == (2, "")
-    assert len(re.findall("added", run("changes", "l").out)) >= 0

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from charthero_ext.sandbox import Sandbox
 
-from .conftest import Run, exported, merged, truth
+from .conftest import Run, exported, merged, truth, wait_for_lines
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -55,11 +54,7 @@ def test_an_export_killed_while_encounters_come_and_go_continues(
     sandbox.fail("latency", seconds=0.02, times=None, operation="documents.get")
     sandbox.fail("clamp", limit=10, times=None, operation="encounters.list")
     process: Any = start("export", "e", "--concurrency", 2)
-    part, deadline = Path("e/.0001/encounters.jsonl"), time.monotonic() + 30
-    while not part.exists() or part.read_bytes().count(b"\n") < lines:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_for_lines(Path("e/.0001/encounters.jsonl"), lines)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not Path("e/0001").exists()

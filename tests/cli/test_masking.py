@@ -89,11 +89,6 @@ def test_no_text_holds_a_control_character_once_it_is_plain(text: str) -> None:
     assert len(plain(text)) == len(text)
 
 
-@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])))
-def test_plain_text_stays_as_it_is(text: str) -> None:
-    assert plain(text) == text
-
-
 def test_texts_of_people_keep_their_letters() -> None:
     assert plain("naïve café\u00a0Ünal \u2013 你好\n👩\u200d⚕️") == "naïve café Ünal \u2013 你好\n👩\u200d⚕️"
 
