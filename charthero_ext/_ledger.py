@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -32,8 +31,9 @@ SCHEMA = f"""
 """
 RECORD = """
     INSERT INTO entry VALUES (?, ?, ?, ?) ON CONFLICT (encounter_id)
-    DO UPDATE SET created_at = excluded.created_at, delivered = excluded.delivered, seen = excluded.seen
+    DO UPDATE SET created_at = excluded.created_at, delivered = excluded.delivered, seen = max(seen, excluded.seen)
 """
+FIND = "SELECT * FROM entry WHERE encounter_id IN (%s)"
 UNSEEN = "FROM entry WHERE created_at >= ? AND seen < ?"
 PROBLEMS = {
     sqlite3.SQLITE_BUSY: "is in use by another process, or by another Ledger of this one",
@@ -78,7 +78,7 @@ class LedgerStore(Protocol):
         ...
 
     def record(self, entries: Sequence[Entry]) -> None:
-        """Insert entries. Replace entries with the same ``encounter_id``."""
+        """Insert entries. Replace entries with the same ``encounter_id``, but keep the larger ``seen``."""
         ...
 
     def remove(self, encounter_id: str) -> None:
@@ -149,13 +149,11 @@ class Ledger:
 
     def find(self, encounter_ids: Sequence[str]) -> dict[str, Entry]:
         """Return the entries of these encounters, by id."""
-        rows = self._execute(
-            "SELECT * FROM entry WHERE encounter_id IN (SELECT value FROM json_each(?))", json.dumps(encounter_ids)
-        )
-        return {row[0]: Entry(*row) for row in rows}
+        marks = ", ".join("?" * len(encounter_ids))
+        return {row[0]: Entry(*row) for row in self._execute(FIND % marks, *encounter_ids)}
 
     def record(self, entries: Sequence[Entry]) -> None:
-        """Insert or replace entries."""
+        """Insert or replace entries. Keep the larger ``seen``, because an older pass may still record."""
         for entry in entries:
             self._execute(RECORD, *astuple(entry))
 

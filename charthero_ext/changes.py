@@ -197,9 +197,9 @@ class Pass:
         pending: list[Pending] = []
         for encounter in encounters:
             encounter_id, created_at = encounter.encounter_id, microseconds(encounter.created_at)
-            if created_at < state.start:
-                continue
             entry = entries.get(encounter_id) or Entry(encounter_id, created_at, NOTHING_DELIVERED, state.number - 1)
+            if max(created_at, entry.created_at) < state.start:
+                continue
             before, *handled = json.loads(entry.delivered)
             digest = self._digest(encounter)
             if before == digest:
@@ -267,7 +267,8 @@ def _unconfirmed(entry: Entry) -> Entry:
 
 def _transcripts_ready(encounter: Encounter, handled: list[str]) -> Iterator[TranscriptReadyEvent]:
     """Yield an event for each completed transcript that is not in *handled*, and add it there."""
-    for document in encounter.documents or ():
+    documents = encounter.documents if isinstance(encounter.documents, list) else []
+    for document in documents:
         if not isinstance(document, DocumentSummary) or not isinstance(document.document_id, str):
             continue
         is_ready = (document.schema_type, document.status) == ("ambient_transcript", "completed")

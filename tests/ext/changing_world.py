@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from attrs import define, field
+from attrs import define, evolve, field
 
 from charthero_ext._steps import Run, Steps
 from charthero_ext.changes import Change, Entry, Ledger, LedgerStore, Pass, iterate
@@ -96,7 +96,9 @@ class MemoryLedger:
         return {each: self.entries[each] for each in encounter_ids if each in self.entries}
 
     def record(self, entries: Sequence[Entry]) -> None:
-        self.entries.update({each.encounter_id: each for each in entries})
+        for entry in entries:
+            before = self.entries.get(entry.encounter_id, entry)
+            self.entries[entry.encounter_id] = evolve(entry, seen=max(before.seen, entry.seen))
 
     def remove(self, encounter_id: str) -> None:
         del self.entries[encounter_id]

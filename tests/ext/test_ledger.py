@@ -1,23 +1,21 @@
-"""The ledger file: who can read it, what it contains, and what a killed process leaves."""
+"""The ledger file: who can read it, what it contains, and when it is refused."""
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from charthero_ext import ChartHero
 from charthero_ext.changes import Ledger
 from charthero_ext.errors import ConfigurationError
-from charthero_ext.sandbox import Sandbox
 from tests.ext.changing_world import TRANSCRIPT, World, deliver, world_of
 
 
@@ -93,24 +91,33 @@ def test_a_closed_ledger_can_be_closed_again_but_not_used(tmp_path: Path) -> Non
         list(deliver(World(), ledger))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_killed_process_repeats_at_most_one_page(tmp_path: Path) -> None:
-    program = (
-        "import sys; from charthero_ext import ChartHero; from charthero_ext.changes import Ledger\n"
-        "ledger = Ledger(sys.argv[1])\n"
-        "for change in ChartHero().encounters.changes(ledger): print(change.encounter_id, flush=True)\n"
-    )
-    with Sandbox(encounters=350) as sandbox:
-        environment = {**os.environ, "CHARTHERO_BASE_URL": sandbox.base_url, "CHARTHERO_API_KEY": sandbox.api_key}
-        command = [sys.executable, "-c", program, str(tmp_path / "ledger")]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            first = [next(process.stdout).strip() for _ in range(250)]
-            process.send_signal(signal.SIGKILL)
-            first += [line.strip() for line in process.stdout if line.endswith("\n")]
-        with ChartHero(base_url=sandbox.base_url, api_key=sandbox.api_key) as ch:
-            everything = {each.encounter_id for each in ch.encounters.iter()}
-            with Ledger(tmp_path / "ledger") as ledger:
-                second = [change.encounter_id for change in ch.encounters.changes(ledger)]
-    assert {*first, *second} == everything
-    assert len(set(first) & set(second)) <= 100
+@pytest.fixture
+def limit_files() -> Iterator[Callable[[int], None]]:
+    """Return a function that limits the size of files, as a full disk does."""
+    resource = pytest.importorskip("resource", reason="Windows has no limit on the size of a file")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("fails", ["in a pass", "at the end"])
+def test_after_a_full_disk_the_next_pass_continues(
+    fails: str, limit_files: Callable[[int], None], tmp_path: Path
+) -> None:
+    world, delivered = world_of(500), list[str]()
+
+    def sync(size: int) -> None:
+        with Ledger(tmp_path / "ledger") as ledger:
+            for change in deliver(world, ledger):
+                delivered.append(change.encounter_id)
+                if len(delivered) == 50:
+                    limit_files(size)
+                    if fails == "at the end":
+                        break
+
+    with pytest.raises(sqlite3.OperationalError):
+        sync(100_000 if fails == "in a pass" else 1_000)
+    limit_files(-1)
+    sync(-1)
+    assert {*delivered} == {*world.bodies}
+    assert len(delivered) <= 600

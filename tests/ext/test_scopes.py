@@ -13,7 +13,6 @@ from charthero_client.contract import ROUTES
 
 from charthero_ext import ChartHero
 from charthero_ext.errors import ConfigurationError
-from charthero_ext.sandbox import Sandbox
 from charthero_ext.scopes import AccessReport, required_scopes
 
 from .conftest import EITHER_CLIENT, Server, connected, perform
@@ -204,18 +203,3 @@ def test_the_report_contains_no_key_and_no_server_message(client: MakeClient, ca
     lines = report.table().splitlines()
     assert [line.split()[:3] for line in lines[: len(ROUTES)]] == [[name, "needed", "denied"] for name in ROUTES]
     assert "canary" not in f"{written} {report!r} {report.table()} {caplog.text}"
-
-
-def test_the_check_reports_what_each_sandbox_key_may_do() -> None:
-    with Sandbox(encounters=2) as sandbox:
-
-        def check(key: str) -> AccessReport:
-            with ChartHero(api_key=f"ch_sk_sandbox_{key}", base_url=sandbox.base_url) as ch:
-                return ch.check_access()
-
-        assert set(found(check("full")).values()) == {"granted"}
-        assert [name for name, outcome in found(check("without_recordings_read")).items() if outcome == "denied"] == [
-            "documents.audio"
-        ]
-        assert set(found(check("not_enabled")).values()) == {"denied"}
-        assert check("revoked_key").key_accepted is False
