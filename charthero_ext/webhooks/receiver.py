@@ -198,8 +198,8 @@ async def _send(scope: Mapping[str, Any], send: Send, status: int, reason: str) 
     headers = [(b"allow", b"POST")] if status == 405 else []
     if reason:
         headers += [(b"content-type", b"text/plain"), (b"content-length", str(len(reason)).encode())]
-        # The rest of the body is not read. HTTP/2 has no such header and needs none.
-        if scope.get("http_version", "1.1").startswith("1"):
+        # Drop the rest of the body, which is not read. HTTP/2 and WSGI, as a2wsgi announces it, forbid this header.
+        if scope.get("http_version", "1.1").startswith("1") and "wsgi_environ" not in scope:
             headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": reason.encode()})

@@ -90,9 +90,15 @@ def test_a_refused_delivery_gets_a_status_and_a_reason_and_is_not_recorded(
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
 @awaited
 async def test_only_post_is_allowed(method: str, receiver: Receiver) -> None:
-    start, _ = await answer(receiver, {**http_scope(), "method": method, "http_version": "2"}, pytest.fail)
+    start, _ = await answer(receiver, {**http_scope(), "method": method}, pytest.fail)
     assert (start["status"], start["headers"][0]) == (405, (b"allow", b"POST"))
-    assert b"connection" not in dict(start["headers"])  # HTTP/2 forbids it.
+
+
+@pytest.mark.parametrize("server", [{"http_version": "2"}, {"http_version": "1.1", "wsgi_environ": {}}])
+@awaited
+async def test_servers_that_forbid_the_header_connection_do_not_get_it(server: Any, receiver: Receiver) -> None:
+    start, _ = await answer(receiver, {**http_scope(), "method": "GET", **server}, pytest.fail)
+    assert b"connection" not in dict(start["headers"])
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "APPLICATION/JSON"])
