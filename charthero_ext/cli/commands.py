@@ -153,19 +153,25 @@ def changes(
     """
     if "audio" in parts:
         raise typer.BadParameter("a line cannot contain recordings; see charthero export")
-    is_incomplete = False
-    with ChartHero() as ch, Ledger(ledger) as opened:
-        reader, window = Reader(ch.documents, parts), timedelta(days=look_back)
-        for change in ch.encounters.changes(
-            opened, start_at=since, look_back=window, allow_mass_delete=allow_mass_delete
-        ):
-            line = _line(change, reader)
-            with uninterrupted():
-                write(json.dumps(line))
-            is_incomplete |= "unreadable" in line
-    if is_incomplete:
+    written = unreadable = 0
+    try:
+        with ChartHero() as ch, Ledger(ledger) as opened:
+            reader, window = Reader(ch.documents, parts), timedelta(days=look_back)
+            for change in ch.encounters.changes(
+                opened, start_at=since, look_back=window, allow_mass_delete=allow_mass_delete
+            ):
+                line = _line(change, reader)
+                with uninterrupted():
+                    write(json.dumps(line))
+                    written += 1
+                unreadable += "unreadable" in line
+    except (ChartHeroError, KeyboardInterrupt) as error:
+        if written and not isinstance(error, MassDeletionError):
+            error.add_note(f"{written:,} changes were written; to continue, run the same command again")
+        raise
+    if unreadable:
         sys.stderr.write("charthero: some documents were unreadable; the field unreadable lists them\n")
-    return INCOMPLETE if is_incomplete else 0
+    return INCOMPLETE if unreadable else 0
 
 
 @app.command()

@@ -26,13 +26,15 @@ def open_files(directory: Path, sizes: dict[str, int]) -> Iterator[dict[str, Bin
     """Open a file for each kind of row, to append lines. Cut each back to the size that was synced last.
 
     Raises:
-        ConfigurationError: A file is smaller than that, or is a link.
+        ConfigurationError: A file is smaller than that, or the directory contains a link.
     """
     paths = {kind: directory / f"{kind}.jsonl" for kind in sizes}
+    for path in directory.iterdir():
+        if path.is_symlink():
+            raise unusable(path, "is a link")
     for kind, path in paths.items():
-        if not path.is_symlink():
-            path.touch(mode=0o600)
-        if path.is_symlink() or path.stat().st_size < sizes[kind]:
+        path.touch(mode=0o600)
+        if path.stat().st_size < sizes[kind]:
             raise unusable(path, "was changed or removed")
         os.truncate(path, sizes[kind])
     with ExitStack() as stack:

@@ -285,10 +285,12 @@ def test_a_directory_with_other_files_is_refused_and_unchanged(run: Run, tmp_pat
 def test_links_are_not_followed(begun: Path, run: Run) -> None:
     Path("victim").write_text("mine")
     Path("elsewhere").mkdir()
-    file, directory = begun / ".0002" / "missing.jsonl", begun / ".0002"
-    file.unlink()
-    file.symlink_to(Path("victim").absolute())
-    assert_fails(run("export", begun), 1, "missing.jsonl", "another directory")
+    directory = begun / ".0002"
+    for name in ("missing.jsonl", "manifest.json", "audio"):
+        (directory / name).unlink(missing_ok=True)
+        (directory / name).symlink_to(Path("elsewhere" if name == "audio" else "victim").absolute())
+        assert_fails(run("export", begun), 1, name, "another directory")
+        (directory / name).unlink()
     directory.rename("moved")
     directory.symlink_to(Path("elsewhere").absolute())
     assert_fails(run("export", begun), 1, ".0002", "another directory")
