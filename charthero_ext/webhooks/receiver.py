@@ -84,8 +84,8 @@ class Receiver:
 
     async def submit(self, event: Event) -> None:
         """Put an event from elsewhere into the queue, as if it had been delivered. Raises what the store raises."""
-        add = self._store_thread().submit(self._store.add, event.id, _pointer(event), time.time())
-        await asyncio.wrap_future(add)
+        recorded = self._store_thread().submit(self._store.add, event.id, _pointer(event), time.time())
+        await asyncio.wrap_future(recorded)
         self._worker().poll()
 
     def failed(self) -> list[tuple[str, str]]:

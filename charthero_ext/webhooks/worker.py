@@ -26,7 +26,7 @@ Handler: TypeAlias = Callable[[Event], Awaitable[object] | object]
 CONCURRENCY = 8
 #: How many seconds a handler has.
 TIME_LIMIT = 600.0
-#: How many seconds an event stays claimed if its process or event loop stops. A handler always ends before.
+#: After how many seconds an event is due again if its process or event loop stops. Longer than a handler has.
 LEASE = TIME_LIMIT + 60
 #: The pause before the second attempt in seconds. It doubles for each attempt up to an hour.
 BACKOFF, MAX_BACKOFF = 10.0, 3600.0
