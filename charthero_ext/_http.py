@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 import httpx
 
-from charthero_ext._lazy import loaded
+from charthero_ext._lazy import forks_wait, loaded
 from charthero_ext._proxies import EnvironmentProxy, environment_proxy
 from charthero_ext._quiet import quiet
 from charthero_ext._secret import Secret, without_origin
@@ -152,14 +152,15 @@ class Connections:
         if arguments.reveal().keys().isdisjoint({"cert", "proxy", "verify"}):
             culprit = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ), culprit)
         try:
-            loaded("httpcore")  # httpx loads it now.
             if proxy is not None:
                 culprit, usable = proxy.variable, culprit
                 arguments.reveal()["proxy"] = httpx.Proxy(proxy.url.reveal())
                 culprit = usable
             if arguments.reveal().get("http2"):
                 loaded("h2")  # Otherwise it would be missed only when a server chooses HTTP/2.
-            return make(**arguments.reveal())
+            with forks_wait:  # httpx loads httpcore and uses OpenSSL.
+                loaded("encodings.idna")  # The first connection would load it.
+                return make(**arguments.reveal())
         except ImportError as error:
             problem = f"httpx needs another package: {error}"
         except NOT_MADE as error:

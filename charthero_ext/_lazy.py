@@ -9,20 +9,19 @@ from importlib import import_module
 from threading import RLock
 from typing import Any
 
-__all__ = ["lazily", "loaded"]
+__all__ = ["forks_wait", "lazily", "loaded"]
 
-_lock = RLock()
+#: While a thread holds it, a fork waits. Otherwise locks of Python's import or of OpenSSL stay locked in the child.
+forks_wait = RLock()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(
+        before=forks_wait.acquire, after_in_parent=forks_wait.release, after_in_child=forks_wait.release
+    )
 
 
 def loaded(module: str) -> Any:
-    """Return *module*, and load it if necessary.
-
-    A fork waits until the module is loaded. A child that is forked meanwhile could never load it, because Python's own
-    lock of the module would stay locked.
-    """
-    with _lock:
+    """Return *module*, and load it if necessary. A fork waits until it is loaded."""
+    with forks_wait:
         return import_module(module)
 
 
