@@ -98,7 +98,11 @@ class Walk(BaseWalk[E]):
     def _next_batch(self) -> None:
         self._stopped.clear()
         while not self._advance():
-            futures.wait([self._pages[0][1]])
+            job = self._pages[0][1]
+            if not job.thread.is_alive():
+                job.cancel()  # If the process forked, the thread exists in the parent only. Request the page again.
+                continue
+            futures.wait([job])
             if self._stopped.is_set():  # By another thread or a signal handler. No request would be sent.
                 raise PaginationError("the walk was closed while it waited for a page; iterate again to continue")
         self._begin_batch()

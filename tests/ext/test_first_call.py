@@ -64,6 +64,33 @@ def test_a_forked_child_opens_its_own_connections(listener: Callable[[], Listene
     assert before == after != childs
 
 
+def test_a_walk_continues_in_a_child_that_was_forked_while_a_page_was_in_flight() -> None:
+    run("""
+        import os, signal, threading
+        from datetime import UTC, datetime
+        from types import SimpleNamespace
+        from charthero_ext.pagination.walk import Walk
+
+        rows = [SimpleNamespace(encounter_id=f"e{n}", created_at=datetime(2026, 1, n, tzinfo=UTC)) for n in (1, 2, 3)]
+        parent, requests = os.getpid(), []
+
+        def fetch(request):
+            requests.append(request)
+            if os.getpid() == parent and len(requests) == 2:
+                threading.Event().wait()
+            later = [row for row in rows if request.start_at is None or row.created_at >= request.start_at]
+            return SimpleNamespace(items=later[request.offset :][: request.limit], total=3)
+
+        walk = Walk(fetch, limit=2)
+        assert [next(walk), next(walk)] == rows[:2]
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            os._exit([row.encounter_id for row in walk] != ["e3"])
+        assert os.waitpid(child, 0)[1] == 0
+    """)
+
+
 def test_concurrent_first_calls_share_one_connection_pool(
     listener: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
