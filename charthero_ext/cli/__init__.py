@@ -17,7 +17,8 @@ Standard output contains only what was requested. An error is one line on standa
 4   incomplete: only a part was written; the message says how to continue
 ==  ===================================================================================
 
-The command ends without a message on Ctrl-C and when the reader of a pipe closes it, as other programs do.
+The command ends without a message when the reader of a pipe closes it, as other programs do. Ctrl-C ends it, too; if a
+part was written, a message says how to continue.
 """
 
 from __future__ import annotations
