@@ -38,7 +38,6 @@ __all__ = ["LEDGER", "Export"]
 
 LEDGER = "export.ledger"
 DEFAULT_PARTS = ("documents", "transcripts")
-OTHER_KINDS = ("deleted", "missing", "unreadable")
 
 
 @frozen(kw_only=True)
@@ -82,16 +81,10 @@ class Export:
             if path.is_symlink() or (state.sizes and not path.is_dir()):
                 raise unusable(path, "was changed or removed")
             path.mkdir(mode=0o700, exist_ok=True)
-            kinds = ("encounters", *state.parts, *OTHER_KINDS)
+            kinds = ("encounters", *state.parts, "deleted", "missing", "unreadable")
             with open_files(path, {kind: state.sizes.get(kind, 0) for kind in kinds}) as files:
                 refusal = self._write(ledger, files, Reader(self.client.documents, tuple(state.parts), path / "audio"))
-            facts = {
-                "base_url": self.client.settings.base_url,
-                "start_at": state.start_at,
-                "parts": state.parts,
-                "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-            manifest = complete(path, kinds, facts)
+            manifest = complete(path, state, self.client.settings.base_url)
             final = path.rename(self.directory / path.name.removeprefix("."))
             sync(self.directory)
         if refusal is not None:

@@ -9,11 +9,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from charthero_ext.cli.export_ledger import State
 from charthero_ext.errors import ConfigurationError
 
 __all__ = ["append", "complete", "measured", "open_files", "read_lines", "sync", "unusable", "verify"]
@@ -79,8 +81,8 @@ def sync(path: Path) -> None:
             os.close(descriptor)
 
 
-def complete(directory: Path, kinds: Iterable[str], facts: dict[str, Any]) -> dict[str, Any]:
-    """Remove what is empty or left over. Then write a manifest: *facts*, lines by kind, and what each file contains."""
+def complete(directory: Path, state: State, base_url: str) -> dict[str, Any]:
+    """Remove what is empty or left over. Then write the manifest, and return it."""
     listed = {row["file"] for row in read_lines(directory / "audio.jsonl")}
     for file in directory.glob("audio/*"):
         if f"audio/{file.name}" not in listed:  # A killed run downloaded it, and then the encounter disappeared.
@@ -89,8 +91,14 @@ def complete(directory: Path, kinds: Iterable[str], facts: dict[str, Any]) -> di
         if file.stat().st_size == 0:
             file.unlink()
     files = _measured_files(directory)
-    counts = {kind: files[f"{kind}.jsonl"]["lines"] if f"{kind}.jsonl" in files else 0 for kind in kinds}
-    manifest = facts | {"counts": counts, "files": files}
+    manifest = {
+        "base_url": base_url,
+        "start_at": state.start_at,
+        "parts": state.parts,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "counts": {kind: files[f"{kind}.jsonl"]["lines"] if size else 0 for kind, size in state.sizes.items()},
+        "files": files,
+    }
     path = directory / MANIFEST
     path.touch(mode=0o600)
     path.write_text(json.dumps(manifest, indent=1))

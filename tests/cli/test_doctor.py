@@ -65,28 +65,29 @@ def test_the_origin_of_the_settings_is_named_and_the_key_is_not_shown(
     examined: Examine, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     sandbox.set_key(CANARY)
-    outputs = []
-    monkeypatch.setenv("CHARTHERO_API_KEY", CANARY)
-    outputs.append(examined("--json"))
-    assert finding(outputs[-1], "settings")["key_from"] == "CHARTHERO_API_KEY"
-    monkeypatch.delenv("CHARTHERO_API_KEY")
-    (tmp_path / "key").write_text(CANARY)
-    (tmp_path / "key").chmod(0o600)
-    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", str(tmp_path / "key"))
-    outputs.append(examined("--json"))
-    assert "CHARTHERO_API_KEY_FILE" in finding(outputs[-1], "settings")["key_from"]
-    for name in ("CHARTHERO_API_KEY_FILE", "CHARTHERO_BASE_URL"):
-        monkeypatch.delenv(name)
-    profile = tmp_path / "home" / ".config" / "charthero" / "config.toml"
+    host, profile = (
+        ("CHARTHERO_BASE_URL", sandbox.base_url),
+        tmp_path / "home" / ".config" / "charthero" / "config.toml",
+    )
     profile.parent.mkdir(parents=True)
-    profile.write_text(f'[clinic]\nbase_url = "{sandbox.base_url}"\napi_key_file = "{tmp_path / "key"}"\n')
-    monkeypatch.setenv("CHARTHERO_PROFILE", "clinic")
-    outputs.append(examined("--json"))
-    assert finding(outputs[-1], "settings")["host_from"] == "the profile 'clinic'"
-    assert "the profile 'clinic'" in finding(outputs[-1], "settings")["key_from"]
-    outputs.append(examined())
-    assert all(done.code == 0 for done in outputs)
-    assert "canary" not in "".join(done.out + done.err for done in outputs)
+    profile.write_text(f'[clinic]\nbase_url = "{sandbox.base_url}"\napi_key_file = "key"\n')
+    for key in (Path("key"), profile.with_name("key")):
+        key.write_text(CANARY)
+        key.chmod(0o600)
+    monkeypatch.delenv("CHARTHERO_BASE_URL")
+    monkeypatch.delenv("CHARTHERO_API_KEY")
+    for variables, host_from, key_from in (
+        ([host, ("CHARTHERO_API_KEY", CANARY)], "CHARTHERO_BASE_URL", "CHARTHERO_API_KEY"),
+        ([host, ("CHARTHERO_API_KEY_FILE", "key")], "CHARTHERO_BASE_URL", "CHARTHERO_API_KEY_FILE"),
+        ([("CHARTHERO_PROFILE", "clinic")], "the profile 'clinic'", "the profile 'clinic'"),
+    ):
+        with monkeypatch.context() as patch:
+            for name, value in variables:
+                patch.setenv(name, value)
+            done = examined("--json")
+        assert (done.code, finding(done, "settings")["host_from"]) == (0, host_from)
+        assert key_from in finding(done, "settings")["key_from"]
+        assert "canary" not in done.out + done.err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes of POSIX")
