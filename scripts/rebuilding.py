@@ -47,10 +47,10 @@ class Rebuilder:
                 claimed[_identity(claim.objects)].add(model)
         self._known = {identity: next(iter(models)) for identity, models in claimed.items() if len(models) == 1}
         named: dict[str, list[Alternative]] = {}
-        for upstream in self.schemas.components("schemas"):
-            values = self.schemas.read((reference(upstream.replace("~", "~0").replace("/", "~1")),))
-            objects = _objects(values)
-            if objects and _identity(objects) not in self._known:
+        for upstream, schema in self.schemas.components("schemas").items():
+            objects = _objects(self.schemas.read((reference(upstream.replace("~", "~0").replace("/", "~1")),)))
+            is_alias = isinstance(schema, dict) and "$ref" in schema
+            if objects and not is_alias and _identity(objects) not in self._known:
                 name = identifier(upstream, "Schema")
                 name = self._names.unused(f"Upstream{name}" if folded(name) in self._names.taken else name)
                 self._known[_identity(objects)] = name

@@ -133,6 +133,20 @@ def test_a_schema_that_two_promised_models_share_keeps_its_own_name(workshop: Wo
     assert {"document", "document_summary", "public_document"} <= names
 
 
+def test_another_name_of_a_schema_does_not_name_its_model() -> None:
+    def change(document: Document) -> None:
+        document["components"]["schemas"] = {
+            "AnotherName": reference("Ward"),
+            "Ward": {"type": "object", "properties": {"floor": {"type": "integer"}}},
+            **schemas(document),
+        }
+        schemas(document)["PublicEncounter"]["properties"]["ward"] = reference("AnotherName")
+
+    found = canonical(change).document["components"]["schemas"]
+    assert found["Encounter"]["properties"]["ward"] == reference("Ward")
+    assert "AnotherName" not in found
+
+
 def test_other_fields_are_references_or_null_or_left_out_with_a_note() -> None:
     def change(document: Document) -> None:
         referrer = {"anyOf": [reference("PublicPatient"), {"type": "null"}]}
