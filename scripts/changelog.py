@@ -58,9 +58,9 @@ def record(root: Path, artifact: bytes, findings: list[Finding], today: date, no
 
 
 def _section(mark: str, findings: list[Finding], version: str, today: date, note: str) -> str:
-    told = [one for one in findings if one.severity > Severity.INFO or RULES[one.rule].release > Release.PATCH]
-    items = [as_item(finding) for finding in told]
-    if harmless := len(findings) - len(told):
+    listed = [one for one in findings if one.severity > Severity.INFO or RULES[one.rule].release > Release.PATCH]
+    items = [as_item(finding) for finding in listed]
+    if harmless := len(findings) - len(listed):
         items.append(f"* differences that change nothing for callers: {harmless}")
     heading = f"### ChartHero's API on {today.isoformat()}"
     parts = [heading, f"{mark}\n{WORDS}", note, f"Proposed version: {version}", "\n".join(items)]

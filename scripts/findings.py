@@ -68,7 +68,7 @@ def shown(text: str, limit: int = MAX_SHOWN) -> str:
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings, the worst first. One that was found on several routes is told once."""
+    """Return the findings, the worst first. A finding on several routes is listed once."""
     kept: dict[tuple[str, ...], Finding] = {}
     for finding in findings:
         place = (finding.public,) if finding.public else (finding.route, finding.path)

@@ -26,9 +26,9 @@ Edit = Callable[[Document], object]
 
 @frozen
 class Change:
-    """What is done to an artifact, the rule it falls under, the rule its reverse falls under, and the public name.
+    """An edit of an artifact, its rule, the rule of the reverse edit, and the public name in the finding.
 
-    ``back`` is None if no client can be built from the changed artifact, so that there is no way back.
+    ``back`` is None if no client can be built from the changed artifact.
     """
 
     title: str
@@ -164,7 +164,7 @@ draft = lambda new: notes(new)["parameters"][0]["schema"]  # noqa: E731
 sent_content = lambda new: notes(new)["requestBody"]["content"]  # noqa: E731
 event_header = lambda new: event(new)["parameters"][0]  # noqa: E731
 START = "encounters.list(start_at=)"
-#: For each rule and the rule of the way back: what is done, and the public name that is told.
+#: Each rule and the rule of the reverse change -> cases: a title, the edit, and the public name in the finding.
 CASES: dict[tuple[str, str | None], list[tuple[str, Edit, str]]] = {
     ("surface-lost", None): [
         ("a promised route is gone", drop(AUDIO, paths), "documents.audio"),

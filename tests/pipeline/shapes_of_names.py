@@ -103,13 +103,6 @@ def schemas_called_by_our_names_for_something_else(document: Document) -> None:
 
 
 @shape(same=ALL - {"Encounter"})
-def an_unclaimed_schema_called_by_our_name(document: Document) -> None:
-    for name in ("Encounter", "Document", "Transcript"):
-        schemas(document)[name] = {"type": "object", "properties": {f"{name}_only": {"type": "integer"}}}
-    schemas(document)["PublicEncounter"]["properties"]["internal"] = reference("Encounter")
-
-
-@shape(same=ALL - {"Encounter"})
 def names_that_differ_only_in_case(document: Document) -> None:
     rename_schemas(document, {"PublicEncounter": "encounter", "PublicPatient": "person"})
     for name in ("Encounter", "ENCOUNTER", "Person", "PERSON", "per_son"):

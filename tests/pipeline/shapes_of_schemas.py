@@ -13,7 +13,6 @@ from .shapes import (
     Document,
     inlined,
     json_of,
-    operations,
     reference,
     respond,
     rewrite,
@@ -124,12 +123,6 @@ def a_document_union_with_discriminator(document: Document) -> None:
     union = _union(document, discriminator={"propertyName": "schema_type", "mapping": mapping})
     _kinds(document, lambda value: {"const": value})
     schemas(document)["PublicDocument"] = union
-
-
-@shape()
-def a_document_union_without_discriminator(document: Document) -> None:
-    union = _union(document)
-    schemas(document)["PublicDocumentDetail"]["properties"]["document"] = {"anyOf": union["oneOf"]}
 
 
 @shape(document=lambda body: {"document": body})
@@ -429,15 +422,8 @@ def extra_routes(document: Document) -> None:
         "/external/v1/empty": {"get": {}},
         "/external/v1/none": None,
     }
-
-
-@shape()
-def many_operations_of_one_name(document: Document) -> None:
     for number in range(5):
         document["paths"][f"/external/v1/things{number}"] = {
             "get": {"operationId": "list-things", "tags": ["Encounters"], "responses": {}},
             "post": {"operationId": "listThings", "tags": ["encounters"], "responses": {}},
         }
-    for operation in operations(document):
-        if operation.get("operationId") == "list-things":
-            operation["summary"] = "A thing"
