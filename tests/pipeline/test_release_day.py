@@ -15,7 +15,7 @@ from scripts.update import LEFT_BEHIND
 
 from .published_style import published
 from .repository import Repository
-from .shapes import Document, schemas
+from .shapes import LIST, Document, schemas
 
 pytestmark = pytest.mark.slow
 
@@ -57,8 +57,9 @@ def exported(document: Document) -> bytes:
     return json.dumps(document, indent=2, sort_keys=True).encode()
 
 
-def test_release_day_with_an_artifact_in_the_published_style_and_a_new_field(checkout: Repository) -> None:
+def test_release_day_with_the_published_style_a_new_field_and_a_deprecation(checkout: Repository) -> None:
     document = published()
+    document["paths"][LIST]["get"]["deprecated"] = True
     schemas(document)["PublicPatient"]["properties"]["preferred_name"] = {"type": "string", "description": "New."}
     changed = release(checkout, exported(document))
     assert {name for name in changed if not name.startswith("generated/")} == {*REPLACED, "openapi/facts.txt"}
