@@ -7,18 +7,15 @@ import random
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 from attrs import define, evolve, field
 
-from charthero_ext._steps import Run, Steps
-from charthero_ext.changes import Change, Entry, Ledger, LedgerStore, Pass, iterate
-from charthero_ext.models import EncounterPage
-from charthero_ext.pagination.window import PageRequest
-from tests.ext.conftest import HOST
+from charthero_ext import ChartHero
+from charthero_ext.changes import Change, Entry, Ledger, LedgerStore
+from tests.ext.conftest import connected
 from tests.payloads import BODIES
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -60,27 +57,19 @@ class World:
     def restore(self, encounter_id: str) -> None:
         self.bodies[encounter_id] = self.gone.pop(encounter_id)
 
-    def page(self, start_at: datetime | None, limit: int, offset: int) -> dict[str, Any]:
-        rows = [each for each in sorted(self.bodies) if start_at is None or self.ever[each] >= start_at]
-        rows.sort(key=lambda each: self.ever[each])
-        page = [] if self.is_empty() else rows[offset:][: min(limit, self.page_size)]
-        items = [copy.deepcopy(self.bodies[each]) for each in page]
-        return {"items": items, "limit": limit, "offset": offset, "total": len(rows)}
-
-    def fetch(self, request: PageRequest) -> Steps[EncounterPage]:
-        page: dict[str, Any] = yield Run(lambda: self.page(request.start_at, request.limit, request.offset))
-        return EncounterPage.from_dict(page)
-
     def answer(self, request: httpx.Request) -> httpx.Response:
         query = request.url.params
-        start_at = datetime.fromisoformat(query["start_at"]) if "start_at" in query else None
-        return httpx.Response(200, json=self.page(start_at, int(query["limit"]), int(query["offset"])))
+        start_at = datetime.fromisoformat(query.get("start_at", "0001-01-01T00:00:00Z"))
+        rows = [each for each in sorted(self.bodies) if self.ever[each] >= start_at]
+        rows.sort(key=lambda each: self.ever[each])
+        page = [] if self.is_empty() else rows[int(query["offset"]) :][: min(int(query["limit"]), self.page_size)]
+        return httpx.Response(200, json={"items": [self.bodies[each] for each in page], "total": len(rows)})
 
 
 class MemoryLedger:
     """Another store, which loses in a crash what was not saved."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
         self.state: str | None = None
         self.entries: dict[str, Entry] = {}
         self.saved: tuple[str | None, dict[str, Entry]] = (None, {})
@@ -117,6 +106,9 @@ class MemoryLedger:
     def reopened(self) -> MemoryLedger:
         return self
 
+    def close(self) -> None:
+        pass
+
 
 class FileLedger(Ledger):
     """The file, of which a crash leaves what was written to the disk."""
@@ -143,32 +135,35 @@ class StoppedError(Exception):
     pass
 
 
+@define
+class StoppingLedger:
+    """Passes calls on to another ledger. It stops before one of them, and calls *between* them."""
+
+    ledger: Any
+    left: int
+    between: Callable[[], None]
+
+    def __getattr__(self, name: str) -> Any:
+        if self.left == 0:
+            raise StoppedError
+        self.left -= 1
+        self.between()
+        return getattr(self.ledger, name)
+
+
 def deliver(
     world: World,
     ledger: LedgerStore,
     *,
-    steps: int = -1,
+    calls: int = -1,
     look_back: timedelta = LOOK_BACK,
     allow_mass_delete: bool = False,
     between: Callable[[], None] = lambda: None,
 ) -> Iterator[Change]:
-    """Yield the changes of one pass. Stop it after a number of steps, and call *between* them."""
-    numbers = count()
-
-    def run(performed: Steps[Any]) -> Any:
-        answer = None
-        try:
-            while True:
-                step = performed.send(answer)
-                assert isinstance(step, Run)
-                if next(numbers) == steps:
-                    raise StoppedError
-                between()
-                answer = step.function()
-        except StopIteration as end:
-            return end.value
-
-    return iterate(run, Pass(world.fetch, ledger, HOST, START, look_back, allow_mass_delete).feed())
+    """Yield the changes of one pass. Stop it after a number of calls of the ledger, and call *between* them."""
+    stopping: Any = StoppingLedger(ledger, calls, between)
+    ch: ChartHero = connected(ChartHero, world.answer)
+    return ch.encounters.changes(stopping, start_at=START, look_back=look_back, allow_mass_delete=allow_mass_delete)
 
 
 def world_of(count: int) -> World:
