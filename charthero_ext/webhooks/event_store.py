@@ -21,7 +21,7 @@ SCHEMA = """
 ADD = """
     INSERT INTO events (id, pointer, received_at, next_attempt_at) VALUES (?, ?, ?, ?) ON CONFLICT (id)
     DO UPDATE SET next_attempt_at = excluded.next_attempt_at, attempts = iif(next_attempt_at IS NULL, 0, attempts)
-    WHERE pointer IS NOT NULL AND leased_until <= excluded.next_attempt_at
+    WHERE pointer IS NOT NULL
 """
 CLAIM = """
     UPDATE events SET leased_until = ?, attempts = attempts + 1 WHERE id IN (
@@ -29,7 +29,7 @@ CLAIM = """
     ) RETURNING id, pointer, attempts
 """
 RETRY = "UPDATE events SET leased_until = 0, next_attempt_at = ?, error = ? WHERE id = ? AND pointer IS NOT NULL"
-COMPLETE = "UPDATE events SET pointer = NULL, next_attempt_at = NULL, error = NULL WHERE id = ?"
+COMPLETE = "UPDATE events SET pointer = NULL, next_attempt_at = NULL WHERE id = ?"
 FAILED = "SELECT id, error FROM events WHERE pointer IS NOT NULL AND next_attempt_at IS NULL ORDER BY rowid"
 
 
@@ -44,8 +44,8 @@ class Store(Protocol):
     def add(self, event_id: str, pointer: str, now: float) -> None:
         """Record an event that is due now.
 
-        A known id keeps its pointer. It is due now if it waits for another attempt. It is due now, with no attempts,
-        if it used up its attempts. If it is leased or completed, nothing changes.
+        A known id keeps its pointer and its lease. If it used up its attempts, it starts again with none. If it is
+        completed, nothing changes.
         """
         ...
 

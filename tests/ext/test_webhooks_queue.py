@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -69,14 +70,14 @@ def run(receiver: Receiver, *deliveries: bytes) -> None:
 async def test_an_event_is_handled_once_however_often_it_is_delivered_or_submitted(store: QueueStore) -> None:
     handler = Handler()
     receivers = [Receiver(SECRET, QueueStore(store.path), handler) for _ in range(3)]
-    for _ in range(2):
+    for last in (4, 6):
         async with receivers[0], receivers[1], receivers[2]:
-            await asyncio.gather(*(deliver(each, body(number)) for number in range(5) for each in receivers * 3))
+            await asyncio.gather(*(deliver(each, body(number)) for number in range(last) for each in receivers * 3))
             await receivers[0].submit(TranscriptReadyEvent.from_dict({**EVENT, "id": "evt_1"}))
             await receivers[0].submit(TranscriptReadyEvent.from_dict({**EVENT, "id": "evt_submitted"}))
             for each in receivers:
                 await each.run_pending()
-    assert sorted(handler.ids) == [*(f"evt_{number}" for number in range(5)), "evt_submitted"]
+        assert sorted(handler.ids) == [*(f"evt_{number}" for number in range(last)), "evt_submitted"]
 
 
 @awaited
@@ -132,6 +133,24 @@ async def test_the_running_process_retries_by_itself(store: QueueStore, monkeypa
         await deliver(receiver)
         await succeeded.wait()
     assert (handler.ids, store.completed) == (["evt_1"] * 3, ["evt_1"])
+
+
+@awaited
+async def test_a_receiver_has_one_timer_until_its_end(store: QueueStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def recorded(delay: float, *arguments: Any) -> asyncio.TimerHandle:
+        timers.append(call_later(delay, *arguments))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_later", recorded)
+    async with Receiver(SECRET, store, lambda event: None) as receiver:
+        for number in range(3):
+            await receiver.submit(TranscriptReadyEvent.from_dict({**EVENT, "id": f"evt_{number}"}))
+        assert sum(not timer.cancelled() for timer in timers) == 1
+    assert sum(not timer.cancelled() for timer in timers) == 0
 
 
 def test_pauses_double_up_to_an_hour_until_the_attempts_are_used_up(store: QueueStore, clock: Clock) -> None:

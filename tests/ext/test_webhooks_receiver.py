@@ -70,7 +70,12 @@ REFUSED: dict[str, tuple[int, str, bytes, dict[str, str]]] = {
     "stale": (401, "stale_timestamp", body(), sign(body(), SECRET, timestamp=1_777_649_395)),
     "too large": (413, "body_too_large", body(filler="x" * 1000), {}),
     "a form": (415, "unsupported_media_type", body(), {"Content-Type": "application/x-www-form-urlencoded"}),
-    "a media type that is too long": (415, "unsupported_media_type", body(), {"Content-Type": ";" * 2**20}),
+    "a media type that is too long": (
+        415,
+        "unsupported_media_type",
+        body(),
+        {"Content-Type": "application/json" + ";" * 2**20},
+    ),
     "compressed": (415, "unsupported_media_type", body(), {"Content-Encoding": "gzip"}),
 }
 

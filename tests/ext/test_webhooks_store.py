@@ -66,7 +66,7 @@ def test_an_event_that_used_up_its_attempts_is_listed_with_its_error(store: SQLi
 def test_an_event_that_waits_is_due_at_its_next_attempt_or_when_it_is_added_again(store: SQLiteStore) -> None:
     store.add("evt_1", "one", 100)
     store.claim(100, 110, 8)
-    store.add("evt_1", "another", 105)  # Nothing changes, because it is leased.
+    store.add("evt_1", "another", 105)  # It is still leased.
     assert store.claim(105, 120, 8) == []
     store.retry("evt_1", 150, "RuntimeError")
     assert store.claim(149, 160, 8) == []
