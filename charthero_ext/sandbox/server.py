@@ -75,6 +75,8 @@ class Sandbox(State):
             lifespan="off",
             log_config=None,
             access_log=False,
+            # Longer than clients keep an idle connection: they must not send on one that the server is closing.
+            timeout_keep_alive=600,
             timeout_graceful_shutdown=1,
         )
         config.load()

@@ -17,7 +17,7 @@ def results(tmp_path_factory):
     path = tmp_path_factory.mktemp("bench") / "bench.json"
     rough = ["--rounds", "1", "--encounters", "300", "--compared", "500", "--growth", "1000"]
     command = [sys.executable, "-m", "tests.benchmarks.measure", "--results", str(path), *rough]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True, timeout=600)
     return json.loads(path.read_text(encoding="utf-8"))
 
 

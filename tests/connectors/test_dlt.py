@@ -252,7 +252,7 @@ def test_documents_are_fetched_by_as_many_workers_as_dlt_allows(
 ) -> None:
     """Three, as set here; dlt's default is five."""
     monkeypatch.setenv("EXTRACT__WORKERS", "3")
-    together, lock, now, peak = threading.Barrier(3, timeout=10), threading.Lock(), 0, 0
+    together, lock, now, peak = threading.Barrier(3, timeout=60), threading.Lock(), 0, 0
     get, first = Documents.get, iter([True] * 3)
 
     def counted(self: Documents, *ids: str) -> Any:

@@ -147,6 +147,16 @@ def test_a_table_that_is_emptied_is_loaded_again(how: str, sandbox: Sandbox, war
     assert warehouse.contents() == truth(sandbox)
 
 
+def test_a_table_that_became_empty_is_loaded_from_the_start_only_once(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    since = NEWEST - timedelta(days=20)
+    warehouse.load(sandbox, start_at=since)
+    for encounter_id in list(sandbox.encounter_ids()):
+        sandbox.change(encounter_id, documents=[])
+    warehouse.load(sandbox, start_at=since)
+    loaded = [warehouse.load(sandbox, look_back=timedelta(days=1))["encounters"] for _ in range(3)]
+    assert loaded == [len(sandbox.store), 1, 1]
+
+
 @pytest.mark.parametrize(
     "run", [{"refresh": "drop_resources"}, pytest.param({"write_disposition": "replace"}, marks=pytest.mark.slow)]
 )

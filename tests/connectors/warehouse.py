@@ -24,7 +24,16 @@ from charthero_ext.sandbox.data import document_detail, transcript
 NEWEST = datetime(2025, 3, 1, tzinfo=UTC)
 LOOK_BACK = timedelta(days=30)
 CHUNK = 5  # encounters in a chunk of a backfill
-KEYS = ("encounter_id", "document_id", "_position")
+ENCOUNTER_COLUMNS = (
+    "encounter_id, created_at, updated_at, status, encounter_type, organization_id, date_of_service, "
+    "patient__patient_id, patient__first_name, patient__last_name, patient__date_of_birth, documents"
+)
+DOCUMENT_COLUMNS = (
+    "encounter_id, document_id, schema_type, title, status, workflow_variant, created_at, updated_at, "
+    "content__format, content__text"
+)
+TRANSCRIPT_COLUMNS = "encounter_id, document_id, transcript__provider, transcript__audio_duration_seconds"
+TURN_COLUMNS = 'encounter_id, document_id, _position, speaker, "start", "end", text'
 
 
 def add(sandbox: Sandbox, created_at: datetime, *, ready: bool = True) -> str:
@@ -88,15 +97,6 @@ class Warehouse:
         taken = pipeline.last_trace.last_normalize_info
         return {} if taken is None else dict(taken.row_counts)
 
-    def keys(self) -> dict[str, list[Any]]:
-        """The keys of the rows, by table, in SQL that every destination understands."""
-        columns = {"encounters": 1, "documents": 2, "transcripts": 2, "transcripts__turns": 3}
-        with self.pipeline.sql_client() as sql:
-            return {
-                table: sorted(tuple(row) for row in sql.execute_sql(f"SELECT {', '.join(KEYS[:count])} FROM {table}"))
-                for table, count in columns.items()
-            }
-
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.path), read_only=True) as connection:
             connection.execute("SET TimeZone = 'UTC'; SET search_path = 'clinic'")
@@ -110,28 +110,28 @@ class Warehouse:
         return {name: kind for name, kind, *_ in self.query(f"DESCRIBE {table}")}
 
     def contents(self) -> dict[str, dict[Any, Any]]:
-        """What the tables hold, by the ids of the API. Fails if two rows have the same ids."""
-        encounters = self.query("""
-            SELECT encounter_id, created_at, updated_at, status, encounter_type, organization_id, date_of_service,
-                patient__patient_id, patient__first_name, patient__last_name, patient__date_of_birth, documents
-            FROM encounters""")
-        documents = self.query("""
-            SELECT encounter_id, document_id, schema_type, title, status, workflow_variant, created_at, updated_at,
-                content__format, content__text FROM documents""")
-        transcripts = self.query("""
-            SELECT t.encounter_id, t.document_id, t.transcript__provider, t.transcript__audio_duration_seconds,
-                list((u.speaker, u.start, u."end", u.text) ORDER BY u._position)
-            FROM transcripts t LEFT JOIN transcripts__turns u USING (_source, encounter_id, document_id)
-            GROUP BY ALL""")
-        (orphans,) = self.query("""
-            SELECT count(*) FROM transcripts__turns
-            ANTI JOIN transcripts USING (_source, encounter_id, document_id)""")
-        assert orphans == (0,)
+        """What the tables of any destination hold, by the ids of the API. Fails if two rows have the same ids."""
+        turns: dict[Any, list[Any]] = {}
+        for *ids, _, speaker, start, end, text in sorted(self._rows("transcripts__turns", TURN_COLUMNS)):
+            turns.setdefault(tuple(ids), []).append((speaker, start, end, text))
+        encounters = self._rows("encounters", ENCOUNTER_COLUMNS)
+        documents = self._rows("documents", DOCUMENT_COLUMNS)
+        transcripts = self._rows("transcripts", TRANSCRIPT_COLUMNS)
+        assert turns.keys() <= {row[:2] for row in transcripts}
         return {
-            "encounters": unique((row[0], (*row[1:-1], json.loads(row[-1]))) for row in encounters),
+            "encounters": unique((row[0], (*row[1:-1], decoded(row[-1]))) for row in encounters),
             "documents": unique((row[:2], row[2:]) for row in documents),
-            "transcripts": unique((row[:2], row[2:]) for row in transcripts),
+            "transcripts": unique((row[:2], (*row[2:], turns.get(row[:2], []))) for row in transcripts),
         }
+
+    def _rows(self, table: str, columns: str) -> list[tuple[Any, ...]]:
+        with self.pipeline.sql_client() as sql:
+            return [tuple(row) for row in sql.execute_sql(f"SELECT {columns} FROM {table}")]
+
+
+def decoded(value: Any) -> Any:
+    """A JSON value: some destinations return it as text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def unique(pairs: Iterator[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -196,12 +196,3 @@ def change_everything(sandbox: Sandbox) -> None:
     sandbox.finish_transcript(inside(sandbox, lambda encounter: encounter["status"] == "processing")[0])
     add(sandbox, NEWEST - timedelta(days=5))
     add(sandbox, NEWEST + timedelta(hours=1))
-
-
-def true_keys(sandbox: Sandbox) -> dict[str, list[Any]]:
-    """The keys of what the sandbox has now, in the form of `Warehouse.keys`."""
-    expected = truth(sandbox)
-    turns = [(*ids, number) for ids, (*_, turns) in expected["transcripts"].items() for number in range(len(turns))]
-    keys = {"encounters": [(each,) for each in expected["encounters"]], "transcripts__turns": turns}
-    keys |= {table: list(expected[table]) for table in ("documents", "transcripts")}
-    return {table: sorted(each) for table, each in keys.items()}

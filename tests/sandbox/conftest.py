@@ -39,7 +39,7 @@ def sandbox(running: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="session")
 def http(running: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running.base_url, trust_env=False, timeout=10) as client:
+    with httpx.Client(base_url=running.base_url, trust_env=False, timeout=60) as client:
         yield client
 
 

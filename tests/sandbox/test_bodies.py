@@ -183,11 +183,3 @@ def test_the_sandbox_does_not_import_the_client() -> None:
     }
     # The generated package is imported to read the artifact, but not its modules.
     assert not any(name.startswith(("charthero_client.api", "charthero_client.models")) for name in ours)
-
-
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_a_missing_extra_is_named(missing: str) -> None:
-    program = f"import sys; sys.modules[{missing!r}] = None; import charthero_ext.sandbox"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert 'pip install "charthero-ext[sandbox]"' in done.stderr.splitlines()[-1]

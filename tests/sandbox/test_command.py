@@ -28,7 +28,7 @@ def test_the_command_prints_a_working_url_and_key_and_stops_at_a_signal(number: 
         headers = {"Authorization": f"Bearer {match[2]}"}
         page = httpx.get(f"{match[1]}/external/v1/encounters", headers=headers, trust_env=False).json()
         process.send_signal(number)
-        rest = process.communicate(timeout=10)
+        rest = process.communicate(timeout=60)
     assert page["total"] == 7
     assert secret == "Webhook secret: whsec_sandbox_synthetic\n"
     assert control == f"Control routes: curl {match[1]}/_sandbox\n"

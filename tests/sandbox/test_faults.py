@@ -48,7 +48,7 @@ def test_a_connection_fault_breaks_one_connection_and_logs_nothing(
 def test_latency_and_slow_bodies_only_take_time(get: Get, http: httpx.Client, sandbox: Sandbox, kind: str) -> None:
     headers = {"Authorization": f"Bearer {sandbox.api_key}", "ChartHero-Sandbox-Fault": f"{kind}; seconds=30"}
     with pytest.raises(httpx.ReadTimeout):
-        http.get("/external/v1/encounters", headers=headers, timeout=0.2)
+        http.get("/external/v1/encounters", headers=headers, timeout=httpx.Timeout(60, read=0.2))
     assert struck(get, f"{kind}; seconds=0.01").json() == get("/encounters").json()
     assert struck(get, f"{kind}; seconds=0", "/encounters/enc_x").status_code == 404
 

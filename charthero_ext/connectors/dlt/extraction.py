@@ -211,7 +211,10 @@ class Extraction:
                 f"this pipeline has loaded from {covered.host}, and the client uses {self.host}; "
                 "use another pipeline_name for another host"
             )
-        return None if state.get("has_rows") and sources.isdisjoint(covered.sources) else covered
+        if state.get("has_rows") and sources.isdisjoint(covered.sources):
+            state["has_rows"] = False  # until this run writes a row: the table may stay empty
+            return None
+        return covered
 
     def _start(self) -> datetime | None:
         """Return where the walk starts: None for the beginning."""
