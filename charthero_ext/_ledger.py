@@ -110,6 +110,7 @@ class Ledger:
         """
         keep_private(Path(path))
         self._lock = Lock()
+        self._process = os.getpid()
         self._database = sqlite3.connect(path, timeout=0, check_same_thread=False)
         try:
             # SQLite keeps the lock from the first write until the file is closed.
@@ -126,7 +127,9 @@ class Ledger:
             raise ConfigurationError(f"{path} {PROBLEMS.get(code, f'cannot be used: {error}')}") from None
 
     def close(self) -> None:
-        """Commit what was written, and close the file. A second call does nothing."""
+        """Commit what was written, and close the file. A second call does nothing, and so does one after a fork."""
+        if os.getpid() != self._process:
+            return
         # It is closed even if the commit fails, such as on a full disk.
         with self._lock, suppress(sqlite3.ProgrammingError), closing(self._database):
             self._database.commit()
@@ -171,5 +174,7 @@ class Ledger:
         return int(self._execute(f"SELECT count(*) {UNSEEN}", created_at, seen)[0][0])
 
     def _execute(self, statement: str, *values: object) -> list[Any]:
+        if os.getpid() != self._process:  # SQLite would believe that the child has the lock of its parent.
+            raise ConfigurationError("the ledger was opened before a fork; open it in the process that uses it")
         with self._lock:
             return self._database.execute(statement, values).fetchall()

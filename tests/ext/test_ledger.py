@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -60,6 +61,34 @@ def test_a_second_process_or_object_is_refused_at_once(tmp_path: Path) -> None:
         assert "ConfigurationError" in done.stderr
         assert "is in use by another process" in done.stderr
     Ledger(tmp_path / "ledger").close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_cannot_use_or_close_the_ledger_of_its_parent(tmp_path: Path) -> None:
+    program = """
+        import os, sys
+        from charthero_ext.changes import Ledger
+        from charthero_ext.errors import ConfigurationError
+
+        with Ledger(sys.argv[1]) as ledger:
+            ledger.save("first")
+            files = os.listdir(os.path.dirname(sys.argv[1]))
+            child = os.fork()
+            if child == 0:
+                try:
+                    ledger.save("child")
+                except ConfigurationError:
+                    ledger.close()
+                    os._exit(os.listdir(os.path.dirname(sys.argv[1])) != files)
+                os._exit(1)
+            assert os.waitpid(child, 0)[1] == 0
+            assert ledger.load() == "first"
+            ledger.save("last")
+        with Ledger(sys.argv[1]) as ledger:
+            assert ledger.load() == "last"
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), str(tmp_path / "ledger")]
+    subprocess.run(command, check=True, timeout=60)
 
 
 def test_a_file_of_something_else_is_refused_and_unchanged(tmp_path: Path) -> None:
