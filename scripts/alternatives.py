@@ -19,17 +19,8 @@ from attrs import Factory, frozen
 from scripts.artifact import ArtifactError
 
 __all__ = ["BOUNDS", "CONSTRAINTS", "EVERY_TYPE", "NULL", "SCHEMA_NAME", "Alternative", "Identity", "Said", "Together"]
-__all__ += [
-    "as_text",
-    "each_with_each",
-    "is_prose",
-    "kinds",
-    "listed",
-    "own_alternative",
-    "room",
-    "types_of",
-    "words_of",
-]
+__all__ += ["as_text", "each_with_each", "is_prose", "kinds", "listed", "own_alternative", "room", "types_of"]
+__all__ += ["without_null", "words_of"]
 
 #: A schema, or several that apply at once.
 Together = tuple[Any, ...]
@@ -94,11 +85,6 @@ class Alternative:
         return frozenset({"array"} if self.children.keys() == {"[]"} else {"object"})
 
     @property
-    def is_null(self) -> bool:
-        """Whether null is the only value."""
-        return self.types == frozenset({"null"})
-
-    @property
     def is_object(self) -> bool:
         """Whether this is explicitly an object."""
         return bool(self.fields) or "object" in (self.types or ())
@@ -142,6 +128,11 @@ class Alternative:
 
 
 NULL = Alternative(types=frozenset({"null"}))
+
+
+def without_null(alternatives: list[Alternative]) -> list[Alternative]:
+    """Return *alternatives* without those of which null is the only value."""
+    return [one for one in alternatives if one.types != frozenset({"null"})]
 
 
 def kinds(alternatives: Iterable[Alternative]) -> set[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
-from scripts.alternatives import Alternative, kinds
+from scripts.alternatives import Alternative, kinds, without_null
 from scripts.routes import JSON, Route, bodies, fitting_webhook, route_key, routes, webhooks
 from scripts.schemas import Schemas
 from scripts.surface import KINDS, Field, Surface, SurfaceError
@@ -115,7 +115,7 @@ class Placer:
         name = public.rpartition(".")[2]
         if field.is_list:
             check_kind(values, "array", place, public)
-            arrays = [one for one in values if not one.is_null]
+            arrays = without_null(values)
             if not arrays or any("[]" not in one.children for one in arrays):
                 raise SurfaceError(f"{place}: the field `{name}` is not a list, which {public} needs", public)
             values = self.schemas.items(arrays)

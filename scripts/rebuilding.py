@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import Factory, define
 
-from scripts.alternatives import SCHEMA_NAME, Alternative, Identity, kinds
+from scripts.alternatives import SCHEMA_NAME, Alternative, Identity, kinds, without_null
 from scripts.naming import OF_THE_CODE, Names, folded, identifier, is_property_name, pascal, shown, text
 from scripts.placing import Claim
 from scripts.schemas import Schemas
@@ -64,7 +64,7 @@ class Rebuilder:
         self, values: list[Alternative], name: str, within: frozenset[frozenset[Identity]] = frozenset()
     ) -> dict[str, Any]:
         """Rebuild the union of *values*; *name* is for an object without a name of its own."""
-        some = [one for one in values if not one.is_null]
+        some = without_null(values)
         if not some:
             return {}
         if objects := _objects(values):
@@ -171,7 +171,7 @@ def _identity(values: list[Alternative]) -> frozenset[Identity]:
 
 def _objects(values: list[Alternative]) -> list[Alternative]:
     """Return *values* without null if all of them are objects; empty if not, or if no field of them is known."""
-    some = [one for one in values if not one.is_null]
+    some = without_null(values)
     are_objects = any(one.fields for one in some) and all(kinds([one]) == {"object"} for one in some)
     return some if are_objects else []
 
@@ -181,7 +181,7 @@ def _description(values: list[Alternative], *, of_component: bool = False) -> st
 
     With *of_component*, the words of a field that refers to a component do not count.
     """
-    some = [one for one in values if not one.is_null]
+    some = without_null(values)
     is_one = len(some) == 1
     found: list[str] = []
     for one in some:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from attrs import Factory, define, evolve
 
-from scripts.alternatives import Alternative, Identity, Said, as_text, is_prose, words_of
+from scripts.alternatives import Alternative, Identity, Said, as_text, is_prose, without_null, words_of
 from scripts.artifact import ArtifactError
 from scripts.placing import holders
 from scripts.routes import (
@@ -287,7 +287,7 @@ def _has_any(values: list[Alternative], fields: Iterable[str]) -> bool:
 
 
 def _state_values(subject: Subject, alternatives: list[Alternative]) -> None:
-    plain = [one for one in alternatives if not one.is_null]
+    plain = without_null(alternatives)
     types = {name for one in plain for name in one.allowed}
     subject.state("type", types).state("null", any("null" in (one.types or ()) for one in alternatives))
     said = [dict(one.said) for one in plain]

@@ -125,12 +125,6 @@ def test_an_unexpected_error_exits_with_2(
     assert "RecursionError" in capsys.readouterr().err
 
 
-def test_an_unknown_option_exits_with_2(snapshot: Path) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        drift.main(["--fail-on", "sometimes"])
-    assert stopped.value.code == 2
-
-
 @every_form
 def test_a_reconstructed_snapshot_is_mentioned_first(
     form: str, docs: Docs, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured

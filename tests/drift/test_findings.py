@@ -35,11 +35,6 @@ def test_the_worst_comes_first_and_is_counted_first() -> None:
     assert counted(findings) == "1 breaking, 1 warning, 1 info"
 
 
-def test_only_breaking_findings_have_a_warning_sign() -> None:
-    lines = as_markdown([Finding("route-removed", "GET /x"), Finding("route-added", "GET /y")]).splitlines()
-    assert [line for line in lines if "⚠" in line] == ["* ⚠ the route is gone (`GET /x`)"]
-
-
 def test_json_has_every_part_of_a_finding() -> None:
     assert json.loads(json.dumps(as_json([FINDING]))) == [
         {
