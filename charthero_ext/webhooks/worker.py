@@ -103,10 +103,10 @@ class Worker:
             await self._loop.run_in_executor(self._storing, self._store.complete, event_id)
             return
         error, place = failure
-        pause = min(BACKOFF * 2 ** (attempts - 1), MAX_BACKOFF) if attempts < ATTEMPTS else None
-        plan = "no attempt is left" if pause is None else f"the next attempt is in {pause:.0f} s"
+        pause = min(BACKOFF * 2 ** (attempts - 1), MAX_BACKOFF)
+        next_attempt_at = time.time() + pause if attempts < ATTEMPTS else None
+        plan = f"the next attempt is in {pause:.0f} s" if next_attempt_at else "no attempt is left"
         logger.error("webhook event %s was not handled (%s); %s", show_id(event_id), place, plan)
-        next_attempt_at = None if pause is None else time.time() + pause
         await self._loop.run_in_executor(self._storing, self._store.retry, event_id, next_attempt_at, error)
         task = asyncio.current_task()
         if task is not None and task.cancelling():  # The event loop ends, not only the handler.
