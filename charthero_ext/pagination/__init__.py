@@ -9,23 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from charthero_ext._lazy import lazily
+from charthero_ext.pagination.walk import Walk
+from charthero_ext.pagination.window import Receipt, SortOrder, Window
 
 if TYPE_CHECKING:
     from charthero_ext.pagination.async_walk import AsyncWalk
-    from charthero_ext.pagination.walk import Walk
-    from charthero_ext.pagination.window import Receipt, SortOrder, Window
 
 __all__ = ["AsyncWalk", "Receipt", "SortOrder", "Walk", "Window"]
 
 if not TYPE_CHECKING:  # A type checker would believe that a module with a __getattr__ has every name.
     # Synchronous code does not load asyncio.
-    __getattr__, __dir__ = lazily(
-        __name__,
-        {
-            "AsyncWalk": "charthero_ext.pagination.async_walk",
-            "Receipt": "charthero_ext.pagination.window",
-            "SortOrder": "charthero_ext.pagination.window",
-            "Walk": "charthero_ext.pagination.walk",
-            "Window": "charthero_ext.pagination.window",
-        },
-    )
+    __getattr__, __dir__ = lazily(__name__, {"AsyncWalk": "charthero_ext.pagination.async_walk"})

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from threading import RLock
-from typing import Any, Generic, cast
+from typing import Any, Generic
 
-from attrs import Factory, define
+from attrs import Factory, asdict, define
 
 from charthero_ext.pagination.position import Position, begin, write_checkpoint
 from charthero_ext.pagination.window import MAX_LIMIT, E, Page, PageRequest, Receipt, SortOrder
@@ -98,9 +98,7 @@ class BaseWalk(Generic[E]):
         """What was requested, received and handed out until now. It is final once the walk is over."""
         machine, rows = self._batch.machine, self._batch.rows
         return Receipt(
-            start_at=self._window.start_at,
-            end_at=self._window.end_at,
-            sort_order=self._window.sort_order,
+            **asdict(self._window),
             requests=self._requests,
             rows=rows,
             duplicates=machine.duplicates,
@@ -161,7 +159,8 @@ class BaseWalk(Generic[E]):
         machine = self._batch.machine.copy()
         encounters = machine.receive(page, ahead)
         if encounters and self._first_created_at is None:
-            self._first_created_at = cast("datetime", encounters[0].created_at)
+            first: Any = encounters[0]
+            self._first_created_at = first.created_at
         self._batch = Batch(self._batch.machine.position, machine, encounters)
         if self._total_at_start is None:
             self._total_at_start = self._batch.total

@@ -8,12 +8,12 @@ import math
 import struct
 from collections.abc import Iterable
 from datetime import datetime
-from typing import cast
+from typing import Any
 
 from attrs import Factory, define, evolve
 
 from charthero_ext.errors import ConfigurationError
-from charthero_ext.pagination.window import Listed, SortOrder, Window, instant_of, microseconds
+from charthero_ext.pagination.window import SortOrder, Window, instant_of, microseconds
 
 __all__ = ["Position", "begin", "read_checkpoint", "write_checkpoint"]
 
@@ -78,11 +78,11 @@ class Position:
         self.ids.add(encounter_id)
         return True
 
-    def take_all(self, encounters: Iterable[Listed], sort_order: SortOrder) -> None:
+    def take_all(self, encounters: Iterable[Any], sort_order: SortOrder) -> None:
         """Go on to the last of these encounters."""
         sign = 1 if sort_order == "asc" else -1
         for encounter in encounters:
-            self.take(sign * microseconds(cast("datetime", encounter.created_at)), cast("str", encounter.encounter_id))
+            self.take(sign * microseconds(encounter.created_at), encounter.encounter_id)
 
 
 def write_checkpoint(window: Window, position: Position) -> str:

@@ -13,7 +13,7 @@ from charthero_client.contract import MAX_LIMIT, MAX_OFFSET
 
 from charthero_ext.errors import PaginationError
 
-__all__ = ["MAX_LIMIT", "MAX_OFFSET", "Listed", "Page", "PageRequest", "Receipt", "SortOrder", "Window"]
+__all__ = ["MAX_LIMIT", "MAX_OFFSET", "Page", "PageRequest", "Receipt", "SortOrder", "Window"]
 
 # Microseconds to step back in time until a page joins: a server may read its filters less exactly than they are sent.
 MARGINS = (1_000, 1_000_000, 60_000_000)
@@ -24,35 +24,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Listed(Protocol):
-    """The part of an encounter that a walk uses. The types are checked when a page is read."""
-
-    @property
-    def encounter_id(self) -> object:
-        """Text."""
-
-    @property
-    def created_at(self) -> object:
-        """A ``datetime`` with a time zone."""
-
-
-E = TypeVar("E", bound=Listed)
-_E_co = TypeVar("_E_co", bound=Listed, covariant=True)
+E = TypeVar("E")
+_E_co = TypeVar("_E_co", covariant=True)
 Row: TypeAlias = tuple[int, str, E]  # key, id, encounter
 
 
 class Page(Protocol[_E_co]):
-    """A response of the list route. ``total`` is read if there is one."""
+    """A response of the list route.
+
+    Its other types are checked when it is read: ``total``, and the ``created_at`` and ``encounter_id`` of each item.
+    """
 
     @property
     def items(self) -> Sequence[_E_co]:
         """The encounters of the page, in order."""
         ...
-
-
-def _aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None:
-    if value is not None and value.utcoffset() is None:
-        raise ValueError(f"{attribute.name} has no time zone; add one, such as tzinfo=UTC")
 
 
 def in_utc(value: datetime) -> datetime:
@@ -64,6 +50,11 @@ def in_utc(value: datetime) -> datetime:
 def _bound(value: datetime | None) -> datetime | None:
     # Python compares two datetimes of one zone by the wall clock, which repeats an hour in autumn.
     return value if value is None or value.utcoffset() is None else in_utc(value)
+
+
+def _aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None:
+    if value is not None and value.utcoffset() is None:
+        raise ValueError(f"{attribute.name} has no time zone; add one, such as tzinfo=UTC")
 
 
 @frozen(kw_only=True)
@@ -105,7 +96,7 @@ class Receipt:
         start_at: Start of the range, inclusive; None if open.
         end_at: End of the range, exclusive; None if open.
         sort_order: The direction of ``created_at``.
-        requests: Requests to the list route, including failed ones and those that only cut windows.
+        requests: Requests to the list route, including failed ones.
         rows: Encounters handed out.
         duplicates: Rows that were dropped, because they were received before or created behind the walk.
         anchors_moved: How often the walk continued from a later instant instead of a higher offset.

@@ -161,8 +161,7 @@ class WindowWalk(Generic[E]):
         offset, before = self._previous
         self._previous = (request.offset, ids)
         self._repeated = self._repeated + 1 if ids and ids == before and request.offset != offset else 0
-        if self._repeated == _REPEATS:
-            self._repeated = 0
+        if self._repeated >= _REPEATS:
             raise PaginationError(f"{request}: the server ignores the offset; it sent the same page {_REPEATS} times")
 
     def _take(self, request: PageRequest, rows: list[Row[E]], total: int | None, *, short: bool) -> list[E]:
@@ -197,8 +196,7 @@ class WindowWalk(Generic[E]):
 
     def _step_back(self, request: PageRequest, rows: list[Row[E]]) -> None:
         """Step back until a page joins. Rows before this page were deleted, or it only looked for the end."""
-        if self._unjoined == _MAX_UNJOINED:
-            self._unjoined = 0
+        if self._unjoined >= _MAX_UNJOINED:
             raise PaginationError(
                 f"{request}: {_MAX_UNJOINED} pages contained none of the {self.position.count} encounters already"
                 f" returned that were created at {self.position.instant(self._order)}; iterate again to retry"

@@ -35,38 +35,6 @@ def test_a_walk_can_be_resumed_in_the_middle_of_a_long_tie(order: str, stop: int
     assert len(world.requests) - before <= (4000 + 300) / 99 + 4, "it read more than the tie again"
 
 
-@pytest.mark.parametrize("stop", range(11))
-@pytest.mark.parametrize("order", ["asc", "desc"])
-def test_windows_cut_within_one_displayed_instant_lose_nothing_after_a_resume(order: str, stop: int) -> None:
-    """The server sorts by the time it shows, and by id within it, but filters by the time it keeps."""
-    kept = {"3": 1, "5": 1, "6": 1, "7": 1, "b": 1, "f": 1, "2": 0, "c": 0, "d": 0, "e": 0}
-    world = World({f"enc_{name}": at for name, at in kept.items()}, step=10, sorts_as_shown=True, total="absent")
-    first = Walk(world.fetch, sort_order=order, limit=2, concurrency=2)
-    rows = list(islice(first, stop))
-    rows += Walk(world.fetch, limit=2, resume_from=first.checkpoint())
-    world.check(rows, first.receipt)
-
-
-def test_rows_deleted_before_a_resume_hide_no_other_rows() -> None:
-    world = World(tied(2000))
-    first = Walk(world.fetch)
-    rows = list(islice(first, 1000))
-    checkpoint = first.checkpoint()
-    for row in rows[5:990]:
-        world.delete(row.encounter_id)
-    rows += Walk(world.fetch, resume_from=checkpoint)
-    world.check(rows, first.receipt)
-
-
-def test_a_checkpoint_counts_yielded_rows_and_not_fetched_ones() -> None:
-    world = World(spaced(1000))
-    walk = Walk(world.fetch, concurrency=3)
-    rows = list(islice(walk, 123))
-    assert len(world.served) > 200
-    rows += Walk(world.fetch, resume_from=walk.checkpoint())
-    world.check(rows, walk.receipt)
-
-
 def test_resuming_a_finished_walk_yields_only_new_rows() -> None:
     world = World(spaced(250))
     first = Walk(world.fetch)
@@ -109,30 +77,6 @@ def test_another_process_can_resume_a_walk() -> None:
         text=True,
     ).stdout.split()
     assert sorted([row.encounter_id for row in rows] + printed) == sorted(world.rows)
-
-
-@given(
-    start=st.none() | st.integers(-(10**15), 0),
-    end=st.none() | st.integers(1, 10**15),
-    order=st.sampled_from(["asc", "desc"]),
-    last=st.none() | st.integers(-(10**15), 10**15),
-    step=st.sampled_from([1, 1000, SECOND]),
-    ids=st.sets(st.text(max_size=20), max_size=5),
-)
-def test_a_checkpoint_contains_what_was_written(
-    start: int | None, end: int | None, order: Any, last: int | None, step: int, ids: set[str]
-) -> None:
-    window = Window(
-        start_at=None if start is None else instant(start),
-        end_at=None if end is None else instant(end),
-        sort_order=order,
-    )
-    again, position = read_checkpoint(write_checkpoint(window, Position(last=last, step=step, ids=ids)))
-    assert again == window
-    assert (position.last, position.step, position.count) == (last, step, len(ids))
-    if last is not None:
-        assert all(position.passed(last, encounter_id) for encounter_id in ids)
-        assert not position.passed(last, "another")
 
 
 WRITTEN = write_checkpoint(Window(), Position(last=5, ids={"enc_1"}))

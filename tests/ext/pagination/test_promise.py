@@ -21,6 +21,7 @@ from .moving_worlds import windows, worlds
 from .simulated_listing import Row, World, drive
 
 small_pages = st.integers(2, 8)
+kinds = st.sampled_from([Walk, AsyncWalk])
 
 
 def range_of(window: Window) -> dict[str, object]:
@@ -78,7 +79,7 @@ def test_pages_of_one_row_are_walked_completely_or_refused(world: World, window:
 
 @examples(300)
 @given(
-    kind=st.sampled_from([Walk, AsyncWalk]),
+    kind=kinds,
     world=worlds(),
     window=windows(),
     limit=small_pages,
@@ -103,19 +104,18 @@ def test_a_concurrent_walk_with_failures_yields_every_encounter_once(
 
 @examples(500)
 @given(
-    kind=st.sampled_from([Walk, AsyncWalk]),
     world=worlds(),
     window=windows(),
     limit=small_pages,
-    parts=st.lists(st.tuples(st.integers(0, 25), st.integers(1, 4)), max_size=5),
+    parts=st.lists(st.tuples(kinds, st.integers(0, 25), st.integers(1, 4)), max_size=5),
 )
 def test_resumed_walks_of_both_kinds_yield_every_encounter_once(
-    kind: Any, world: World, window: Window, limit: int, parts: list[tuple[int | None, int]]
+    world: World, window: Window, limit: int, parts: list[tuple[Any, int | None, int]]
 ) -> None:
-    fetch = world.fetch if kind is Walk else world.fetch_async
     rows: list[Row] = []
     checkpoint = None
-    for count, concurrency in [*parts, (None, 1)]:
+    for kind, count, concurrency in [*parts, (Walk, None, 1)]:
+        fetch = world.fetch if kind is Walk else world.fetch_async
         walk = kind(fetch, **range_of(window), limit=limit, concurrency=concurrency, resume_from=checkpoint)
         rows += taken(walk, count)
         checkpoint = walk.checkpoint()

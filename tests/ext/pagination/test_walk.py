@@ -109,21 +109,9 @@ def test_rows_come_in_order_and_no_thread_or_task_is_left(kind: Any, concurrency
     walk = kind(fetch_of(world, kind), concurrency=concurrency, sort_order="desc")
     rows: list[Row] = []
     iterate(walk, rows)
+    iterate(walk, rows)
     world.check(rows, walk.receipt)
     assert walk.receipt.complete
-    count = len(rows)
-    iterate(walk, rows)
-    assert len(rows) == count
-
-
-@EITHER_CONCURRENCY
-def test_a_walk_that_is_left_early_leaves_no_thread(concurrency: int) -> None:
-    for row in Walk(World(spaced(5000)).fetch, concurrency=concurrency):
-        assert row
-        break
-    for thread in walk_threads():
-        thread.join(timeout=30)
-    assert walk_threads() == []
 
 
 @EITHER_CONCURRENCY
@@ -135,13 +123,10 @@ def test_leaving_the_with_block_waits_for_requests_in_flight(concurrency: int) -
 
 @EITHER_CONCURRENCY
 def test_look_ahead_is_limited_for_a_slow_caller(concurrency: int) -> None:
-    world = World(spaced(60_000))
+    world = World(spaced(5000))
     walk = Walk(world.fetch, concurrency=concurrency)
-    for index, _ in enumerate(islice(walk, 5000)):
-        if index % 50 == 0:
-            ahead = len(set(world.served)) - walk.receipt.rows
-            assert ahead <= (200 if concurrency == 1 else concurrency * 1000)
-    walk.close()
+    for rows, _ in enumerate(walk):
+        assert len(world.requests) <= rows // 99 + 2 + concurrency
 
 
 @pytest.mark.parametrize(("total", "extra"), [("honest", 0), ("absent", 8)])
@@ -150,16 +135,6 @@ def test_a_concurrent_walk_needs_few_extra_requests(total: str, extra: int) -> N
     walk = Walk(world.fetch, concurrency=8)
     world.check(walk, walk.receipt)
     assert len(world.requests) <= budget(20_700) + extra
-
-
-@EITHER_WALK
-def test_a_concurrent_walk_includes_rows_added_at_the_end(kind: Any) -> None:
-    def grow(world: World) -> None:
-        world.insert(max(world.rows.values()) + SECOND)
-
-    world, rows = World(spaced(2500), changes=[[grow]] * 20), list[Row]()
-    iterate(kind(fetch_of(world, kind), concurrency=3), rows)
-    assert len(rows) == 2520
 
 
 @EITHER_CONCURRENCY
@@ -191,13 +166,11 @@ def test_a_failure_comes_after_all_fetched_rows_and_the_walk_can_continue(kind: 
 
 
 def test_an_interrupt_loses_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, wait, once = World(spaced(500)), futures.wait, iter([KeyboardInterrupt])
+    world = World(spaced(500))
 
-    def interrupted(*arguments: Any, **options: Any) -> object:
-        outcome = wait(*arguments, **options)
-        for interrupt in once:
-            raise interrupt
-        return outcome
+    def interrupted(jobs: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(futures, "wait", interrupted)
     walk = Walk(world.fetch)
@@ -259,44 +232,35 @@ def test_several_threads_can_share_a_walk() -> None:
     assert sorted(row.encounter_id for part in parts for row in part) == sorted(world.rows)
 
 
-def test_an_unreferenced_walk_is_freed_at_once() -> None:
+def test_an_unreferenced_walk_is_freed_at_once_and_its_threads_end() -> None:
     walk = Walk(World(spaced(3000)).fetch, concurrency=2)
     next(walk)
     gone = weakref.ref(walk)
     del walk
     assert gone() is None
+    for thread in walk_threads():
+        thread.join(timeout=30)
+    assert walk_threads() == []
 
 
 @EITHER_CONCURRENCY
-@pytest.mark.parametrize("most", [0, 1, 99, 100, 101, 990, 991, 1500])
+@pytest.mark.parametrize("most", [0, 1, 99, 100, 101, 990, 1499, 1500, 1501])
 def test_a_walk_cut_by_max_items_is_incomplete_and_can_be_resumed(most: int, concurrency: int) -> None:
-    world = World(spaced(3000))
+    world = World(spaced(1500))
     walk = Walk(world.fetch, max_items=most, concurrency=concurrency)
     rows = list(walk)
-    assert len(rows) == most
-    assert not walk.receipt.complete
+    assert len(rows) == min(most, 1500)
+    assert walk.receipt.complete == (most > 1500)
     assert walk_threads() == []
     rows += Walk(world.fetch, resume_from=walk.checkpoint())
     world.check(rows, walk.receipt)
 
 
-@EITHER_CONCURRENCY
-def test_a_walk_that_ends_below_max_items_is_complete(concurrency: int) -> None:
-    walk = Walk(World(spaced(1500)).fetch, max_items=1501, concurrency=concurrency)
-    assert len(list(walk)) == 1500
-    assert walk.receipt.complete
-
-
-def test_max_items_limits_the_rows_that_are_fetched() -> None:
-    world = World(spaced(3000))
-    assert len(list(Walk(world.fetch, max_items=150))) == 150
-    assert [request.limit for request in world.requests] == [100, 51]
-
-
-def test_limit_is_the_page_size() -> None:
-    world = World(spaced(60))
-    assert len(list(Walk(world.fetch, limit=25))) == 60
-    assert {request.limit for request in world.requests} == {25}
+def test_limit_and_max_items_limit_the_rows_that_are_fetched() -> None:
+    world, seen = World(spaced(3000)), []
+    assert len(list(Walk(world.fetch, limit=80, max_items=150, progress=lambda *told: seen.append(told)))) == 150
+    assert [request.limit for request in world.requests] == [80, 71]
+    assert seen == [(0, 150), (80, 150), (150, 150)]
 
 
 def test_the_receipt_has_the_range_and_the_counts() -> None:
@@ -363,12 +327,6 @@ def test_progress_can_save_a_checkpoint() -> None:
     rows = list(walk)
     for handed_out, checkpoint in kept:
         assert [*rows[:handed_out], *Walk(world.fetch, resume_from=checkpoint)] == rows
-
-
-def test_the_expected_total_is_at_most_max_items() -> None:
-    seen: list[Any] = []
-    list(Walk(World(spaced(1500)).fetch, max_items=150, progress=lambda *told: seen.append(told)))
-    assert seen == [(0, 150), (100, 150), (150, 150)]
 
 
 def test_an_error_of_a_progress_callback_loses_no_rows() -> None:
