@@ -165,18 +165,19 @@ def test_a_failure_comes_after_all_fetched_rows_and_the_walk_can_continue(kind: 
     assert walk.receipt.complete
 
 
-def test_an_interrupt_loses_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(spaced(500))
+def test_an_interrupt_while_the_walk_waits_loses_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(World(spaced(500)))
 
     def interrupted(jobs: Any) -> None:
+        gate.open.release(100)
         monkeypatch.undo()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(futures, "wait", interrupted)
-    walk = Walk(world.fetch)
+    walk = Walk(gate.fetch)
     rows = rows_until(KeyboardInterrupt, walk)
     rows += walk
-    world.check(rows, walk.receipt)
+    gate.world.check(rows, walk.receipt)
 
 
 @pytest.mark.parametrize("at", range(0, 800, 90))
