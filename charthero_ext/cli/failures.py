@@ -33,6 +33,16 @@ NEXT_STEPS: dict[type[Exception], str] = {
 }
 
 
+#: What the client says, in terms of the command line.
+TERMS = {
+    "pass allow_mass_delete=True": "use --allow-mass-delete",
+    "pass the unchanged text of checkpoint()": "give it as it was printed",
+    "resume_from": "--resume",
+    "start_at": "--since",
+    "end_at": "--until",
+}
+
+
 def exit_code(error: Exception) -> int:
     """Return the exit code for *error*."""
     if isinstance(error, UsageError):
@@ -45,16 +55,15 @@ def exit_code(error: Exception) -> int:
 
 def described(error: Exception) -> str:
     """Return one line for standard error, without the text of an unexpected exception, which may contain anything."""
-    text = str(error)
+    text = getattr(error, "format_message", error.__str__)()
+    for term, option in TERMS.items():
+        text = text.replace(term, option)
     hints = [hint for kind, hint in NEXT_STEPS.items() if isinstance(error, kind)]
     if isinstance(error, UsageError):
         context = getattr(error, "ctx", None)
-        text = getattr(error, "format_message", error.__str__)()
         hints = [f"see {context.command_path if context else 'charthero'} --help"]
     elif isinstance(error, OSError):
         text = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
-    elif isinstance(error, errors.MassDeletionError):
-        text = text.replace("pass allow_mass_delete=True", "use --allow-mass-delete")
     elif isinstance(error, sqlite3.Error):
         text = f"the ledger cannot be used: {error}"
     elif not (type(error).__module__.startswith("charthero_ext.") or isinstance(error, ModuleNotFoundError)):

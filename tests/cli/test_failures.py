@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from charthero_ext import ChartHero
 from charthero_ext.cli import listing
 from charthero_ext.cli.failures import described, exit_code
 from charthero_ext.errors import PaginationError
@@ -36,7 +37,7 @@ def assert_fails(done: Done, code: int, *words: str) -> None:
         (("encounters", "--max-items", "many"), "--max-items"),
         (("encounters", "--since", "yesterday"), "2026-05-01T15:00:00Z"),
         (("encounters", "--since", "2026-05-01T15:00:00"), "no time zone"),
-        (("encounters", "--since", "2026-05-01", "--until", "2026-04-01"), "before end_at"),
+        (("encounters", "--since", "2026-05-01", "--until", "2026-04-01"), "--since must be before --until"),
         (("encounter",), "ENCOUNTER"),
         (("encounter", ""), "encounter_id"),
         (("audio", "enc_1", "doc_1"), "--output"),
@@ -75,6 +76,14 @@ def test_missing_settings_say_what_to_set_in_a_shell(run: Run, monkeypatch: pyte
         done = run("encounters")
         assert_fails(done, 1, f"set {variable}")
         assert "pass " not in done.err
+
+
+def test_a_wrong_checkpoint_is_refused_in_terms_of_the_command_line(run: Run) -> None:
+    assert_fails(run("encounters", "--resume", "nope"), 1, "--resume is not a checkpoint", "as it was printed")
+    with ChartHero() as ch:
+        checkpoint = ch.encounters.iter(sort_order="desc", start_at="2026-01-01").checkpoint()
+    done = run("encounters", "--resume", checkpoint, "--since", "2026-02-01")
+    assert_fails(done, 1, "--resume is a checkpoint of a walk with another --since; leave out --since")
 
 
 def test_a_missing_record_ends_with_1(run: Run, sandbox: Sandbox) -> None:
