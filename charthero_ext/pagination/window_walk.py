@@ -52,7 +52,7 @@ from charthero_ext.pagination.window import (
 __all__ = ["WindowWalk"]
 
 _MAX_UNJOINED = 50  # Pages that do not join, without a new encounter between them.
-_REPEATS = 5  # The same page for another offset, in a row. Moving rows do not explain more.
+_REPEATS = 50  # The same page for another offset, in a row. Moving rows do not explain more.
 _MAX_AHEAD = MAX_OFFSET // 2  # Beyond, pages are read in order, because their totals may prove the end of a tie.
 
 

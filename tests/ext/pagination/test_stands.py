@@ -149,6 +149,16 @@ def test_a_wrongly_empty_page_loses_no_rows_although_the_rows_before_it_are_gone
     assert len(walked(world, Window())) == 300
 
 
+def test_rows_that_move_with_the_offset_are_no_error() -> None:
+    def move(world: World) -> None:
+        world.rows[f"enc_{next(number):02d}"] = 0  # Sorted before the only other row.
+        world.sorted.clear()
+
+    number = iter(range(30))
+    world = World({"enc_last": 0}, changes=[[], *[[move]] * 30])
+    assert [row.encounter_id for row in walked(world, Window())].count("enc_last") == 1
+
+
 def test_an_empty_range_needs_one_request() -> None:
     world = World({})
     assert walked(world, Window()) == []
