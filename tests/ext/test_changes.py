@@ -181,6 +181,31 @@ def test_a_change_is_recorded_when_the_next_one_is_requested(tmp_path: Path) -> 
         assert list(deliver(world, ledger)) == []
 
 
+def test_a_crash_before_a_change_is_recorded_leaves_no_wrong_copy() -> None:
+    world, ledger = World(), MemoryLedger()
+    encounter_id = world.add()
+    body = dict(world.bodies[encounter_id])
+
+    def deliver_and_crash() -> str:
+        kind = next(iter(deliver(world, ledger))).kind
+        ledger.crashed()
+        return kind
+
+    assert deliver_and_crash() == "added"
+    world.delete(encounter_id)
+    assert kinds(deliver(world, ledger)) == [("deleted", encounter_id)]
+    world.restore(encounter_id)
+    assert kinds(deliver(world, ledger)) == [("added", encounter_id)]
+    world.change(encounter_id)
+    assert deliver_and_crash() == "changed"
+    world.bodies[encounter_id].update(body)
+    assert kinds(deliver(world, ledger)) == [("changed", encounter_id)]
+    world.delete(encounter_id)
+    assert deliver_and_crash() == "deleted"
+    world.restore(encounter_id)
+    assert kinds(deliver(world, ledger)) == [("changed", encounter_id)]
+
+
 def test_the_asynchronous_feed_yields_the_same_without_blocking_the_loop() -> None:
     world, threads = world_of(120), set[int]()
 
