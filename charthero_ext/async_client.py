@@ -22,7 +22,7 @@ from charthero_ext._follow_up import FollowUp, follow_up
 from charthero_ext._key_source import ApiKey
 from charthero_ext._operations import Instant, as_instant
 from charthero_ext._resources import WalkProgress
-from charthero_ext._secret import hide
+from charthero_ext._secret import Secret, opaque
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec
 from charthero_ext._steps import Steps
 from charthero_ext.client import chosen_settings, client_repr, refuse_copy
@@ -165,6 +165,7 @@ class AsyncChartHero:
     encounters: AsyncEncounters = AsyncEncounters.__new__(AsyncEncounters)
     documents: AsyncDocuments = AsyncDocuments.__new__(AsyncDocuments)
 
+    @opaque
     def __init__(
         self,
         *,
@@ -175,10 +176,9 @@ class AsyncChartHero:
         httpx_args: Mapping[str, Any] | None = None,
     ) -> None:
         """Use *settings*, or load them from the arguments, the environment and the profile."""
-        api_key, base_url, httpx_args = hide(api_key), hide(base_url), hide(httpx_args)
         self.settings = chosen_settings(settings, api_key, base_url)
         self._session = Session(self.settings)
-        self._driver = AsyncDriver(self.settings, httpx_args, http_client)
+        self._driver = AsyncDriver(self.settings, Secret(httpx_args), http_client)
         self.encounters = AsyncEncounters(self._session, self._driver)
         self.documents = AsyncDocuments(self._session, self._driver)
 

@@ -11,7 +11,7 @@ from charthero_ext._http import Driver
 from charthero_ext._key_source import ApiKey
 from charthero_ext._lazy import lazily
 from charthero_ext._resources import Documents, Encounters
-from charthero_ext._secret import hide
+from charthero_ext._secret import Secret, opaque
 from charthero_ext._spec import PUBLISHED, SpecReport, check_spec
 from charthero_ext.config import Settings, Timeouts
 from charthero_ext.errors import ConfigurationError
@@ -47,6 +47,7 @@ class ChartHero:
     encounters: Encounters = Encounters.__new__(Encounters)
     documents: Documents = Documents.__new__(Documents)
 
+    @opaque
     def __init__(
         self,
         *,
@@ -72,10 +73,9 @@ class ChartHero:
         Raises:
             ConfigurationError: Something is missing, unreadable or misspelt. The text says what to set.
         """
-        api_key, base_url, httpx_args = hide(api_key), hide(base_url), hide(httpx_args)
         self.settings = chosen_settings(settings, api_key, base_url)
         self._session = Session(self.settings)
-        self._driver = Driver(self.settings, httpx_args, http_client)
+        self._driver = Driver(self.settings, Secret(httpx_args), http_client)
         self.encounters = Encounters(self._session, self._driver)
         self.documents = Documents(self._session, self._driver)
 
@@ -146,11 +146,11 @@ class ChartHero:
         refuse_copy()
 
 
-def chosen_settings(settings: Settings | None, api_key: Any, base_url: Any) -> Settings:
-    """Return *settings*, or load them from the other arguments, which are secrets."""
+def chosen_settings(settings: Settings | None, api_key: ApiKey | None, base_url: str | None) -> Settings:
+    """Return *settings*, or load them from the other arguments."""
     if settings is None:
-        return Settings.load(api_key=api_key.reveal(), base_url=base_url.reveal())
-    if api_key.reveal() is not None or base_url.reveal() is not None:
+        return Settings.load(api_key=api_key, base_url=base_url)
+    if api_key is not None or base_url is not None:
         raise ConfigurationError("give either settings, or api_key and base_url; settings already hold both")
     return settings
 
