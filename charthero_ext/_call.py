@@ -153,7 +153,7 @@ class Session:
     def get(self, path: str, query: Mapping[str, Any], timeout: float | Timeouts | None = None) -> Steps[RawResponse]:
         """Request any path of the configured host."""
         if not path.startswith("/") or path.startswith("//") or "?" in path or "#" in path:
-            raise ValueError("path has to begin with one / and have no query, such as /external/v1/encounters")
+            raise ValueError("path must begin with one / and have no query, such as /external/v1/encounters")
         encoded = quote(path, safe="/%:@!$&'()*+,;=~")
         operation = Operation(name="get", path=encoded, query=query, ids={"path": path}, decode=_raw)
         return self.call(operation, timeout)

@@ -71,7 +71,7 @@ class Connections:
         self._brings_connections = given is not None or not names.isdisjoint({"transport", "mounts"})
         transport = self._arguments.reveal().get("transport")
         if transport is not None and not isinstance(transport, self._base_transport_class):
-            raise ConfigurationError(f"the transport has to be an httpx.{self._base_transport_class.__name__}")
+            raise ConfigurationError(f"the transport must be an httpx.{self._base_transport_class.__name__}")
         self._needs_client = settings.http_logging or "mounts" in names or {"transport", "proxy"} <= names
         try:
             home = httpx.URL(settings.base_url)
@@ -89,7 +89,7 @@ class Connections:
         if self._arguments.reveal():
             raise ConfigurationError("give either http_client or httpx_args; an httpx client brings its own settings")
         if not isinstance(self._given, self._client_class):
-            raise ConfigurationError(f"the http_client has to be an httpx.{self._client_class.__name__}")
+            raise ConfigurationError(f"the http_client must be an httpx.{self._client_class.__name__}")
         if str(self._given.base_url).rstrip("/") not in ("", self._settings.base_url):
             raise ConfigurationError("the http_client has another base_url than the settings")
         proxy = environment_proxy("http", home.host, home.port) if home.scheme == "http" else None

@@ -113,7 +113,7 @@ def as_instant(value: Instant | None, name: str) -> datetime | None:
             raise ValueError(f"{name} is not an ISO 8601 instant, such as 2026-05-01T15:00:00Z or 2026-05-01") from None
         value = parsed.date() if re.fullmatch(r"[0-9W-]{4,10}", value) else parsed
     if not isinstance(value, date) or value != value:
-        raise ValueError(f"{name} has to be a datetime, a date or ISO 8601 text, not {type(value).__name__}")
+        raise ValueError(f"{name} must be a datetime, a date or ISO 8601 text, not {type(value).__name__}")
     if not isinstance(value, datetime):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if value.utcoffset() is None:

@@ -30,7 +30,7 @@ Outcome = Literal["granted", "denied", "unknown"]
 def required_scopes(*operations: str) -> frozenset[str]:
     """Return the least scopes that a key needs for all of *operations*, such as ``"documents.audio"``.
 
-    The partner organization also has to be enabled for each route.
+    The partner organization must also be enabled for each route.
 
     Raises:
         ValueError: There is no such operation.

@@ -1,7 +1,7 @@
 """The first five minutes: pull the artifact from a local sandbox, regenerate, and list encounters.
 
 Everything happens on this machine, with synthetic data. The repository is left as it was: the artifact is pulled into a
-scratch directory, and what is generated from it there has to be what is committed.
+scratch directory, and what is generated from it there must be what is committed.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ REMEDIES = {
     "proxy": "; check the proxy, or add the host to NO_PROXY",
 }
 
-#: ``ok``: as it should be. ``note``: worth knowing. ``failed``: has to be fixed. ``refused``: the server did not accept
+#: ``ok``: as it should be. ``note``: worth knowing. ``failed``: must be fixed. ``refused``: the server did not accept
 #: the key.
 Outcome: TypeAlias = Literal["ok", "note", "failed", "refused"]
 

@@ -68,11 +68,11 @@ class BaseWalk(Generic[E]):
         progress: Callable[[int, int | None], object] | None = None,
     ) -> None:
         if concurrency < 1:
-            raise ValueError("concurrency has to be at least 1")
+            raise ValueError("concurrency must be at least 1")
         if max_items is not None and max_items < 0:
-            raise ValueError("max_items has to be at least 0")
+            raise ValueError("max_items must be at least 0")
         if not 1 <= limit <= MAX_LIMIT:
-            raise ValueError(f"limit has to be 1 to {MAX_LIMIT}")
+            raise ValueError(f"limit must be 1 to {MAX_LIMIT}")
         self._window, start = begin(start_at=start_at, end_at=end_at, sort_order=sort_order, resume_from=resume_from)
         self._max_items, self._concurrency, self._progress = max_items, concurrency, progress
         self._batch: Batch[E] = Batch(start, WindowWalk(self._window, position=start, limit=limit, max_rows=max_items))

@@ -31,7 +31,7 @@ def cut_windows(
         ChartHeroError: A request failed.
     """
     if max_rows < 1:
-        raise ValueError("max_rows has to be at least 1")
+        raise ValueError("max_rows must be at least 1")
     low, high = key_range(Window(start_at=start_at, end_at=end_at))
     step, stride = DAY, 0
     windows = []

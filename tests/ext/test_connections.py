@@ -183,11 +183,11 @@ def test_a_closed_httpx_client_is_named_in_the_error() -> None:
 
 def test_an_httpx_client_of_the_wrong_kind_is_refused() -> None:
     wrong: Any = httpx.AsyncClient()
-    with pytest.raises(ConfigurationError, match=r"has to be an httpx\.Client"):
+    with pytest.raises(ConfigurationError, match=r"must be an httpx\.Client"):
         ChartHero(settings=settings(), http_client=wrong)
     with httpx.Client() as own:
         wrong = own
-        with pytest.raises(ConfigurationError, match=r"has to be an httpx\.AsyncClient"):
+        with pytest.raises(ConfigurationError, match=r"must be an httpx\.AsyncClient"):
             AsyncChartHero(settings=settings(), http_client=wrong)
 
 
