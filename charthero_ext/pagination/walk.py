@@ -99,9 +99,8 @@ class Walk(BaseWalk[E]):
         self._stopped.clear()
         while not self._advance():
             job = self._pages[0][1]
-            if not job.thread.is_alive():
-                job.cancel()  # If the process forked, the thread exists in the parent only. Request the page again.
-                continue
+            if not job.thread.is_alive() and job.cancel():
+                continue  # The process forked, and the thread exists in the parent only. Request the page again.
             futures.wait([job])
             if self._stopped.is_set():  # By another thread or a signal handler. No request would be sent.
                 raise PaginationError("the walk was closed while it waited for a page; iterate again to continue")
