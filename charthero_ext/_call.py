@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from attrs import asdict, define, field, frozen
 
 from charthero_ext._lazy import loaded
+from charthero_ext._log import logger
 from charthero_ext._response import Response, status_error
 from charthero_ext._secret import Secret
 from charthero_ext._steps import ReadKey, Send, Sleep, Steps, StoppedError, of_callback
@@ -35,8 +36,6 @@ from charthero_ext.errors import (
 )
 
 __all__ = ["Operation", "RawResponse", "Session"]
-
-logger = logging.getLogger("charthero_ext")
 
 T = TypeVar("T")
 

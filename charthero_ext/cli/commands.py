@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -65,7 +64,6 @@ def run(arguments: list[str]) -> int:
         BrokenPipeError: The reader of standard output is gone.
         KeyboardInterrupt: Ctrl-C.
     """
-    logging.getLogger("charthero_ext").addHandler(logging.NullHandler())
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     command = typer.main.get_command(app)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -13,6 +12,7 @@ from typing import Any, Self, TypeAlias
 
 from charthero_client.showing import show_id
 
+from charthero_ext._log import logger
 from charthero_ext._secret import Secret, opaque, place_of
 from charthero_ext.errors import WebhookVerificationError
 from charthero_ext.webhooks import verification
@@ -22,7 +22,6 @@ from charthero_ext.webhooks.worker import Handler, Worker
 
 __all__ = ["Receiver"]
 
-logger = logging.getLogger("charthero_ext")
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -39,7 +38,8 @@ class Receiver:
     takes longer than ten minutes or its process dies, the event is handed over again, up to 20 times within about half
     a day. So the handler must be idempotent. A redelivery hands over a failed event at once.
 
-    The log names the event's id, the class of an exception and where it was raised, never its text.
+    A failure of the handler is only logged, by the logger ``charthero_ext``: configure logging to see it. The log names
+    the event's id, the class of an exception and where it was raised, never its text.
 
     Responses: 204 recorded, now or earlier; 400 malformed; 401 bad signature or old timestamp; 405 not a POST; 408 slow
     body; 413 too large; 415 not JSON; 503 not recorded, so that ChartHero delivers it again.

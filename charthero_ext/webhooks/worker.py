@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -12,13 +11,13 @@ from typing import TypeAlias
 
 from charthero_client.showing import show_id
 
+from charthero_ext._log import logger
 from charthero_ext._secret import place_of
 from charthero_ext.webhooks.event_store import Store
 from charthero_ext.webhooks.verification import Event, parse
 
 __all__ = ["Handler", "Worker"]
 
-logger = logging.getLogger("charthero_ext")
 
 Handler: TypeAlias = Callable[[Event], Awaitable[object] | object]
 

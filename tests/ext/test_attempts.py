@@ -60,8 +60,11 @@ def test_an_access_check_that_succeeds_logs_no_warning(client: MakeClient, caplo
 def test_nothing_is_written_to_standard_output_or_error(
     client: MakeClient, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logging, "lastResort", None)
-    client(Server(httpx.Response(503), ok())).encounters.get("enc_1")
+    monkeypatch.setattr(logging.root, "handlers", [])  # As in a program that does not configure logging.
+    ch = client(Server(httpx.Response(503), ok(), httpx.Response(404)))
+    ch.encounters.get("enc_1")
+    with pytest.raises(NotFoundError):
+        ch.encounters.get("enc_1")
     assert capfd.readouterr() == ("", "")
 
 
