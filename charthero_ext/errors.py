@@ -151,7 +151,7 @@ class ApiStatusError(ChartHeroError):
     operation: str
     reason_code: str | None = None
     field: str | None = None
-    server_message: str | None = attrs.field(default=None, converter=optional(ServerMessage))
+    server_message: str | None = attrs.field(default=None, converter=optional(ServerMessage), repr=False)
     retry_after: float | None = None
     required_scopes: frozenset[str] = frozenset()
     request_id: str | None = None
