@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import partial
@@ -165,11 +166,7 @@ class Pass:
 
     def _begin(self) -> None:
         """Resume the interrupted pass of the ledger, or start the next one."""
-        stored = Secret({"base_url": self.base_url, **json.loads(self.ledger.load() or "{}")})
-        owner = stored.reveal()["base_url"]
-        if owner != self.base_url:
-            raise ConfigurationError(f"the ledger belongs to {owner}, not to {self.base_url}")
-        self.state = state = PassState(**stored.reveal())
+        self.state = state = self._load()
         # A refused pass is repeated as it was, so that new encounters do not hide the loss.
         if state.status == "complete":
             first = OPEN if self.start_at is None else microseconds(self.start_at)
@@ -184,6 +181,16 @@ class Pass:
             state.checkpoint = write_checkpoint(window, Position())
         self.since = state.start
         self._save("interrupted")
+
+    def _load(self) -> PassState:
+        text = Secret(self.ledger.load() or "{}")
+        with suppress(TypeError, ValueError):
+            stored = Secret({"base_url": self.base_url, **json.loads(text.reveal())})
+            owner = stored.reveal()["base_url"]
+            if owner != self.base_url:
+                raise ConfigurationError(f"the ledger belongs to {owner}, not to {self.base_url}")
+            return PassState(**stored.reveal())
+        raise ConfigurationError("the ledger has the state of another version; use another ledger")
 
     def _save(self, status: Status) -> None:
         """Save the state of the pass, with everything recorded until now."""

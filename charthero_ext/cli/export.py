@@ -87,6 +87,9 @@ class Export:
             manifest = complete(path, state, self.client.settings.base_url)
             final = path.rename(self.directory / path.name.removeprefix("."))
             sync(self.directory)
+            # A reader may move the complete set away before the next run.
+            ledger.state, ledger.write_pending = self._state(state), dict
+            ledger.commit()
         if refusal is not None:
             raise refusal
         return final, manifest

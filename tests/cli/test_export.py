@@ -187,6 +187,15 @@ def test_an_unreadable_record_is_listed_and_read_in_the_next_run(run: Run, sandb
     assert run("export", "e").out == "e/0004: 0 encounters, 0 documents, 0 transcripts\n"
 
 
+def test_a_complete_set_can_be_moved_away_and_the_next_run_adds_another(run: Run, sandbox: Sandbox) -> None:
+    sandbox.fail("status", status=502, operation="documents.get", times=4)
+    assert run("export", "e", "--concurrency", 1).code == 4
+    Path("e/0001").rename("archive")
+    assert run("export", "e").out == "e/0002: 0 encounters, 1 documents, 0 transcripts\n"
+    Path("e/0002").rename("another")
+    assert run("export", "e").out == "e/0003: 0 encounters, 0 documents, 0 transcripts\n"
+
+
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 503, "retry_after": "3600"}])
 def test_an_outage_ends_a_run_and_the_next_one_completes_its_set(fault: Any, run: Run, sandbox: Sandbox) -> None:
     sandbox.fail("status", **fault, operation="documents.get", times=None)

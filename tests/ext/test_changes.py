@@ -361,6 +361,14 @@ def test_a_ledger_of_another_host_is_refused(client: MakeClient, ledger: LedgerS
         list(other.encounters.changes(ledger))
 
 
+@pytest.mark.parametrize("state", ['{"another": 1}', "[]", "no JSON"])
+def test_a_ledger_with_an_unknown_state_is_refused(state: str, ledger: LedgerStore) -> None:
+    ledger.save(state)
+    with pytest.raises(ConfigurationError, match="the ledger has the state of another version"):
+        list(deliver(world_of(1), ledger))
+    assert ledger.load() == state
+
+
 def test_the_guide_of_the_module_runs_against_a_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     guide = changes.__doc__ or ""
     example = textwrap.dedent(guide.partition("::\n\n")[2].partition("**Window.**")[0])
