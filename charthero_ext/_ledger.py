@@ -148,7 +148,9 @@ class Ledger:
     def save(self, state: str) -> None:
         """Replace the state, and commit it with everything written before."""
         self._execute("REPLACE INTO state VALUES (1, ?)", state)
-        self._execute("COMMIT")
+        with self._lock:
+            # Unlike a COMMIT statement, it does nothing if a thread of a cancelled pass has just committed.
+            self._database.commit()
 
     def find(self, encounter_ids: Sequence[str]) -> dict[str, Entry]:
         """Return the entries of these encounters, by id."""

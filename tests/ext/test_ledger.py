@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -118,6 +119,11 @@ def test_a_closed_ledger_can_be_closed_again_but_not_used(tmp_path: Path) -> Non
     ledger.close()
     with pytest.raises(sqlite3.ProgrammingError):
         list(deliver(World(), ledger))
+
+
+def test_a_cancelled_pass_can_save_at_the_same_time_as_the_next_one(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger, ThreadPoolExecutor(2) as threads:
+        list(threads.map(ledger.save, ["a state"] * 200))
 
 
 @pytest.fixture
