@@ -20,6 +20,7 @@ SOURCE = ROOT / "openapi" / "source.json"
 
 #: A document nested deeper than this is no API description and would exhaust the interpreter's stack.
 MAX_DEPTH = 100
+MAX_DIGITS = 300
 
 
 class ArtifactError(Exception):
@@ -41,7 +42,9 @@ def parse(content: bytes) -> dict[str, Any]:
         raise ArtifactError("the answer is HTML or XML, not JSON; is the address the artifact's own?")
     try:
         text = content.decode("utf-8")
-        document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        document = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_int=_integer
+        )
     except RecursionError:
         raise ArtifactError("the JSON is nested too deeply") from None
     except ValueError as error:
@@ -98,6 +101,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    # Longer numbers can be neither printed nor compared with floating-point numbers.
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
+    return int(digits)
 
 
 def _depth(document: object) -> int:

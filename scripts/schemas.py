@@ -16,8 +16,8 @@ from scripts.artifact import ArtifactError
 
 __all__ = ["Schemas"]
 
-#: A schema with more steps or more depth would exhaust the reader.
-MAX_STEPS, MAX_DEPTH = 5_000, 60
+#: A schema with more steps or more depth would exhaust the reader, and so would a document with more steps.
+MAX_STEPS, MAX_DEPTH, MAX_ALL_STEPS = 5_000, 60, 200_000
 
 
 @define
@@ -26,6 +26,7 @@ class Schemas:
 
     document: dict[str, Any]
     _steps: int = 0
+    _all_steps: int = 0
 
     def components(self, kind: str) -> dict[str, Any]:
         """Return the components of one kind, by name."""
@@ -78,7 +79,7 @@ class Schemas:
                     node = node[key]
                     break
             else:
-                if not (isinstance(node, list) and part.isdecimal() and int(part) < len(node)):
+                if not (isinstance(node, list) and part in map(str, range(len(node)))):
                     raise ArtifactError(f"the reference {_shown(reference)} leads nowhere")
                 node = node[int(part)]
             keys[position + 1] = key
@@ -88,7 +89,8 @@ class Schemas:
 
     def _step(self, seen: frozenset[int]) -> None:
         self._steps += 1
-        if self._steps > MAX_STEPS or len(seen) > MAX_DEPTH:
+        self._all_steps += 1
+        if self._steps > MAX_STEPS or len(seen) > MAX_DEPTH or self._all_steps > MAX_ALL_STEPS:
             raise ArtifactError("a schema combines too many alternatives")
 
     def _together(self, nodes: Together, seen: frozenset[int]) -> list[Alternative]:

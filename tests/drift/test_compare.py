@@ -201,7 +201,22 @@ def chained(document: Document) -> None:
     schemas(document)["Knot100"] = {"type": "string"}
 
 
-@pytest.mark.parametrize("exhaust", [knotted, chained])
+def multiplied(document: Document) -> None:
+    """Describe an error by a hundred alternatives of ten fields, each of which takes thousands of steps to read."""
+    for depth in range(20):
+        schemas(document)[f"Knot{depth}"] = {"allOf": [{"$ref": f"#/components/schemas/Knot{depth + 1}"}]}
+    schemas(document)["Knot20"] = {"type": "string"}
+    schemas(document)["Union"] = {"anyOf": [{"$ref": "#/components/schemas/Knot0"}] * 100}
+    fields = {f"f{number}": {"$ref": "#/components/schemas/Union"} for number in range(10)}
+    schemas(document)["Fields"] = {"type": "object", "properties": fields}
+    branches = [
+        {"allOf": [{"$ref": "#/components/schemas/Fields"}], "properties": {f"p{number}": {}}} for number in range(100)
+    ]
+    content = {"application/json": {"schema": {"anyOf": branches}}}
+    document["paths"]["/external/v1/encounters"]["get"]["responses"]["418"] = {"description": "", "content": content}
+
+
+@pytest.mark.parametrize("exhaust", [knotted, chained, multiplied])
 def test_schemas_that_would_exhaust_the_reader_are_refused(exhaust: Callable[[Document], None]) -> None:
     after = artifact()
     exhaust(after)

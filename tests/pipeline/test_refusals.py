@@ -313,6 +313,11 @@ def test_a_reference_that_leads_nowhere_or_elsewhere_is_shown(schema: str, field
     assert refused == f"the reference {target!r} {line}"
 
 
+def test_a_reference_to_a_position_of_many_digits_is_refused() -> None:
+    refused = refusal(retype("PublicEncounter", "patient", {"$ref": "#/tags/" + "7" * 5000}))
+    assert refused.endswith("leads nowhere")
+
+
 def test_a_cycle_of_references_is_refused() -> None:
     def change(document: Document) -> None:
         schemas(document)["A"], schemas(document)["B"] = reference("B"), reference("A")
@@ -383,6 +388,10 @@ NO_ARTIFACT = {
     "not a number": (b'{"openapi": "3.1.0", "paths": {"x": NaN}}', "NaN is not JSON"),
     "infinity": (b'{"openapi": "3.1.0", "paths": {"x": -Infinity}}', "-Infinity is not JSON"),
     "a number without end": (b'{"openapi": ' + b"9" * 100_000 + b"}", BROKEN),
+    "a bound of 4,300 digits": (
+        WHOLE.replace(b'"maximum": 100,', b'"exclusiveMaximum": -' + b"9" * 4300 + b","),
+        "a number has more than 300 digits",
+    ),
     "a megabyte of brackets": (b"[" * 1_000_000, DEEP),
     "a megabyte of objects": (b'{"a":' * 200_000, DEEP),
     "deep, and whole": (b'{"openapi":"3.1.0","paths":{"x":' + b"[" * 150 + b"]" * 150 + b"}}", DEEP),
