@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Self, TypeAlias
 
 from attrs import field, frozen
 
-from charthero_ext._secret import Secret, without_origin
+from charthero_ext._secret import Secret, place_of, without_origin
 from charthero_ext.errors import ChartHeroError, ConfigurationError
 
 __all__ = ["ApiKey", "EnvironmentVariable", "KeyFile", "KeySource", "given_key", "key_file"]
@@ -36,8 +36,8 @@ class KeySource:
         """Return what the provider returns, unchecked; for an asynchronous provider, an awaitable.
 
         Raises:
-            ConfigurationError: The provider failed. The text has the class of its exception only, because a secret
-                manager's message may contain the secret.
+            ConfigurationError: The provider failed. The text says which exception and where, but not its text, because
+                a secret manager's message may contain the secret.
         """
         try:
             return Secret(self.provider())
@@ -49,7 +49,7 @@ class KeySource:
         """Return the exception to raise if the provider raised *error*."""
         if isinstance(error, ChartHeroError):
             return without_origin(error)
-        return ConfigurationError(f"{self.origin} failed ({type(error).__name__})")
+        return ConfigurationError(f"{self.origin} failed ({place_of(error)})")
 
     def checked(self, key: Secret[object]) -> Secret[str]:
         """Return *key* if a header can carry it.

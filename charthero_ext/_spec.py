@@ -84,10 +84,12 @@ def _shown_url(url: Secret[str]) -> tuple[str, str]:
         parts = urlsplit(url.reveal())
     except ValueError:
         return "", "the URL cannot be read"
+    if not parts.hostname:  # A password may be in the path.
+        return "", "the URL has no host"
     # On plain http, an attacker could make a changed artifact look unchanged.
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
-    return shown, "" if is_safe and parts.hostname else "the URL is not https"
+    return shown, "" if is_safe else "the URL is not https"
 
 
 def _packaged() -> bytes:

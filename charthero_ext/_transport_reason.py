@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from charthero_ext.errors import TransportReason
@@ -44,8 +43,9 @@ def transport_reason(error: Exception, *, is_proxied: bool) -> TransportReason:
     return reasons[0] if reasons else "other"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    yield error
-    for cause in (error.__cause__ or error.__context__, *getattr(error, "exceptions", ())):
-        if cause is not None:
-            yield from _chain(cause)
+def _chain(error: BaseException) -> list[BaseException]:
+    chain = [error]
+    for each in chain:  # The list grows meanwhile. An exception may be its own cause.
+        causes = (each.__cause__ or each.__context__, *getattr(each, "exceptions", ()))
+        chain += [cause for cause in causes if cause is not None and cause not in chain]
+    return chain

@@ -48,7 +48,7 @@ def _checked_url(url: Any, source: str = "the settings") -> str:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
         host = str(ip_address(host)) if "[" in parts.netloc else host
-    except (AttributeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         raise invalid from None
     if (
         parts.scheme not in DEFAULT_PORTS
@@ -293,8 +293,10 @@ def _profiles() -> dict[str, Any]:
     try:
         # Some editors begin a file with a byte order mark.
         return tomllib.loads(CONFIG_FILE.expanduser().read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, RuntimeError):  # No such file, or a user without a home directory.
+    except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", "it is not TOML")
         raise ConfigurationError(f"{CONFIG_FILE} cannot be read: {reason}") from None
+    except RuntimeError:  # A user without a home directory.
+        return {}

@@ -207,7 +207,7 @@ def _delay_or_date(value: str) -> str | None:
         return value
     try:
         return format_datetime(parsedate_to_datetime(value).astimezone(UTC), usegmt=True)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

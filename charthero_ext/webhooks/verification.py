@@ -156,7 +156,7 @@ def _text(value: str | bytes) -> str:
     """Return a name or value as text, or nothing if it is too long to be one of ours."""
     if len(value) > MAX_HEADER:
         return ""
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+    return value if isinstance(value, str) else str(value, "latin-1")
 
 
 def _signature(secret: str, timestamp: str, body: bytes) -> str:

@@ -184,6 +184,7 @@ SHIFTED = json.dumps(
         httpx.Response(200, content=CANARY, headers={"Content-Type": f"{CANARY}/{CANARY}; charset={CANARY}"}),
         httpx.Response(502, content=f"<p>{CANARY}</p>", headers={"Content-Type": f"text/html; title={CANARY}"}),
         httpx.Response(503, content=json.dumps(CANARY), headers={"Retry-After": CANARY, "Date": f"Mon, {CANARY}"}),
+        httpx.Response(503, content=CANARY, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 -2359"}),
         httpx.Response(302, headers={"Location": f"https://x.example.test/{CANARY}", f"X-{CANARY}": CANARY}),
         httpx.Response(200, content=ENVELOPED),
         httpx.Response(200, content=SHIFTED),

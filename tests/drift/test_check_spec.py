@@ -66,12 +66,16 @@ def test_the_report_says_whether_the_published_artifact_is_the_packaged_one(
         "openapi.json",
         "https://",
         "http://[",
+        "user:synthetic-password@docs.example.test/openapi.json",
+        "https:user:synthetic-password@docs.example.test/openapi.json",
+        "https:///user:synthetic-password@docs.example.test/openapi.json",
     ],
 )
 def test_an_unusable_address_gives_no_answer(kind: Any, url: str) -> None:
     report = check(kind, url)
     assert report.outcome == "could not tell"
     assert report.published_sha256 is None
+    assert "synthetic-" not in repr(report)
 
 
 @EITHER_CLIENT

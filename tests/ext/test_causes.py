@@ -62,6 +62,18 @@ def test_an_unknown_host_name_is_a_dns_failure(monkeypatch: pytest.MonkeyPatch) 
     assert "api.example.test: the host name cannot be resolved" in str(error)
 
 
+def test_an_exception_that_is_its_own_cause_still_has_a_reason() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        error = httpx.ReadError("")
+        raise error from error
+
+    with pytest.raises(TransportError) as caught:
+        ChartHero(settings=settings(attempts=1), httpx_args={"transport": httpx.MockTransport(refuse)}).encounters.get(
+            "enc_1"
+        )
+    assert caught.value.reason == "reset"
+
+
 def test_a_connection_to_a_closed_port_is_refused(closed_port: int) -> None:
     error = failure(f"http://127.0.0.1:{closed_port}")
     assert error.reason == "refused"

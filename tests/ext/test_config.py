@@ -65,6 +65,7 @@ def write_profiles(text: str) -> None:
         "https://api.example.test#part",
         "/external/v1",
         "",
+        b"https://api.example.test",
         5,
     ],
 )
@@ -270,6 +271,7 @@ def test_an_invalid_key_file_path_is_an_error_when_the_key_is_read(path: str, re
         ("base_url = 'https://x.test'\napi_key_env = 'UNSET'", "api_key_env of the profile 'default'"),
         ("base_url = 'http://x.test'\napi_key_env = 'HOME'", "base URL of the profile 'default' .* https"),
         ("not toml at all", "cannot be read: it is not TOML"),
+        (f"nested = {'[' * 100_000}", "cannot be read: it is not TOML"),
     ],
 )
 def test_a_profile_error_names_the_mistake(profile: str, complaint: str) -> None:

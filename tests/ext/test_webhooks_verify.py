@@ -277,7 +277,13 @@ def test_a_body_that_is_not_bytes_is_a_type_error(body: Any) -> None:
         verify(signed(), body, SECRET, now=NOW)
 
 
-@pytest.mark.parametrize("headers", [None, 1, ["one"], [("name", "value", "more")], {"name": 1}, [(None, "value")]])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *(None, 1, ["one"], [("name", "value", "more")], {"name": 1}, [(None, "value")]),
+        {name: [value] for name, value in signed().items()},
+    ],
+)
 def test_headers_of_another_type_are_a_type_error(headers: Any) -> None:
     with pytest.raises(TypeError, match="headers must be a mapping"):
         verify(headers, BODY, SECRET, now=NOW)
