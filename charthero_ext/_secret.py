@@ -67,6 +67,8 @@ def opaque(function: Callable[P, R]) -> Callable[P, R]:
 
 def without_origin(error: X) -> X:
     """Remove the traceback and the chained exceptions of *error*, because they hold the request and its key."""
+    for member in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        without_origin(member)
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
 

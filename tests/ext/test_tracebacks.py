@@ -176,6 +176,21 @@ def test_an_interrupted_call_or_download_shows_no_secret(
     assert f"documents.get - {interruption.__name__} " in caplog.text
 
 
+@EITHER_CLIENT
+@pytest.mark.parametrize("render", RENDERERS)
+def test_an_exception_group_of_a_transport_shows_no_secret(kind: Any, render: Callable[[BaseException], str]) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raw = request.headers.raw
+        try:
+            raise httpx.ConnectError("")
+        except httpx.ConnectError as error:
+            raise ExceptionGroup(f"{len(raw)} headers", [ExceptionGroup("", [error])]) from None
+
+    with pytest.raises(ExceptionGroup) as caught:
+        perform(connected(kind, answer, api_key=canary()), lambda ch: ch.encounters.get("enc_1"))
+    assert revealing(render(caught.value)) == []
+
+
 def test_a_traceback_in_user_code_has_at_most_three_frames_of_this_package() -> None:
     with pytest.raises(NotFoundError) as caught:
         client(answering(404, {"reason_code": "not_found"})).encounters.get("enc_1")
