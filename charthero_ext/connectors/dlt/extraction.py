@@ -117,7 +117,7 @@ class Extraction:
         gone = self._gone(seen, listed, walk.receipt)
         yield from (Deleted(key) for key in gone)
         if self.end_at is None:
-            yield from self._not_readable_before(key for key in self.unreadable if key not in seen | gone)
+            yield from self._not_readable_before(key for key in self.unreadable if key not in seen and key not in gone)
         until = newest if self.end_at is None else self.end_at
         until = until and min(until, datetime.now(UTC))
         for name, state in self._states.items():
