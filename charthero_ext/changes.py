@@ -25,9 +25,9 @@ the change again. If the process dies, you get up to one page of changes again, 
 that you never received. So your code must be idempotent. The next pass resumes the interrupted one.
 
 **Deletions** come at the end of a pass, once the walk has proven that it saw everything. A revoked scope looks like
-many deletions. So the pass raises `MassDeletionError` and deletes nothing if the list is empty although its ``total``
-is not 0, or if more than 20 encounters and more than a fifth of those in the window disappear at once. If the counts in
-the error are right, run one pass with ``allow_mass_delete=True``.
+many deletions. So the pass raises `MassDeletionError` and deletes nothing if the last page is empty although its
+``total`` is not 0, or if more than 20 encounters and more than a fifth of those in the window disappear at once. If the
+counts in the error are right, run one pass with ``allow_mass_delete=True``.
 
 **Webhooks.** ``transcripts_ready`` has the events that a webhook delivers, once for each document. So one handler
 serves polling today and webhooks later::
@@ -147,6 +147,7 @@ class Pass:
     allow_mass_delete: bool
     state: PassState = field(init=False)
     since: int = field(init=False)
+    is_empty: bool = field(init=False, default=False)  # The last page has no encounters.
 
     def feed(self) -> Feed:
         """Yield steps that return changes."""
@@ -156,12 +157,14 @@ class Pass:
         while (request := walk.request) is not None:
             yield self._read(walk, request)
         # Now the walk has proven that it saw everything.
-        yield _run(self._check_deletions, walk.remaining or 0)
+        yield _run(self._check_deletions, walk.remaining or 0 if self.is_empty else 0)
         while self.state.status != "complete":
             yield _run(self._find_missing)
 
     def _read(self, walk: WindowWalk[Encounter], request: PageRequest) -> Steps[list[Pending]]:
-        encounters = walk.receive((yield from self.fetch(request)))
+        page = yield from self.fetch(request)
+        self.is_empty = not page.items
+        encounters = walk.receive(page)
         return (yield from _run(self._compare, encounters)) if encounters else []
 
     def _begin(self) -> None:
@@ -235,13 +238,11 @@ class Pass:
         return blake2b(text.reveal(), key=key.reveal().encode(), digest_size=16).hexdigest()
 
     def _check_deletions(self, total: int) -> None:
-        """Refuse a mass deletion. *total* is how many more encounters there are, by the server's ``total``."""
-        state, is_empty = self.state, read_checkpoint(self.state.checkpoint)[1].last is None
-        missing = self.ledger.count_unseen(state.start, state.number)
-        is_refused = is_mass_deletion(missing, state.known) or (is_empty and total > 0)
-        if is_refused and not self.allow_mass_delete:
+        """Refuse a mass deletion. *total* is the server's ``total`` if the last page was empty, else 0."""
+        state, missing = self.state, self.ledger.count_unseen(self.state.start, self.state.number)
+        if (total or is_mass_deletion(missing, state.known)) and not self.allow_mass_delete:
             self._save("refused")
-            raise MassDeletionError(missing=missing, known=state.known, total=total if is_empty else 0)
+            raise MassDeletionError(missing=missing, known=state.known, total=total)
 
     def _find_missing(self) -> list[Pending]:
         """Return the next deletions. Without any, the pass is complete."""

@@ -111,7 +111,7 @@ class MassDeletionError(ChartHeroError):
     Attributes:
         missing: Encounters that disappeared.
         known: Encounters in the window before the pass.
-        total: The server's ``total`` if it listed no encounters; 0 if it listed some.
+        total: The server's ``total`` if its last page was empty; otherwise 0.
     """
 
     def __init__(self, *, missing: int, known: int, total: int) -> None:

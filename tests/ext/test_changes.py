@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import json
 import random
 import textwrap
@@ -300,6 +301,17 @@ def test_an_empty_list_with_a_total_deletes_nothing() -> None:
     assert list(deliver(world, ledger)) == []
     world.is_empty = lambda: True
     assert [change.kind for change in deliver(world, ledger, allow_mass_delete=True)] == ["deleted"] * 3
+
+
+def test_a_list_that_ends_empty_with_a_total_deletes_nothing() -> None:
+    world, ledger, pages = world_of(100), MemoryLedger(), itertools.count()
+    world.page_size = 10
+    list(deliver(world, ledger))
+    world.is_empty = lambda: next(pages) > 10
+    with pytest.raises(MassDeletionError, match="9 of 100 encounters, although its total is 11"):
+        list(deliver(world, ledger))
+    world.is_empty = lambda: False
+    assert list(deliver(world, ledger)) == []
 
 
 def test_an_encounter_of_the_future_hides_no_changes() -> None:
