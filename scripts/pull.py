@@ -87,9 +87,11 @@ def public(source: str) -> str:
         return Path(source).name
     try:
         parts = urlsplit(source)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     except ValueError:
         return "the address"
+    host = parts.netloc.rpartition("@")[2]
+    # Without a host, the path may hold a password.
+    return urlunsplit((parts.scheme, host, parts.path, "", "")) if host else "the address"
 
 
 def _is_url(source: str) -> bool:

@@ -169,6 +169,12 @@ def test_a_bad_answer_is_refused_and_only_some_are_requested_again(
     assert attempts != 3 or tree.pull(published.url)
 
 
+def test_an_address_without_a_host_is_refused_and_not_shown(tree: Tree) -> None:
+    line = refused(tree, "https:///someone:synthetic-secret@docs.example/openapi.json")
+    assert line.startswith("the address: ")
+    assert "synthetic-secret" not in line
+
+
 def test_a_redirect_from_https_to_http_is_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     def serve(request: httpx.Request) -> httpx.Response:
         if request.url.scheme == "https":
