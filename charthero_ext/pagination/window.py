@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 from attrs import Attribute, asdict, field, frozen
 from charthero_client.contract import MAX_LIMIT, MAX_OFFSET
 
+from charthero_ext._secret import opaque
 from charthero_ext.errors import PaginationError
 
 __all__ = ["MAX_LIMIT", "MAX_OFFSET", "Page", "PageRequest", "Receipt", "SortOrder", "Window"]
@@ -151,6 +152,7 @@ def bounds_of(low: int | None, high: int | None, sort_order: SortOrder) -> dict[
     return {"start_at": instant_of(low), "end_at": instant_of(high), "sort_order": sort_order}
 
 
+@opaque  # A name may be where an instant or an id is expected.
 def read_rows(page: Page[E], request: PageRequest, step: int) -> list[Row[E]]:
     """Return the rows of a page. Raises PaginationError if they cannot be what was requested."""
     items = getattr(page, "items", None)

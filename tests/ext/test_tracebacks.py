@@ -76,6 +76,11 @@ def download(path: Path) -> None:
         ch.documents.download_audio("enc_1", "doc_1", path / "a.wav")
 
 
+def walk(page: dict[str, Any]) -> None:
+    body = json.dumps({"limit": 100, "offset": 0, "total": 1, **page})
+    next(client(answering(200, body)).encounters.iter())
+
+
 def load_profile(text: str) -> None:
     path = CONFIG_FILE.expanduser()
     path.parent.mkdir(parents=True)
@@ -108,6 +113,11 @@ PATHS: dict[str, Callable[[Path], object]] = {
     "a lost connection": lambda path: client().encounters.get("enc_1"),
     "a lost connection, awaited": lambda path: asyncio.run(awaited_call()),
     "a lost connection in a walk": lambda path: next(client().encounters.iter()),
+    "a text in the place of an encounter": lambda path: walk({"items": ["CANARY"]}),
+    "a text in the place of an instant": lambda path: walk({"items": [{"encounter_id": "e", "created_at": "CANARY"}]}),
+    "an object in the place of an id": lambda path: walk(
+        {"items": [{"encounter_id": {"name": "CANARY"}, "created_at": "2026-05-01T00:00:00Z"}]}
+    ),
     "a sentence of the server": lambda path: client(
         answering(404, {"error": "CANARY", "reason_code": "CANARY x", "message": "CANARY", "field": "CANARY!"})
     ).encounters.get("enc_1"),
