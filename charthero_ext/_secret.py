@@ -69,6 +69,8 @@ def without_origin(error: X) -> X:
     """Remove the traceback and the chained exceptions of *error*, because they hold the request and its key."""
     for member in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
         without_origin(member)
+    if isinstance(error, AttributeError):
+        error.obj = None  # The value without the attribute. cgitb shows it.
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
 

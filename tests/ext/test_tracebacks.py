@@ -186,6 +186,15 @@ def test_an_interrupted_call_or_download_shows_no_secret(
     assert f"documents.get - {interruption.__name__} " in caplog.text
 
 
+@pytest.mark.parametrize("render", RENDERERS)
+def test_an_argument_of_another_type_is_not_shown(render: Callable[[BaseException], str]) -> None:
+    arguments: Any = PROXY.format
+    with pytest.raises(AttributeError) as caught:
+        ChartHero(api_key="ch_sk_x", base_url=HOST, httpx_args=arguments(canary()))
+    assert caught.value.obj is None
+    assert revealing(render(caught.value)) == []
+
+
 @EITHER_CLIENT
 @pytest.mark.parametrize("render", RENDERERS)
 def test_an_exception_group_of_a_transport_shows_no_secret(kind: Any, render: Callable[[BaseException], str]) -> None:
