@@ -282,8 +282,7 @@ def _profile(name: str | None) -> _Source:
     if "api_key_file" in profile:
         key = key_file(profile["api_key_file"], place)
     else:
-        variable = EnvironmentVariable(profile["api_key_env"])
-        key = KeySource(f"the variable named by api_key_env of {place}", variable)
+        key = KeySource(f"the variable named by api_key_env of {place}", EnvironmentVariable(profile["api_key_env"]))
     return _Source(place, profile["base_url"], key)
 
 
@@ -291,12 +290,10 @@ def _profiles() -> dict[str, Any]:
     import tomllib
 
     try:
-        # Some editors begin a file with a byte order mark.
-        return tomllib.loads(CONFIG_FILE.expanduser().read_text(encoding="utf-8-sig"))
+        # Without a home directory, this leaves the path as it is. Some editors begin a file with a byte order mark.
+        return tomllib.loads(Path(os.path.expanduser(CONFIG_FILE)).read_text(encoding="utf-8-sig"))  # noqa: PTH111
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", "it is not TOML")
         raise ConfigurationError(f"{CONFIG_FILE} cannot be read: {reason}") from None
-    except RuntimeError:  # A user without a home directory.
-        return {}
