@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable, iscoroutine
 from pathlib import Path
-from typing import Any, NoReturn, Self, TypeAlias
+from typing import Any, Final, NoReturn, Self, TypeAlias
 
 from attrs import field, frozen
 
@@ -15,6 +15,9 @@ from charthero_ext._secret import Secret, place_of, without_origin
 from charthero_ext.errors import ChartHeroError, ConfigurationError
 
 __all__ = ["ApiKey", "EnvironmentVariable", "KeyFile", "KeySource", "given_key", "key_file"]
+
+#: The most characters of a key.
+MAX_KEY: Final = 4096
 
 #: A key: the text itself, or a callable that returns it. An asynchronous client also takes an asynchronous callable.
 ApiKey: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -63,7 +66,7 @@ class KeySource:
             raise ConfigurationError(f"{self.origin} is asynchronous; use it with AsyncChartHero")
         if not isinstance(key.reveal(), str) or not str(key.reveal()).strip():
             raise ConfigurationError(f"{self.origin} holds no API key; set it to the key that ChartHero issued")
-        if not re.fullmatch(r"[!-~]{1,4096}", str(key.reveal())):
+        if not re.fullmatch(rf"[!-~]{{1,{MAX_KEY}}}", str(key.reveal())):
             raise ConfigurationError(f"{self.origin} holds more than a key, such as white space; copy only the key")
         return Secret(str(key.reveal()))
 
@@ -94,7 +97,8 @@ class KeyFile:
 
     def __call__(self) -> str:
         try:
-            return self.path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+            with self.path.open(encoding="utf-8-sig") as file:
+                return file.read(MAX_KEY + 1).rstrip("\r\n")  # A device would never end.
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", "it is not a path of a text file")
         raise ConfigurationError(f"{self.origin} cannot be read: {reason}")

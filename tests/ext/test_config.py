@@ -152,7 +152,7 @@ def test_arguments_override_the_environment_which_overrides_the_profile(
         {"CHARTHERO_API_KEY": "ch_sk_a", "CHARTHERO_API_KEY_FILE": "/nowhere"},
         {"CHARTHERO_API_KEY_FILE": "/nowhere"},
         {"CHARTHERO_BASE_URL": "http://elsewhere.example.test"},
-        {"CHARTHERO_PROFILE": "nobody"},
+        {"CHARTHERO_PROFILE": "missing"},
     ],
 )
 def test_a_broken_source_is_not_read_once_host_and_key_are_found(
@@ -250,9 +250,19 @@ def test_default_and_smallest_settings() -> None:
     assert (smallest.attempts, smallest.total_timeout) == (1, 0.001)
 
 
+def test_a_key_file_is_read_only_as_far_as_a_key_can_be_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # A terabyte that takes no space on the disk.
+    monkeypatch.setenv("CHARTHERO_API_KEY_FILE", str(path))
+    monkeypatch.setenv("CHARTHERO_BASE_URL", "https://x.example.test")
+    with pytest.raises(ConfigurationError, match="holds more than a key"):
+        Settings.load()
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [(" ", "No such file"), ("~nobody-synthetic/key", "No such file"), ("a\\u0000b", "not a path of a text file")],
+    [(" ", "No such file"), ("~missing-synthetic/key", "No such file"), ("a\\u0000b", "not a path of a text file")],
 )
 def test_an_invalid_key_file_path_is_an_error_when_the_key_is_read(path: str, reason: str) -> None:
     write_profiles(f'[default]\nbase_url = "https://x.example.test"\napi_key_file = "{path}"\n')
