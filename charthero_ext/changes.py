@@ -155,17 +155,22 @@ class Pass:
         window, position = read_checkpoint(self.state.checkpoint)
         walk = WindowWalk[Encounter](window, position=position)
         while (request := walk.request) is not None:
-            yield self._read(walk, request)
+            yield self._read(window, walk, request)
         # Now the walk has proven that it saw everything.
         yield _run(self._check_deletions, walk.remaining or 0 if self.is_empty else 0)
         while self.state.status != "complete":
             yield _run(self._find_missing)
 
-    def _read(self, walk: WindowWalk[Encounter], request: PageRequest) -> Steps[list[Pending]]:
+    def _read(self, window: Window, walk: WindowWalk[Encounter], request: PageRequest) -> Steps[list[Pending]]:
         page = yield from self.fetch(request)
         self.is_empty = not page.items
         encounters = walk.receive(page)
-        return (yield from _run(self._compare, encounters)) if encounters else []
+        if not encounters:
+            return []
+        pending: list[Pending] = yield from _run(self._compare, encounters)
+        # The next page is requested, and this position saved, after the changes of this page were recorded.
+        self.state.checkpoint = write_checkpoint(window, walk.position)
+        return pending
 
     def _begin(self) -> None:
         """Resume the interrupted pass of the ledger, or start the next one."""
@@ -227,10 +232,6 @@ class Pass:
         self.ledger.record(updated)
         state.newest = max(state.newest, microseconds(encounters[-1].created_at))
         self._save("interrupted")
-        # The next page is requested, and this position saved, after the changes of this page were recorded.
-        window, position = read_checkpoint(state.checkpoint)
-        position.take_all(encounters, "asc")
-        state.checkpoint = write_checkpoint(window, position)
         return pending
 
     def _digest(self, encounter: Encounter) -> str:
